@@ -1,0 +1,50 @@
+# One word each; every one works in a fresh clone with Python >= 3.11, make and git.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check fix interop pyz lock clean
+
+demo: $(VENV)/.demo  ## the main job on this machine: OpenBao, an issuer, the broker, a job
+	$(BIN)/credbroker demo --report demo-report.json
+
+test: $(VENV)/.dev  ## every test but the interop ones
+	$(BIN)/pytest -m "not interop"
+
+check: $(VENV)/.dev  ## format, lint, types, import contracts, budgets
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tests.house
+
+fix: $(VENV)/.dev  ## let the formatter and the linter mend what they can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+interop: $(VENV)/.dev  ## against third-party software (needs Node.js)
+	$(BIN)/pytest -m interop
+
+pyz: $(VENV)/.dev  ## build dist/credbroker.pyz, the part that runs without pip
+	$(BIN)/python -m credbroker.zipapp dist/credbroker.pyz
+
+lock: $(VENV)/.dev  ## renew requirements/*.txt from pyproject.toml
+	$(BIN)/pip install --quiet uv
+	$(BIN)/python requirements/lock.py
+
+$(VENV)/.made:
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# The same parts in every clone: each file is checked against a recorded hash.
+$(VENV)/.demo: $(VENV)/.made requirements/demo.txt pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/demo.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.demo requirements/dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+clean:
+	rm -rf $(VENV) dist demo-report.json

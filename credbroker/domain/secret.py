@@ -1,0 +1,52 @@
+"""A wrapper that keeps a secret from being shown by accident.
+
+`repr`, `str` and `format` give the kind and a short fingerprint. Only `reveal()` gives the value;
+a test in `tests/house` lists the rooms that may call it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+
+class Secret:
+    """One secret value, such as a refresh token, that never shows itself.
+
+    Two secrets are equal when their values are; the comparison takes the same time wherever they
+    differ.
+    """
+
+    __slots__ = ("_value", "kind")
+
+    def __init__(self, kind: str, value: str) -> None:
+        """Wrap `value`; `kind` names it for people, as in "refresh token"."""
+        self.kind = kind
+        self._value = value
+
+    def reveal(self) -> str:
+        """Give the value itself, for the one place that must send or store it."""
+        return self._value
+
+    def fingerprint(self) -> str:
+        """Twelve hex digits of the SHA-256: enough to tell two values apart, no way back."""
+        return hashlib.sha256(self._value.encode()).hexdigest()[:12]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return hmac.compare_digest(self._value.encode(), other._value.encode())
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} {self.fingerprint()}>"
+
+    __str__ = __repr__
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError(f"a {self.kind} is not pickled")  # it would travel in clear text

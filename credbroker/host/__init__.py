@@ -1,0 +1,1 @@
+"""Lends the machine to the rest: time, chance, outgoing HTTP, readiness."""
