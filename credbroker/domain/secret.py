@@ -30,7 +30,15 @@ class Secret:
 
     def fingerprint(self) -> str:
         """Twelve hex digits of the SHA-256: enough to tell two values apart, no way back."""
-        return hashlib.sha256(self._value.encode()).hexdigest()[:12]
+        return self.digest()[:12]
+
+    def digest(self, algorithm: str = "sha256") -> str:
+        """Return the value's digest in hex, for a record that must recognise it again."""
+        return hashlib.new(algorithm, self._value.encode()).hexdigest()
+
+    def extended(self, kind: str, prefix: str) -> Secret:
+        """Return a secret of another kind: this value behind an open `prefix`."""
+        return Secret(kind, prefix + self._value)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):

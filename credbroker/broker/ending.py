@@ -1,0 +1,84 @@
+"""Logs a person out: the grant is revoked at the issuer, then only a tombstone is left of it."""
+
+from __future__ import annotations
+
+import datetime
+from functools import partial
+
+from credbroker.broker.leasing import Caller, Leasing, about
+from credbroker.broker.minting import Minting
+from credbroker.broker.refreshing import Refreshing
+from credbroker.broker.running import Means
+from credbroker.broker.storing import put_surely
+from credbroker.domain import rotation
+from credbroker.domain.grants import Grant
+from credbroker.domain.leases import check_login
+from credbroker.ports import RecordStore, StaleVersionError
+
+ANSWER_SECONDS = 30.0
+
+
+class Ending:
+    """Ends grants."""
+
+    def __init__(
+        self,
+        grants: RecordStore[Grant],
+        refreshing: Refreshing,
+        minting: Minting,
+        leasing: Leasing,
+        means: Means,
+    ) -> None:
+        """End `grants`; the other deeds are told, so that none goes on with what has ended."""
+        self._grants = grants
+        self._refreshing = refreshing
+        self._minting = minting
+        self._leasing = leasing
+        self._deeds = means.deeds
+        self._audit = means.audit
+        self._entropy = means.entropy
+
+    async def log_out(self, caller: Caller) -> datetime.datetime | None:
+        """Revoke the caller's grant at the issuer and remove it; every lease on it ends.
+
+        Returns when the last access token given out expires, if known: those cannot be called
+        back. Raises `IssuerUnreachable` if the issuer cannot be told; then nothing has changed.
+        """
+        check_login(caller.lease)
+        await self._minting.grant_of(caller)
+        task = self._deeds.begin(self._log_out(caller), "logout")
+        return await self._deeds.result(task, ANSWER_SECONDS)
+
+    async def _log_out(self, caller: Caller) -> datetime.datetime | None:
+        key, line = caller.lease.key, caller.lease.line
+        async with self._refreshing.alone_with(key):
+            while True:
+                stored = await self._refreshing.settled(key, line)
+                if stored.value.refresh_token is not None:
+                    await self._refreshing.revoke(key, stored.value.refresh_token)
+                tombstone = rotation.log_out(stored.value, self._entropy.token(16))
+                try:
+                    await put_surely(
+                        self._grants,
+                        key.segment(),
+                        tombstone,
+                        stored.version,
+                        is_ours=partial(_same_write, tombstone),
+                    )
+                    break
+                except StaleVersionError:
+                    continue  # another replica refreshed meanwhile: revoke what it got, too
+        self._minting.forget(tombstone)
+        await self._leasing.end(caller)
+        await self._audit.record(
+            "logout",
+            **about(caller),
+            sub=tombstone.subject,
+            client_id=tombstone.client_id,
+            tokens_until=tombstone.tokens_until,
+        )
+        return tombstone.tokens_until
+
+
+def _same_write(mine: Grant, found: Grant) -> bool:
+    return found.write_id == mine.write_id

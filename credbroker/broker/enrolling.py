@@ -1,0 +1,299 @@
+"""Logs a person in: device flow at the issuer, the grant into custody, a lease for the person.
+
+The token that polls a login is the lease token of that login, not alive yet: it comes alive when the
+grant is stored. So polling again after a lost answer simply finds the lease, and no second secret
+exists. A login that the issuer has answered is carried to its stored end even if the client is gone;
+if that fails, the refresh token is revoked rather than left behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from weakref import WeakValueDictionary
+
+import structlog
+
+from credbroker.broker.leasing import Leasing, Origin
+from credbroker.broker.running import Means
+from credbroker.broker.storing import put_surely
+from credbroker.domain import device
+from credbroker.domain.attenuation import Ceiling
+from credbroker.domain.device import DeviceStart, PendingLogin, StillPending
+from credbroker.domain.errors import (
+    CredbrokerError,
+    IssuerMisbehaved,
+    LeaseUnknown,
+    LoginDenied,
+    LoginExpired,
+    NotFound,
+)
+from credbroker.domain.grants import Grant, GrantState
+from credbroker.domain.leases import Lease, LeaseToken, check_secret
+from credbroker.domain.names import GrantKey, check_credkey
+from credbroker.domain.rotation import Renewed, succeed
+from credbroker.domain.scopes import ScopeSet
+from credbroker.domain.secret import Secret
+from credbroker.ports import Issuer, RecordStore, StaleVersionError
+
+POLL_ANSWER_SECONDS = 9.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """How people log in at one issuer: the claim that names them, and scopes by role, default first."""
+
+    issuer: Issuer
+    credkey_claim: str
+    roles: Mapping[str, ScopeSet]
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A login that waits for its person, and the token that polls it."""
+
+    token: LeaseToken
+    login: PendingLogin
+    shown: DeviceStart
+
+
+class Enrolling:
+    """All logins of this process."""
+
+    def __init__(
+        self,
+        logins: RecordStore[PendingLogin],
+        grants: RecordStore[Grant],
+        leasing: Leasing,
+        enrolments: Mapping[str, Enrolment],
+        means: Means,
+        *,
+        login_seconds: float,
+    ) -> None:
+        """Log people in as `enrolments`, by issuer name, say; a lease lasts `login_seconds`."""
+        self._logins = logins
+        self._grants = grants
+        self._leasing = leasing
+        self._enrolments = enrolments
+        self._deeds = means.deeds
+        self._audit = means.audit
+        self._clock = means.clock
+        self._entropy = means.entropy
+        self._login_seconds = login_seconds
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._polled: dict[str, float] = {}
+
+    async def start(self, issuer_name: str, role: str | None, origin: Origin) -> Started:
+        """Begin a login; raise `NotFound` for an issuer or role that is not served."""
+        name, scopes = self._role(issuer_name, role)
+        shown = await self._enrolments[issuer_name].issuer.start_device_login(scopes)
+        token = self._leasing.new_token()
+        now = self._clock.now()
+        login = PendingLogin(
+            id=token.id,
+            secret_hash=token.secret_hash(),
+            issuer=issuer_name,
+            role=name,
+            scopes=scopes,
+            device_code=shown.device_code,
+            interval_seconds=shown.interval_seconds,
+            started_at=now,
+            expires_at=now + datetime.timedelta(seconds=shown.expires_in),
+            origin=origin.address,
+        )
+        await put_surely(self._logins, login.id, login, 0, is_ours=lambda it: it.id == login.id)
+        await self._note("login_started", login, origin)
+        return Started(token, login, shown)
+
+    async def poll(self, token: LeaseToken, origin: Origin) -> Lease | PendingLogin:
+        """Return the lease once the person has confirmed, else the login that still waits.
+
+        Raises `LoginDenied` or `LoginExpired` when it can no longer succeed.
+        """
+        lock = self._locks.setdefault(token.id, asyncio.Lock())
+        async with lock:
+            task = self._deeds.begin(self._poll(token, origin), "poll login")
+            return await self._deeds.result(task, POLL_ANSWER_SECONDS)
+
+    async def _poll(self, token: LeaseToken, origin: Origin) -> Lease | PendingLogin:
+        lease = await self._leasing.known(token.id)
+        if lease is not None:
+            return check_secret(lease, token)
+        login, version = await self._waiting(token)
+        if self._too_soon(login):
+            return login
+        assert login.device_code is not None
+        outcome = await self._issuer(login).poll_device_login(login.device_code)
+        if isinstance(outcome, Renewed):
+            return await self._complete(login, version, outcome, origin)
+        if isinstance(outcome, StillPending):
+            if outcome.slower:
+                login = device.slower(login)
+                await self._replace(login, version)
+            return login
+        await self._close(login, version, outcome.error, origin)
+        raise outcome.error
+
+    async def _waiting(self, token: LeaseToken) -> tuple[PendingLogin, int]:
+        stored = await self._logins.get(token.id)
+        if stored is None or stored.value.secret_hash != token.secret_hash():
+            raise LeaseUnknown("This login is not known here.")
+        login = stored.value
+        if login.device_code is None:
+            raise LoginExpired(login.note or "This login is over.")
+        if self._clock.now() >= login.expires_at:
+            raise LoginExpired("Nobody confirmed the login in time.")
+        return login, stored.version
+
+    def _too_soon(self, login: PendingLogin) -> bool:
+        """Keep to the issuer's interval whoever polls how often."""
+        now = self._clock.elapsed()
+        if now - self._polled.get(login.id, float("-inf")) < login.interval_seconds * 0.9:
+            return True
+        longest = 2 * login.interval_seconds
+        self._polled = {name: at for name, at in self._polled.items() if now - at < longest}
+        self._polled[login.id] = now
+        return False
+
+    async def _complete(
+        self, login: PendingLogin, version: int, answer: Renewed, origin: Origin
+    ) -> Lease:
+        try:
+            grant = await self._keep(await self._grant(login, answer))
+            lease = self._lease(login, grant)
+            await self._leasing.begin(lease)
+        except CredbrokerError as error:
+            if answer.refresh_token is not None:
+                await self._revoke(login, answer.refresh_token)
+            await self._close(login, version, error, origin)
+            raise
+        await self._replace(device.over(login, "This login is done."), version)
+        await self._note(
+            "login",
+            login,
+            origin,
+            credkey=grant.key.credkey,
+            sub=grant.subject,
+            iss=grant.issuer_url,
+            client_id=grant.client_id,
+            scope=grant.scopes,
+            lease=lease.id,
+            generation=grant.generation,
+        )
+        return lease
+
+    async def _grant(self, login: PendingLogin, answer: Renewed) -> Grant:
+        """Make the grant from a verified answer; the person is who the ID token says."""
+        issuer = self._issuer(login)
+        if answer.refresh_token is None or answer.id_token is None:
+            raise IssuerMisbehaved(
+                "The issuer gave no refresh token or no ID token.",
+                "The operator must allow the broker's client offline_access and openid.",
+            )
+        claims = await issuer.verify_identity(answer.id_token)
+        subject = claims.get("sub")
+        credkey = claims.get(self._enrolments[login.issuer].credkey_claim)
+        if not isinstance(subject, str) or not isinstance(credkey, str) or not subject:
+            raise IssuerMisbehaved("The issuer's ID token does not say who logged in.")
+        now = self._clock.now()
+        granted = answer.scopes if answer.scopes is not None else login.scopes
+        return Grant(
+            key=GrantKey(login.issuer, check_credkey(credkey), login.role),
+            line=self._entropy.token(16),
+            issuer_url=issuer.url,
+            subject=subject,
+            client_id=issuer.client_id,
+            # Whatever the issuer adds beyond the role is not used.
+            scopes=ScopeSet(tuple(one for one in granted if login.scopes.covers_item(one))),
+            refresh_token=answer.refresh_token,
+            generation=1,
+            state=GrantState.READY,
+            write_id=self._entropy.token(16),
+            created_at=now,
+            refreshed_at=now,
+            refresh_expires_at=_after(now, answer.refresh_expires_in),
+            tokens_until=_after(now, answer.expires_in),
+        )
+
+    async def _keep(self, grant: Grant) -> Grant:
+        """Store the grant in its place, as the next generation of what is there."""
+        segment = grant.key.segment()
+        while True:
+            stored = await self._grants.get(segment)
+            kept, version = grant, 0
+            if stored is not None:
+                kept, version = succeed(stored.value, grant), stored.version
+            try:
+                await put_surely(
+                    self._grants, segment, kept, version,
+                    is_ours=lambda found: found.write_id == grant.write_id,
+                )  # fmt: skip
+            except StaleVersionError:
+                continue  # somebody else wrote: look again
+            return kept
+
+    def _lease(self, login: PendingLogin, grant: Grant) -> Lease:
+        now = self._clock.now()
+        return Lease(
+            id=login.id,
+            secret_hash=login.secret_hash,
+            key=grant.key,
+            line=grant.line,
+            ceiling=Ceiling(),
+            created_at=now,
+            ends_at=now + datetime.timedelta(seconds=self._login_seconds),
+        )
+
+    async def _revoke(self, login: PendingLogin, refresh_token: Secret) -> None:
+        try:
+            await self._issuer(login).revoke(refresh_token)
+        except CredbrokerError as error:
+            log.error("unkept_grant_not_revoked", why=error.sentence)  # noqa: TRY400
+
+    async def _close(
+        self, login: PendingLogin, version: int, error: CredbrokerError, origin: Origin
+    ) -> None:
+        await self._replace(device.over(login, error.sentence), version)
+        event = "login_refused" if isinstance(error, LoginDenied | LoginExpired) else "login_failed"
+        await self._note(event, login, origin, why=error.sentence)
+
+    async def _replace(self, login: PendingLogin, version: int) -> None:
+        """Write the login's state; a lost race only means that it is looked at once more."""
+        try:
+            await self._logins.put(login.id, login, version)
+        except (CredbrokerError, StaleVersionError):
+            log.warning("login_state_not_written", login=login.id)
+
+    async def _note(self, event: str, login: PendingLogin, origin: Origin, **more: object) -> None:
+        await self._audit.record(
+            event,
+            request_id=origin.request_id,
+            address=origin.address,
+            login=login.id,
+            issuer=login.issuer,
+            role=login.role,
+            **more,
+        )
+
+    def _issuer(self, login: PendingLogin) -> Issuer:
+        enrolment = self._enrolments.get(login.issuer)
+        if enrolment is None:
+            raise NotFound(f"The issuer {login.issuer!r} is not served here any more.")
+        return enrolment.issuer
+
+    def _role(self, issuer: str, role: str | None) -> tuple[str, ScopeSet]:
+        enrolment = self._enrolments.get(issuer)
+        if enrolment is None:
+            raise NotFound(f"No issuer named {issuer[:64]!r} is served here.")
+        name = role if role is not None else next(iter(enrolment.roles))
+        if name not in enrolment.roles:
+            raise NotFound(f"The issuer {issuer!r} has no role {name[:64]!r} here.")
+        return name, enrolment.roles[name]
+
+
+def _after(now: datetime.datetime, seconds: float | None) -> datetime.datetime | None:
+    return None if seconds is None else now + datetime.timedelta(seconds=seconds)

@@ -1,0 +1,146 @@
+"""Recognises callers by their lease, and makes and ends leases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from credbroker.broker.recall import Recall
+from credbroker.broker.running import Means
+from credbroker.broker.storing import put_surely
+from credbroker.domain import leases
+from credbroker.domain.attenuation import Right
+from credbroker.domain.errors import LeaseUnknown, NotFound
+from credbroker.domain.leases import Lease, LeaseToken
+from credbroker.domain.secret import Secret
+from credbroker.ports import RecordStore, StaleVersionError
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request comes from: the peer's address and the request's id."""
+
+    address: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: a lease that is alive. `fresh` is False while the store cannot confirm that."""
+
+    lease: Lease
+    origin: Origin
+    fresh: bool = True
+
+
+class Leasing:
+    """All leases, as this process sees them."""
+
+    def __init__(
+        self,
+        records: RecordStore[Lease],
+        means: Means,
+        *,
+        longest_job_seconds: float,
+    ) -> None:
+        """Keep leases in `records`; a job's lease lasts at most `longest_job_seconds`."""
+        self._records = records
+        self._recall = Recall(records, means.clock)
+        self._audit = means.audit
+        self._clock = means.clock
+        self._entropy = means.entropy
+        self._longest_job_seconds = longest_job_seconds
+
+    async def identify(self, token: LeaseToken, origin: Origin) -> Caller:
+        """Return the caller that shows this lease token.
+
+        Raises `LeaseUnknown` or `LeaseEnded`, also if a lease it was made from has ended.
+        """
+        recalled = await self._recall.get(token.id)
+        lease = leases.check_secret(recalled.value, token)
+        leases.check_alive(lease, self._clock.now())
+        fresh = recalled.fresh
+        for ancestor in lease.ancestors:
+            above = await self._recall.get(ancestor)
+            if above.value is None:
+                raise LeaseUnknown("The lease that this one was made from is gone.")
+            leases.check_alive(above.value, self._clock.now())
+            fresh = fresh and above.fresh
+        return Caller(lease, origin, fresh)
+
+    def new_token(self) -> LeaseToken:
+        """Return a token that nobody has seen: 16 random bytes of id, 32 of secret."""
+        return LeaseToken(self._entropy.token(16), Secret("lease", self._entropy.token(32)))
+
+    async def begin(self, lease: Lease) -> None:
+        """Store a new lease; doing it again with the same lease changes nothing."""
+        try:
+            await put_surely(self._records, lease.id, lease, 0, is_ours=lambda it: it == lease)
+        except StaleVersionError:
+            raise LeaseUnknown("Another lease has this id.") from None
+        self._recall.learn(lease.id, lease)
+
+    async def known(self, lease_id: str) -> Lease | None:
+        """Return a lease by its id, straight from the store."""
+        stored = await self._records.get(lease_id)
+        return stored.value if stored is not None else None
+
+    async def make_child(
+        self, caller: Caller, right: Right, *, job: str, seconds: float
+    ) -> tuple[LeaseToken, Lease]:
+        """Make a job's own lease for `right`, which must be within the caller's."""
+        token = self.new_token()
+        child = leases.child(
+            caller.lease,
+            token,
+            right,
+            job=job,
+            seconds=min(seconds, self._longest_job_seconds),
+            now=self._clock.now(),
+        )
+        await self.begin(child)
+        await self._audit.record(
+            "lease_made",
+            **about(caller),
+            child=child.id,
+            for_job=job,
+            scope=right.scopes,
+            audience=list(right.audiences),
+            ends_at=child.ends_at,
+        )
+        return token, child
+
+    async def end(self, caller: Caller) -> None:
+        """End the caller's lease, and with it every lease made from it."""
+        while True:
+            stored = await self._records.get(caller.lease.id)
+            if stored is None:
+                raise NotFound("There is no such lease any more.")
+            ended = leases.end(stored.value, self._clock.now())
+            try:
+                if ended is not stored.value:
+                    await put_surely(
+                        self._records,
+                        ended.id,
+                        ended,
+                        stored.version,
+                        is_ours=lambda found: found.ended_at is not None,
+                    )
+                break
+            except StaleVersionError:
+                continue  # somebody else wrote: look again
+        self._recall.learn(ended.id, ended)
+        await self._audit.record("lease_ended", **about(caller))
+
+
+def about(caller: Caller) -> dict[str, object]:
+    """Return what every audit line says of its caller."""
+    lease = caller.lease
+    return {
+        "request_id": caller.origin.request_id,
+        "address": caller.origin.address,
+        "lease": lease.id,
+        "job": lease.job,
+        "issuer": lease.key.issuer,
+        "credkey": lease.key.credkey,
+        "role": lease.key.role,
+    }

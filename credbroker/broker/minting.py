@@ -1,0 +1,167 @@
+"""The whole deed that yields an access token: one straight line that every surface ends in."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from credbroker.broker.leasing import Caller, about
+from credbroker.broker.recall import Recall
+from credbroker.broker.refreshing import Refreshing, Wish
+from credbroker.broker.running import Means
+from credbroker.domain.attenuation import Right, Wanted, attenuate
+from credbroker.domain.errors import (
+    LoginNeeded,
+    NotFound,
+    StoreUnavailable,
+    TooSoonExpired,
+    Unavailable,
+)
+from credbroker.domain.freshness import Freshness, pick, renew_at
+from credbroker.domain.grants import Grant, GrantState
+from credbroker.domain.tokens import AccessToken, check_issued
+from credbroker.ports import Issuer, RecordStore
+
+# Callers such as htgettoken give up after 10 s; they are answered before.
+ANSWER_SECONDS = 9.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Minted:
+    """An access token for a caller, and when the caller should come back."""
+
+    token: AccessToken
+    issuer: str
+    renew_at: datetime.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MintingRules:
+    """The audiences each (issuer, role) may be used for (none = any), and when tokens are due."""
+
+    audiences: Mapping[tuple[str, str], tuple[str, ...]]
+    renew_after: float
+
+
+class Minting:
+    """Mints access tokens from grants, for callers with a lease."""
+
+    def __init__(
+        self,
+        grants: RecordStore[Grant],
+        issuers: Mapping[str, Issuer],
+        refreshing: Refreshing,
+        rules: MintingRules,
+        means: Means,
+    ) -> None:
+        """Mint from `grants` at `issuers`, using refresh tokens through `refreshing` only."""
+        self._recall = Recall(grants, means.clock)
+        self._issuers = issuers
+        self._refreshing = refreshing
+        self._rules = rules
+        self._audit = means.audit
+        self._clock = means.clock
+        self._entropy = means.entropy
+        self._held: dict[tuple[str, Right], AccessToken] = {}
+
+    async def mint_access_token(self, caller: Caller, wanted: Wanted) -> Minted:
+        """Return an access token that is within what was granted, leased and asked for.
+
+        It lives at least `wanted.floor_seconds` longer. A good one at hand is used again; while
+        issuer or store are away a usable one is served. Raises `Refused`, `GrantLost` or
+        `Unavailable` kinds.
+        """
+        grant, fresh = await self.grant_of(caller)
+        right = attenuate(self._granted(grant), caller.lease.ceiling, wanted)
+        held = self._held.get((grant.line, right))
+        judged = pick(held, wanted.floor_seconds, self._rules.renew_after, self._clock.now())
+        if judged is Freshness.GOOD and held is not None:
+            token = held
+        else:
+            try:
+                token = await self._fetch(grant, right, fresh=fresh and caller.fresh)
+            except Unavailable as error:
+                if judged is Freshness.NOTHING or held is None:
+                    raise
+                log.warning("served_while_unavailable", why=error.sentence, jti=held.jti)
+                token = held
+        now = self._clock.now()
+        if token.seconds_left(now) < wanted.floor_seconds:
+            raise TooSoonExpired("The issuer's tokens do not live as long as was asked for.")
+        await self._audit.record("mint", **about(caller), **_traces(token, grant, right))
+        spread = self._entropy.fraction()
+        back_at = renew_at(token, self._rules.renew_after, spread, now)
+        return Minted(token, grant.key.issuer, back_at)
+
+    async def right_of(self, caller: Caller, wanted: Wanted) -> Right:
+        """Return what the caller would get for this wish, without fetching anything."""
+        grant, _ = await self.grant_of(caller)
+        return attenuate(self._granted(grant), caller.lease.ceiling, wanted)
+
+    async def grant_of(self, caller: Caller) -> tuple[Grant, bool]:
+        """Return the caller's grant, and whether the store confirmed it just now.
+
+        Raises `LoginNeeded` if the person logged out since the lease was made.
+        """
+        recalled = await self._recall.get(caller.lease.key.segment())
+        grant = recalled.value
+        if grant is None or grant.line != caller.lease.line or grant.state is GrantState.ENDED:
+            raise LoginNeeded("This login was ended by a logout.")
+        return grant, recalled.fresh
+
+    def forget(self, grant: Grant) -> None:
+        """Drop what is remembered of a grant whose person has logged out; `grant` is its tombstone."""
+        self._recall.learn(grant.key.segment(), grant)
+        self._held = {at: token for at, token in self._held.items() if at[0] != grant.line}
+
+    def _granted(self, grant: Grant) -> Right:
+        try:
+            audiences = self._rules.audiences[grant.key.issuer, grant.key.role]
+        except KeyError:
+            raise NotFound(
+                f"The role {grant.key.role!r} of issuer {grant.key.issuer!r} is not served any more."
+            ) from None
+        return Right(grant.scopes, audiences)
+
+    async def _fetch(self, grant: Grant, right: Right, *, fresh: bool) -> AccessToken:
+        if not fresh:
+            raise StoreUnavailable("OpenBao/Vault does not answer, so nothing new is fetched.")
+        issuer = self._issuers[grant.key.issuer]
+        value = await self._refreshing.refresh(Wish(grant.key, grant.line, right), ANSWER_SECONDS)
+        token = await issuer.verify_access_token(value)
+        now = self._clock.now()
+        check_issued(token, right, issuer_url=issuer.url, subject=grant.subject, now=now)
+        self._hold(grant, right, token)
+        return token
+
+    def _hold(self, grant: Grant, right: Right, token: AccessToken) -> None:
+        now = self._clock.now()
+        self._held = {at: one for at, one in self._held.items() if one.expires_at > now}
+        self._held[grant.line, right] = token
+
+
+def _traces(token: AccessToken, grant: Grant, right: Right) -> dict[str, object]:
+    """Return what finds this token again in other services' logs; never the token itself.
+
+    FTS knows a token by the first 16 hex digits of its SHA-1, others by `jti` or SHA-256.
+    """
+    return {
+        "sub": token.subject,
+        "iss": token.issuer_url,
+        "client_id": grant.client_id,
+        "scope": token.scopes,
+        "audience": list(token.audiences),
+        "asked_scope": right.scopes,
+        "issued_at": token.issued_at,
+        "expires_at": token.expires_at,
+        "jti": token.jti,
+        "kid": token.key_id,
+        "sha256": token.value.digest(),
+        "fts_id": token.value.digest("sha1")[:16],
+        "generation": grant.generation,
+    }

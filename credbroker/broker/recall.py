@@ -1,0 +1,69 @@
+"""Remembers records for a few seconds, so that the steady state asks the store for nothing twice.
+
+A record is read again after `FRESH_SECONDS`; that bounds how long a revocation can go unnoticed.
+While the store does not answer, the last known record is returned, marked as not fresh: good enough
+to hand on tokens that are already held, not to fetch new ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from credbroker.domain.errors import StoreUnavailable
+from credbroker.ports import Clock, RecordStore
+
+T = TypeVar("T")
+
+FRESH_SECONDS = 5.0
+KEPT_SECONDS = 3600.0
+_ROOM = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled(Generic[T]):
+    """A record as last read; `fresh` if that was within `FRESH_SECONDS`."""
+
+    value: T | None
+    fresh: bool
+
+
+class Recall(Generic[T]):
+    """Reads records through a short memory."""
+
+    def __init__(self, records: RecordStore[T], clock: Clock) -> None:
+        """Remember what `records` says."""
+        self._records = records
+        self._clock = clock
+        self._known: dict[str, tuple[T | None, float]] = {}
+
+    async def get(self, segment: str) -> Recalled[T]:
+        """Return the record; raise `StoreUnavailable` if it is not known and cannot be read."""
+        now = self._clock.elapsed()
+        known = self._known.get(segment)
+        if known is not None and now - known[1] < FRESH_SECONDS:
+            return Recalled(known[0], fresh=True)
+        try:
+            stored = await self._records.get(segment)
+        except StoreUnavailable:
+            if known is None or known[0] is None:
+                raise
+            return Recalled(known[0], fresh=False)
+        value = stored.value if stored is not None else None
+        self.learn(segment, value)
+        return Recalled(value, fresh=True)
+
+    def learn(self, segment: str, value: T | None) -> None:
+        """Remember what was just written or read."""
+        if len(self._known) >= _ROOM:
+            self._forget_old()
+        self._known[segment] = (value, self._clock.elapsed())
+
+    def _forget_old(self) -> None:
+        """Make room: unknown ones first, then what nobody asked about for long."""
+        now = self._clock.elapsed()
+        self._known = {
+            segment: (value, at)
+            for segment, (value, at) in self._known.items()
+            if now - at < (KEPT_SECONDS if value is not None else FRESH_SECONDS)
+        }

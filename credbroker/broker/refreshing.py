@@ -1,0 +1,295 @@
+"""Uses a refresh token, once, and keeps its successor.
+
+The order is the whole point (promises 2 and 3): the connection stands, the claim is stored, the
+first byte goes out, the successor is stored, and only then may anybody see the access token. Callers
+who want the same right share one refresh; for one grant there is never more than one at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from weakref import WeakValueDictionary
+
+import structlog
+
+from credbroker.broker.running import Means
+from credbroker.broker.storing import put_surely
+from credbroker.domain import rotation
+from credbroker.domain.attenuation import Right
+from credbroker.domain.errors import (
+    ClientRejected,
+    CredbrokerError,
+    IssuerUnreachable,
+    LoginNeeded,
+    NotFound,
+    StoreUnavailable,
+)
+from credbroker.domain.grants import Grant, GrantState
+from credbroker.domain.names import GrantKey
+from credbroker.domain.retry import backoff_seconds
+from credbroker.domain.rotation import Judgement, Outcome, Renewed, Unclear
+from credbroker.domain.secret import Secret
+from credbroker.ports import (
+    Issuer,
+    RecordStore,
+    StaleVersionError,
+    Stored,
+)
+
+LOOK_AGAIN_SECONDS = 0.2
+# A claim that took longer than this to store is given back unused: its time may be up.
+CLAIM_MUST_STORE_SECONDS = 15.0
+LONGEST_ISSUER_PAUSE_SECONDS = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What to refresh: a grant, the line that the caller's lease belongs to, and the right wanted."""
+
+    key: GrantKey
+    line: str
+    right: Right
+
+
+class Refreshing:
+    """All use of refresh tokens in this process goes through one of these."""
+
+    def __init__(
+        self,
+        grants: RecordStore[Grant],
+        issuers: Mapping[str, Issuer],
+        means: Means,
+        replica: str,
+    ) -> None:
+        """Refresh `grants` at `issuers`, by name; `replica` names this process in claims."""
+        self._grants = grants
+        self._issuers = issuers
+        self._deeds = means.deeds
+        self._audit = means.audit
+        self._clock = means.clock
+        self._entropy = means.entropy
+        self._replica = replica
+        self._locks: WeakValueDictionary[GrantKey, asyncio.Lock] = WeakValueDictionary()
+        self._running: dict[Wish, asyncio.Task[Secret]] = {}
+        self._resting: dict[str, tuple[int, float]] = {}
+
+    async def refresh(self, wish: Wish, seconds: float) -> Secret:
+        """Return a new access token whose refresh token's successor is safely stored.
+
+        Waits at most `seconds`, then raises `Busy` while the refresh goes on. Raises `GrantLost`
+        if the person must log in, `Unavailable` if it is worth trying again.
+        """
+        task = self._running.get(wish)
+        if task is None:
+            self._check_rested(wish.key.issuer)
+            task = self._deeds.begin(self._refresh(wish), "refresh")
+            self._running[wish] = task
+            task.add_done_callback(lambda _: self._running.pop(wish, None))
+        return await self._deeds.result(task, seconds)
+
+    def alone_with(self, key: GrantKey) -> asyncio.Lock:
+        """Hold off every other use of this grant in this process while the lock is held."""
+        return self._locks.setdefault(key, asyncio.Lock())
+
+    async def settled(self, key: GrantKey, line: str) -> Stored[Grant]:
+        """Return the grant once no replica has a claim on it, having settled one left behind.
+
+        Raises `LoginNeeded` if it is gone, or belongs to another line of logins.
+        """
+        issuer = self._issuer(key.issuer)
+        while True:
+            stored = await self._grants.get(key.segment())
+            if stored is None or stored.value.line != line:
+                raise LoginNeeded("This login was ended, or replaced by somebody else's.")
+            if stored.value.state is not GrantState.CLAIMED:
+                return stored
+            judged = rotation.judge(stored.value, stored.age_seconds, issuer.claim_seconds)
+            if judged is Judgement.WAIT:
+                await self._clock.sleep(LOOK_AGAIN_SECONDS)
+            else:
+                await self._settle_left_claim(stored, issuer)
+
+    async def revoke(self, key: GrantKey, refresh_token: Secret) -> None:
+        """Have the grant's issuer revoke a refresh token; raise `IssuerUnreachable` and its like."""
+        await self._issuer(key.issuer).revoke(refresh_token)
+
+    async def _refresh(self, wish: Wish) -> Secret:
+        async with self.alone_with(wish.key):
+            while True:
+                stored = await self.settled(wish.key, wish.line)
+                try:
+                    claimed, outcome = await self._use(stored, wish.right)
+                    break
+                except StaleVersionError:
+                    continue  # another replica was first; look again
+            await self._settle(claimed, outcome)
+        if isinstance(outcome, Renewed):
+            return outcome.access_token
+        raise outcome.error
+
+    async def _use(self, stored: Stored[Grant], right: Right) -> tuple[Stored[Grant], Outcome]:
+        """Claim the grant on an open connection, then post; both in this order or neither."""
+        grant = stored.value
+        rotation.judge(grant, 0.0, 1.0)
+        issuer = self._issuer(grant.key.issuer)
+        if grant.client_id != issuer.client_id or grant.refresh_token is None:
+            raise ClientRejected("This login was made through another client_id than is set now.")
+        claimed: Stored[Grant] | None = None
+
+        async def claim() -> None:
+            nonlocal claimed
+            claimed = await self._claim(stored)
+
+        try:
+            outcome = await issuer.refresh(grant.refresh_token, right, claim)
+        except (CredbrokerError, StaleVersionError) as error:
+            self._note_issuer(grant.key.issuer, error)
+            raise
+        except Exception as error:
+            if claimed is None:
+                raise
+            log.exception("refresh_broke", grant=grant.key.segment())
+            outcome = Unclear(IssuerUnreachable(f"A refresh broke off ({type(error).__name__})."))
+        if claimed is None:
+            raise StoreUnavailable("A refresh went out without its claim: this must not happen.")
+        failed = None if isinstance(outcome, Renewed) else outcome.error
+        self._note_issuer(grant.key.issuer, failed)
+        return claimed, outcome
+
+    async def _claim(self, stored: Stored[Grant]) -> Stored[Grant]:
+        started = self._clock.elapsed()
+        write_id = self._entropy.token(16)
+        grant = rotation.claim(stored.value, self._replica, write_id)
+        version = await put_surely(
+            self._grants,
+            grant.key.segment(),
+            grant,
+            stored.version,
+            is_ours=lambda found: found.write_id == write_id,
+        )
+        claimed = Stored(grant, version, 0.0)
+        if self._clock.elapsed() - started > CLAIM_MUST_STORE_SECONDS:
+            unused = rotation.NotActedOn(StoreUnavailable("Storing a claim took too long."))
+            await self._settle(claimed, unused)
+            raise unused.error
+        return claimed
+
+    async def _settle(self, claimed: Stored[Grant], outcome: Outcome) -> None:
+        """Store what follows from the outcome, and do not give up while it is a successor."""
+        issuer = self._issuer(claimed.value.key.issuer)
+        write_id = self._entropy.token(16)
+        after = rotation.settle(
+            claimed.value, outcome, issuer.unclear_rule, write_id, self._clock.now()
+        )
+        await self._store(claimed, after)
+        renewed = isinstance(outcome, Renewed)
+        await self._audit.record(
+            "refresh" if renewed else "refresh_failed",
+            issuer=after.key.issuer,
+            credkey=after.key.credkey,
+            role=after.key.role,
+            sub=after.subject,
+            client_id=after.client_id,
+            generation=after.generation,
+            state=after.state.value,
+            why=None if isinstance(outcome, Renewed) else outcome.error.sentence,
+        )
+
+    async def _store(self, claimed: Stored[Grant], after: Grant) -> None:
+        version, failures = claimed.version, 0
+        segment = after.key.segment()
+        while True:
+            try:
+                await put_surely(
+                    self._grants,
+                    segment,
+                    after,
+                    version,
+                    is_ours=lambda found: found.write_id == after.write_id,
+                )
+                return
+            except StaleVersionError:
+                found = await self._found(segment)
+                if found is None or not _may_replace(after, found.value, claimed.value):
+                    await self._superseded(after)
+                    return
+                version = found.version
+            except CredbrokerError as error:
+                failures += 1
+                log.warning("successor_not_stored_yet", grant=segment, why=error.sentence)
+                pause = backoff_seconds(failures, self._entropy.fraction())
+                await self._clock.sleep(min(pause, LONGEST_ISSUER_PAUSE_SECONDS))
+
+    async def _found(self, segment: str) -> Stored[Grant] | None:
+        while True:
+            try:
+                return await self._grants.get(segment)
+            except CredbrokerError:
+                await self._clock.sleep(LOOK_AGAIN_SECONDS)
+
+    async def _superseded(self, after: Grant) -> None:
+        """A logout or a new login came first: the successor has no place, so it is revoked."""
+        log.error("successor_superseded", grant=after.key.segment(), state=after.state.value)
+        await self._audit.record(
+            "successor_superseded", issuer=after.key.issuer, credkey=after.key.credkey
+        )
+        if after.state is GrantState.READY and after.refresh_token is not None:
+            try:
+                await self.revoke(after.key, after.refresh_token)
+            except CredbrokerError as error:
+                log.error("superseded_not_revoked", why=error.sentence)  # noqa: TRY400
+
+    async def _settle_left_claim(self, stored: Stored[Grant], issuer: Issuer) -> None:
+        settled = rotation.settle_left_claim(
+            stored.value, issuer.unclear_rule, self._entropy.token(16)
+        )
+        try:
+            await put_surely(
+                self._grants,
+                settled.key.segment(),
+                settled,
+                stored.version,
+                is_ours=lambda found: found.write_id == settled.write_id,
+            )
+        except StaleVersionError:
+            return  # its owner, or another replica, was quicker
+        await self._audit.record(
+            "claim_left_behind",
+            issuer=settled.key.issuer,
+            credkey=settled.key.credkey,
+            state=settled.state.value,
+            owner=stored.value.claimed_by,
+        )
+
+    def _issuer(self, name: str) -> Issuer:
+        try:
+            return self._issuers[name]
+        except KeyError:
+            raise NotFound(f"The issuer {name!r} is not served here any more.") from None
+
+    def _check_rested(self, issuer: str) -> None:
+        """Refuse at once while an unreachable issuer is given a rest."""
+        _, until = self._resting.get(issuer, (0, 0.0))
+        if self._clock.elapsed() < until:
+            raise IssuerUnreachable("The issuer does not answer; it is tried again in a moment.")
+
+    def _note_issuer(self, issuer: str, error: Exception | None) -> None:
+        if not isinstance(error, IssuerUnreachable):
+            self._resting.pop(issuer, None)
+            return
+        failures = self._resting.get(issuer, (0, 0.0))[0] + 1
+        pause = min(
+            backoff_seconds(failures, self._entropy.fraction()), LONGEST_ISSUER_PAUSE_SECONDS
+        )
+        self._resting[issuer] = (failures, self._clock.elapsed() + pause)
+
+
+def _may_replace(ours: Grant, found: Grant, claimed: Grant) -> bool:
+    """True if our record is later than the one found: a higher generation, or still our claim."""
+    if ours.line != found.line:
+        return False
+    return found.generation < ours.generation or found.write_id == claimed.write_id

@@ -1,0 +1,64 @@
+"""Deeds that must be finished whoever stops waiting for them.
+
+A refresh that went out, or a login that the issuer has answered, is carried to its stored end: by a
+task of its own that no caller's time-out, disconnect or failing neighbour cancels.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from credbroker.domain.errors import Busy
+from credbroker.ports import Audit, Clock, Entropy
+
+T = TypeVar("T")
+
+
+class Deeds:
+    """The unfinished deeds of this process."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Wait by `clock`."""
+        self._clock = clock
+        self._unfinished: set[asyncio.Task[Any]] = set()
+
+    def begin(self, deed: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        """Start a deed; it runs to its end even if nobody waits for it."""
+        task = asyncio.get_running_loop().create_task(deed, name=name)
+        self._unfinished.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    async def result(self, task: asyncio.Task[T], seconds: float) -> T:
+        """Return the deed's result, or raise `Busy` after `seconds` while it goes on."""
+        limit = asyncio.ensure_future(self._clock.sleep(seconds))
+        try:
+            await asyncio.wait({task, limit}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            limit.cancel()
+        if not task.done():
+            raise Busy("The issuer is slow; its answer is still being waited for.")
+        return task.result()
+
+    async def finish(self) -> None:
+        """Return once every deed that was begun is over."""
+        while self._unfinished:
+            await asyncio.wait(set(self._unfinished))
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._unfinished.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever waits gets it; if nobody does, it was written down already
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What every deed needs: the trail, time, chance, and a way to be finished."""
+
+    audit: Audit
+    clock: Clock
+    entropy: Entropy
+    deeds: Deeds

@@ -1,0 +1,1 @@
+"""Lets a person log in, get tokens, see how their logins stand, and log out."""

@@ -1,0 +1,1 @@
+"""Asks a running credbroker over HTTPS, with nothing but the standard library."""

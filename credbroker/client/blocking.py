@@ -1,0 +1,158 @@
+"""One request over one fresh, blocking connection, with TLS 1.2 or later.
+
+Redirects are not followed and no proxy is taken from the environment: a request goes to the
+address it names or nowhere. Every step counts against one total time-out; only looking up the name
+keeps to the resolver's own. Whatever fails becomes `BrokerUnreachable`, in words.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Iterator, Optional, Protocol
+
+from credbroker.client.address import Address, is_loopback
+from credbroker.client.http11 import (
+    Answer,
+    AnswerReader,
+    BrokenAnswerError,
+    Request,
+    write_request,
+)
+from credbroker.domain.errors import BrokerUnreachable, LocalFileUnfit
+
+if TYPE_CHECKING:
+    import datetime
+
+CONNECT_SECONDS = 5.0
+TOTAL_SECONDS = 30.0
+_RECEIVED_AT_ONCE = 64 * 1024
+
+
+class BlockingClock(Protocol):
+    """Time for programs without an event loop."""
+
+    def now(self) -> datetime.datetime:
+        """Return the wall-clock time, aware, in UTC."""
+
+    def elapsed(self) -> float:
+        """Return seconds since boot; counts time asleep, never goes back."""
+
+    def block(self, seconds: float) -> None:
+        """Wait."""
+
+
+@dataclass(frozen=True)
+class Door:
+    """The way to one broker; `ca_file` replaces the system's certificate authorities."""
+
+    address: Address
+    clock: BlockingClock
+    ca_file: Optional[str] = None
+    connect_seconds: float = CONNECT_SECONDS
+    total_seconds: float = TOTAL_SECONDS
+
+    def send(self, request: Request) -> Answer:
+        """Send `request` once and return its answer, whatever its status.
+
+        Raises:
+            BrokerUnreachable: No complete answer came; the sentence names the address and why.
+            LocalFileUnfit: The file of certificate authorities cannot be used.
+        """
+        deadline = self.clock.elapsed() + self.total_seconds
+        tls = self._tls() if self.address.is_tls else None
+        with _in_words(self.address), self._connection(tls, deadline) as connection:
+            connection.settimeout(self._left(deadline))
+            connection.sendall(write_request(request, self.address.authority))
+            return self._receive(connection, request.method, deadline)
+
+    def _receive(self, connection: socket.socket, method: str, deadline: float) -> Answer:
+        reader = AnswerReader(method)
+        answer = None
+        while answer is None:
+            connection.settimeout(self._left(deadline))
+            answer = reader.feed(connection.recv(_RECEIVED_AT_ONCE))
+        return answer
+
+    @contextlib.contextmanager
+    def _connection(
+        self, tls: Optional[ssl.SSLContext], deadline: float
+    ) -> Iterator[socket.socket]:
+        with contextlib.ExitStack() as closing:
+            connection = closing.enter_context(self._connect(deadline))
+            if tls is not None:
+                connection = closing.enter_context(
+                    tls.wrap_socket(
+                        connection,
+                        server_hostname=self.address.host,
+                        do_handshake_on_connect=False,
+                    )
+                )
+                connection.settimeout(self._left(deadline))
+                connection.do_handshake()
+            yield connection
+
+    def _connect(self, deadline: float) -> socket.socket:
+        """Try each address of the host in turn; the last failure counts."""
+        failure: OSError = OSError("its name has no address")
+        places = socket.getaddrinfo(self.address.host, self.address.port, type=socket.SOCK_STREAM)
+        for family, kind, protocol, _, place in places:
+            if not self.address.is_tls and not is_loopback(str(place[0])):
+                failure = OSError("plain http would leave this machine")
+                continue
+            connection = socket.socket(family, kind, protocol)
+            try:
+                connection.settimeout(min(self.connect_seconds, self._left(deadline)))
+                connection.connect(place)
+                return connection
+            except OSError as refused:
+                connection.close()
+                failure = refused
+        raise failure
+
+    def _left(self, deadline: float) -> float:
+        left = deadline - self.clock.elapsed()
+        if left <= 0:
+            raise socket.timeout  # noqa: UP041 - not the same before Python 3.10
+        return left
+
+    def _tls(self) -> ssl.SSLContext:
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file)
+        except (OSError, ValueError):  # a file without certificates is an SSLError, so an OSError
+            raise LocalFileUnfit(
+                f"{self.ca_file} cannot be read as a file of certificate authorities."
+            ) from None
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        return context
+
+
+@contextlib.contextmanager
+def _in_words(address: Address) -> Iterator[None]:
+    try:
+        yield
+    except ssl.SSLCertVerificationError as untrusted:
+        raise BrokerUnreachable(
+            f"The broker at {address} shows a certificate that is not trusted:"
+            f" {untrusted.verify_message.rstrip('.')}.",
+            "Name the file of its certificate authority with --ca-file or CREDBROKER_CA_FILE.",
+        ) from None
+    except BrokenAnswerError as broken:
+        raise BrokerUnreachable(f"The answer from {address} cannot be used: {broken}.") from None
+    except OSError as failure:
+        raise BrokerUnreachable(
+            f"The broker at {address} cannot be reached: {_why(failure)}."
+        ) from None
+
+
+def _why(failure: OSError) -> str:
+    if isinstance(failure, (socket.timeout, TimeoutError)):
+        return "it did not answer in time"
+    if isinstance(failure, socket.gaierror):
+        return "its name cannot be resolved"
+    if isinstance(failure, ssl.SSLError):
+        return "no TLS connection came about"
+    reason = (failure.strerror or str(failure) or type(failure).__name__).rstrip(".")
+    return reason[:1].lower() + reason[1:]

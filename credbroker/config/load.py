@@ -1,0 +1,201 @@
+"""Reads `config.d/*.yaml` in name order into one `Settings`, or names file and key.
+
+Mappings are merged key by key, later files win; lists and single values replace. A key written
+twice in one file is an error, and so is a key nobody knows: a typo must not become a default.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import stat
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import yaml
+
+from credbroker.config.schema import Settings
+from credbroker.domain.errors import BadSettings, Malformed
+from credbroker.domain.names import check_short_name
+from credbroker.domain.scopes import ScopeSet
+from credbroker.domain.secret import Secret
+
+_LARGEST_SECRET_BYTES = 64 * 1024
+
+
+def load(folder: Path) -> Settings:
+    """Read and check all settings below `folder`; raise `BadSettings` naming file and key."""
+    merged: dict[str, Any] = {}
+    origins: dict[str, Path] = {}
+    files = sorted(folder.glob("*.yaml")) if folder.is_dir() else []
+    if not files:
+        raise BadSettings(f"{folder}: there is no *.yaml file here.")
+    for file in files:
+        _merge(merged, _read(file), file, "$", origins)
+    try:
+        settings = msgspec.convert(merged, Settings, dec_hook=_to_path)
+    except msgspec.ValidationError as error:
+        raise _in_words(str(error), origins, folder) from None
+    _check(settings, origins, folder)
+    return settings
+
+
+def read_secret(file: Path, kind: str) -> Secret:
+    """Read one secret from its file, without the white space around it.
+
+    Refuses, with `BadSettings`, a file that other people may read, an empty one and a huge one.
+    """
+    try:
+        opened = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        with os.fdopen(opened, "rb") as stream:
+            mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
+            content = stream.read(_LARGEST_SECRET_BYTES + 1)
+    except OSError as error:
+        raise BadSettings(f"{file}: the {kind} cannot be read ({error.strerror}).") from None
+    if mode & 0o007:
+        raise BadSettings(f"{file}: everybody may read or change this {kind}; use chmod 0600.")
+    text = content.decode("utf-8", "replace").strip()
+    if not text or len(content) > _LARGEST_SECRET_BYTES or not text.isprintable():
+        raise BadSettings(f"{file}: this does not hold a {kind} on one line.")
+    return Secret(kind, text)
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Safe YAML that refuses a key written twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} is written twice", key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        read = yaml.load(file.read_text("utf-8"), _StrictLoader)  # noqa: S506 - it is a SafeLoader
+    except OSError as error:
+        raise BadSettings(f"{file}: cannot be read ({error.strerror}).") from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise BadSettings(f"{file}: line {line}: {error.problem}.") from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise BadSettings(f"{file}: this is not YAML.") from None
+    if read is None:
+        return {}
+    if not isinstance(read, dict):
+        raise BadSettings(f"{file}: the settings must be a mapping.")
+    return read
+
+
+def _merge(
+    into: dict[str, Any], new: dict[str, Any], file: Path, at: str, origins: dict[str, Path]
+) -> None:
+    for key, value in new.items():
+        if not isinstance(key, str):
+            raise BadSettings(f"{file}: the key {key!r} in {at} must be a text.")
+        here = f"{at}.{key}"
+        origins[here] = file
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value, file, here, origins)
+        elif isinstance(value, dict):
+            into[key] = {}
+            _merge(into[key], value, file, here, origins)
+        else:
+            into[key] = value
+
+
+def _to_path(kind: type, value: object) -> object:
+    if kind is Path and isinstance(value, str) and value:
+        return Path(value)
+    raise ValueError("Expected a file path")
+
+
+def _in_words(problem: str, origins: dict[str, Path], folder: Path) -> BadSettings:
+    """Turn msgspec's sentence into one that names the file and the dotted key."""
+    text, _, at = problem.partition(" - at ")
+    at = at.strip("`") or "$"
+    if "unknown field" in text:
+        at = f"{at}.{text.rsplit('`', 2)[-2]}"
+        text = "this key is not known"
+    elif "missing required field" in text:
+        at = f"{at}.{text.rsplit('`', 2)[-2]}"
+        text = "this key is missing"
+    return _wrong(at, text, origins, folder)
+
+
+def _wrong(at: str, text: str, origins: dict[str, Path], folder: Path) -> BadSettings:
+    place = at.split("[", maxsplit=1)[0]
+    while place and place not in origins:
+        place = place.rpartition(".")[0]
+    key = at.removeprefix("$.") or "(all)"
+    return BadSettings(f"{origins.get(place, folder)}: {key}: {text}.")
+
+
+def _check(settings: Settings, origins: dict[str, Path], folder: Path) -> None:
+    """Check what a type cannot say; the first finding is raised."""
+    for at, text in _findings(settings):
+        raise _wrong(at, text, origins, folder)
+
+
+def _findings(settings: Settings) -> list[tuple[str, str]]:
+    found = [("$.public_url", why) for why in _address_faults(settings.public_url)]
+    for number, address in enumerate(settings.vault.addresses):
+        found += [(f"$.vault.addresses[{number}]", why) for why in _address_faults(address)]
+    if settings.listen.tls is None and not is_loopback(settings.listen.address):
+        found.append(("$.listen.tls", "this is needed unless the address is a loopback one"))
+    for name, issuer in settings.issuers.items():
+        at = f"$.issuers.{name}"
+        found += [(at, why) for why in _name_faults("issuer", name)]
+        found += [(f"{at}.url", why) for why in _address_faults(issuer.url)]
+        for role_name, role in issuer.roles.items():
+            role_at = f"{at}.roles.{role_name}"
+            found += [(role_at, why) for why in _name_faults("role", role_name)]
+            found += [(f"{role_at}.scopes", why) for why in _scope_faults(role.scopes)]
+            if issuer.audience_parameter == "resource" and not role.audiences:
+                # A resource that the issuer does not know may cost the login (RFC 8707).
+                found.append((f"{role_at}.audiences", "with `resource`, name the allowed ones"))
+    return found
+
+
+def _address_faults(address: str) -> list[str]:
+    parts = urlsplit(address)
+    if parts.scheme not in {"https", "http"} or not parts.hostname or parts.query or parts.fragment:
+        return ["this must be a web address without query, such as https://host:8200"]
+    if parts.username is not None:
+        return ["an address must not hold a user name or password"]
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        return ["only https is allowed, except on a loopback address"]
+    return []
+
+
+def is_loopback(host: str) -> bool:
+    """True for `localhost` and for literal loopback addresses."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _name_faults(kind: str, name: str) -> list[str]:
+    try:
+        check_short_name(kind, name)
+    except Malformed as error:
+        return [error.sentence.rstrip(".")]
+    return []
+
+
+def _scope_faults(scopes: list[str]) -> list[str]:
+    try:
+        parsed = ScopeSet.of(scopes)
+    except Malformed as error:
+        return [error.sentence.rstrip(".")]
+    texts = parsed.texts()
+    missing = [name for name in ("openid", "offline_access") if name not in texts]
+    return [f"a role needs the scope {name}" for name in missing]

@@ -1,0 +1,121 @@
+"""The settings, all of them, as the operator writes them in `config.d/*.yaml`.
+
+Secrets never stand in a settings file: a key that ends in `_file` names the file that holds one.
+Durations are in seconds. Every key has a default unless nothing sensible could be assumed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Seconds = Annotated[float, Meta(gt=0)]
+Text = Annotated[str, Meta(min_length=1)]
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A part of the settings; a key it does not know is an error."""
+
+
+class Tls(Section, frozen=True):
+    """The certificate the broker shows: PEM files, the certificate with its chain."""
+
+    certificate_file: Path
+    key_file: Path
+
+
+class Listen(Section, frozen=True):
+    """Where the broker listens. Without `tls` only a loopback address is allowed."""
+
+    address: Text = "127.0.0.1"
+    port: Port = 8200
+    tls: Tls | None = None
+
+
+class AppRole(Section, frozen=True):
+    """How the broker logs in to OpenBao or Vault."""
+
+    role_id_file: Path
+    secret_id_file: Path
+    mount: Text = "approle"
+
+
+class Vault(Section, frozen=True):
+    """The OpenBao or Vault that keeps all state; the addresses are nodes of one cluster."""
+
+    addresses: Annotated[list[Text], Meta(min_length=1)]
+    approle: AppRole
+    mount: Text = "credbroker"
+    ca_file: Path | None = None
+    seconds: Seconds = 5.0
+
+
+class Role(Section, frozen=True):
+    """A named set of scopes to ask for at login, and the audiences its tokens may be for.
+
+    No audiences means any: the issuer's own choice where a caller asks for none.
+    """
+
+    scopes: Annotated[list[Text], Meta(min_length=1)]
+    audiences: list[Text] = []
+
+
+class Issuer(Section, frozen=True):
+    """One token issuer: its exact issuer string, the broker's client there, and its dialect.
+
+    `unclear_answer` says what a refresh means whose answer got lost: `ask` (have the person log in
+    again; the safe choice for every issuer that may rotate), or `retry_safe` (this issuer is known
+    to give the same refresh token back).
+    """
+
+    url: Text
+    client_id: Text
+    roles: Annotated[dict[str, Role], Meta(min_length=1)]
+    client_secret_file: Path | None = None
+    ca_file: Path | None = None
+    credkey_claim: Text = "sub"
+    unclear_answer: Literal["ask", "retry_safe"] = "ask"
+    audience_parameter: Literal["audience", "resource"] = "audience"
+    seconds: Seconds = 30.0
+
+
+class Leases(Section, frozen=True):
+    """How long leases last: a person's login, and at the most a job's."""
+
+    login_seconds: Seconds = 28 * 86400.0
+    job_seconds: Seconds = 7 * 86400.0
+
+
+class Tokens(Section, frozen=True):
+    """When an access token is due for replacement: after this fraction of its life."""
+
+    renew_after: Annotated[float, Meta(gt=0, lt=1)] = 0.5
+
+
+class Audit(Section, frozen=True):
+    """Where the audit trail is written; one file per replica."""
+
+    folder: Path
+
+
+class Log(Section, frozen=True):
+    """How much is logged, on standard error, as JSON."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Settings(Section, frozen=True):
+    """The whole tree."""
+
+    public_url: Text
+    vault: Vault
+    issuers: Annotated[dict[str, Issuer], Meta(min_length=1)]
+    audit: Audit
+    listen: Listen = Listen()
+    leases: Leases = Leases()
+    tokens: Tokens = Tokens()
+    log: Log = Log()

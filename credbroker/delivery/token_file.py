@@ -1,0 +1,55 @@
+"""Delivers an access token: into its file, or to whoever reads standard output.
+
+The file holds the token and nothing else, without a line end, as the WLCG bearer token discovery
+reads it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Optional, TextIO, Tuple
+
+from credbroker.delivery import whole_file
+from credbroker.delivery.discovery import read_file
+from credbroker.domain.errors import LocalFileUnfit
+from credbroker.domain.secret import Secret
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from credbroker.ports import Entropy
+
+
+def write(
+    path: Path,
+    token: Secret,
+    entropy: Entropy,
+    *,
+    owner: Optional[Tuple[int, int]] = None,
+    mode: int = 0o600,
+) -> None:
+    """Put the token at `path`, whole; on any failure what was there stays.
+
+    Args:
+        path: The token file; its folder exists.
+        token: The access token.
+        entropy: Names the temporary file.
+        owner: The file's (uid, gid); None for whoever runs this.
+        mode: The file's permission bits, set whatever the umask.
+
+    Raises:
+        LocalFileUnfit: It cannot be written there safely; the sentence says why.
+    """
+    whole_file.replace(path, token.reveal().encode(), entropy, mode=mode, owner=owner)
+
+
+def holds(path: Path, token: Secret) -> bool:
+    """True if the file at `path` holds this very token already."""
+    try:
+        return read_file(path) == token
+    except LocalFileUnfit:
+        return False
+
+
+def show(token: Secret, out: TextIO) -> None:
+    """Print the token as one line, for a reader that asked for it there."""
+    out.write(token.reveal() + "\n")

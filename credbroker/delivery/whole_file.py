@@ -1,0 +1,174 @@
+"""Replaces a small private file as a whole, and reads one with care.
+
+At every instant the path holds either the old content or the new one, never part of either, and
+the new one never has a wider mode or another owner than it ends with. Whatever fails, the old file
+is as it was. Links are never written through. Who else may write the folder could swap the file, so
+a folder open to everybody must have the sticky bit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from typing import TYPE_CHECKING, Iterator, Optional, Tuple
+
+from credbroker.domain.errors import LocalFileUnfit
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from credbroker.ports import Entropy
+
+LARGEST_BYTES = 256 * 1024
+_TEMPORARY = ".credbroker-"
+
+
+def replace(
+    path: Path,
+    content: bytes,
+    entropy: Entropy,
+    *,
+    mode: int = 0o600,
+    owner: Optional[Tuple[int, int]] = None,
+) -> None:
+    """Put `content` at `path`, with exactly this mode whatever the umask.
+
+    The content and then the folder are flushed to disk before this returns.
+
+    Args:
+        path: Where it goes; its folder exists.
+        content: All of the new content, in bytes.
+        entropy: Names the temporary file so that nobody can guess it.
+        mode: The permission bits of the new file.
+        owner: Its (uid, gid); None for whoever runs this.
+
+    Raises:
+        LocalFileUnfit: It cannot be written, or what is there is no plain file of ours.
+    """
+    try:
+        with _opened_folder(path.parent) as folder_fd:
+            _check_folder(path.parent, folder_fd)
+            _check_target(path, folder_fd, os.geteuid() if owner is None else owner[0])
+            _swap_in(path.name, _TEMPORARY + entropy.token(16), folder_fd, (content, mode, owner))
+    except OSError as failure:
+        raise LocalFileUnfit(f"{path} cannot be written: {_why(failure)}.") from None
+
+
+def remove(path: Path) -> bool:
+    """Take away the file at `path`, if there is one; say whether there was.
+
+    Raises:
+        LocalFileUnfit: It cannot be removed.
+    """
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    except OSError as failure:
+        raise LocalFileUnfit(f"{path} cannot be removed: {_why(failure)}.") from None
+    return True
+
+
+def read(path: Path, *, private: bool, follow_links: bool = False) -> Optional[bytes]:
+    """Return the content of a plain file of ours or root's; None if there is no such file.
+
+    Args:
+        path: The file; a pipe or device in its place is refused, not waited for.
+        private: Refuse a file that group or others may read or write.
+        follow_links: Accept a symbolic link, for a path that the person chose.
+
+    Raises:
+        LocalFileUnfit: It cannot be read, or is not what it must be.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow_links else os.O_NOFOLLOW)
+    try:
+        with os.fdopen(os.open(path, flags), "rb") as opened:
+            _check_readable(path, os.fstat(opened.fileno()), private)
+            content = opened.read(LARGEST_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as failure:
+        raise LocalFileUnfit(f"{path} cannot be read: {_why(failure)}.") from None
+    if len(content) > LARGEST_BYTES:
+        raise LocalFileUnfit(f"{path} is too large to be what it should be.")
+    return content
+
+
+@contextlib.contextmanager
+def _opened_folder(folder: Path) -> Iterator[int]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _check_folder(folder: Path, folder_fd: int) -> None:
+    mode = os.fstat(folder_fd).st_mode
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        raise LocalFileUnfit(
+            f"Everybody may replace files in {folder}.",
+            "Use a folder of your own, or set its sticky bit (chmod +t).",
+        )
+
+
+def _check_target(path: Path, folder_fd: int, owner: int) -> None:
+    try:
+        found = os.stat(path.name, dir_fd=folder_fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(found.st_mode):
+        raise LocalFileUnfit(f"{path} is there already and is not a plain file.")
+    if found.st_uid not in {owner, os.geteuid()}:
+        raise LocalFileUnfit(f"{path} is there already and belongs to somebody else.")
+
+
+def _swap_in(
+    name: str,
+    temporary: str,
+    folder_fd: int,
+    new: Tuple[bytes, int, Optional[Tuple[int, int]]],
+) -> None:
+    try:
+        _write_new(temporary, folder_fd, *new)
+        os.rename(temporary, name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
+    except BaseException:  # a signal's KeyboardInterrupt must not leave a secret behind either
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=folder_fd)
+        raise
+    # The new file is in place: a folder that cannot be flushed may at worst bring the old one back.
+    with contextlib.suppress(OSError):
+        os.fsync(folder_fd)
+
+
+def _write_new(
+    temporary: str, folder_fd: int, content: bytes, mode: int, owner: Optional[Tuple[int, int]]
+) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(temporary, flags, 0o600, dir_fd=folder_fd), "wb") as opened:
+        descriptor = opened.fileno()
+        os.fchmod(descriptor, 0o600)  # a umask may have taken our own bits away
+        opened.write(content)
+        if owner is not None:
+            os.fchown(descriptor, *owner)
+        os.fchmod(descriptor, mode)
+        opened.flush()
+        os.fsync(descriptor)
+
+
+def _check_readable(path: Path, found: os.stat_result, private: bool) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise LocalFileUnfit(f"{path} is not a plain file.")
+    if found.st_uid not in {os.geteuid(), 0}:
+        raise LocalFileUnfit(f"{path} belongs to somebody else.")
+    if private and found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise LocalFileUnfit(
+            f"{path} can be read or written by others.",
+            f"If nobody else has read it: chmod 600 {path}. Else end the lease and make a new one.",
+        )
+
+
+def _why(failure: OSError) -> str:
+    reason = failure.strerror or type(failure).__name__
+    return reason[:1].lower() + reason[1:]

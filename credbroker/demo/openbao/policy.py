@@ -1,0 +1,37 @@
+"""The policy under which the broker's Vault login may work.
+
+It reaches the broker's own records and nothing else. Grants are never deleted: their versions
+would start again at 1, and the check-and-set of somebody who paused before the deletion would hit
+the next person's record. Nothing here may change what the mount keeps (`max_versions`) or demands
+(`cas_required`).
+"""
+
+from __future__ import annotations
+
+POLICY_NAME = "credbroker-broker"
+
+_TEMPLATE = """\
+# What the mount keeps and demands is checked at every start; the operator alone sets it.
+path "{mount}/config" {{ capabilities = ["read"] }}
+
+path "{mount}/data/grants/*" {{ capabilities = ["create", "update", "read"] }}
+path "{mount}/data/leases/*" {{ capabilities = ["create", "update", "read"] }}
+path "{mount}/data/logins/*" {{ capabilities = ["create", "update", "read"] }}
+
+# A grant that has ended is overwritten, never deleted.
+path "{mount}/metadata/grants/*" {{ capabilities = ["read", "list"] }}
+
+# Leases and logins that have ended are cleared away whole.
+path "{mount}/metadata/leases/*" {{ capabilities = ["read", "list", "delete"] }}
+path "{mount}/metadata/logins/*" {{ capabilities = ["read", "list", "delete"] }}
+
+# Its own login, in place of the built-in default policy, which costs OpenBao more than the work.
+path "auth/token/lookup-self" {{ capabilities = ["read"] }}
+path "auth/token/renew-self" {{ capabilities = ["update"] }}
+path "auth/token/revoke-self" {{ capabilities = ["update"] }}
+"""
+
+
+def broker_policy(mount: str) -> str:
+    """Return the broker's policy as HCL text, for the KV version 2 engine mounted at `mount`."""
+    return _TEMPLATE.format(mount=mount)

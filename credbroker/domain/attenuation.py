@@ -1,0 +1,96 @@
+"""Narrowing a right: from what was granted, through the lease's ceiling, to what is asked for.
+
+The result is within all three, or the request is refused: nothing is cut silently, since a job
+with less than it asked for fails later and further away. Two traps of the WLCG profile are closed
+here: a token that loses its last capability must not keep groups (they would come back to life and
+widen it), and a wildcard audience is given only where the wildcard was allowed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from credbroker.domain.errors import OutsideCeiling
+from credbroker.domain.scopes import ScopeSet
+
+ANY_AUDIENCE = "https://wlcg.cern.ch/jwt/v1/any"
+
+
+@dataclass(frozen=True)
+class Right:
+    """What a token may do: its scopes, and for whom it is. Audiences empty = the issuer's own choice."""
+
+    scopes: ScopeSet
+    audiences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """The most that may be asked. `None` leaves that side to whatever lies above."""
+
+    scopes: ScopeSet | None = None
+    audiences: tuple[str, ...] | None = None
+
+    def within(self, other: Ceiling) -> bool:
+        """True if nothing allowed here is forbidden by `other`."""
+        if other.scopes is not None and (
+            self.scopes is None or len(other.scopes.missing(self.scopes))
+        ):
+            return False
+        if other.audiences is None:
+            return True
+        return self.audiences is not None and _audiences_within(self.audiences, other.audiences)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a caller asks for. `None` = all that the ceiling allows; the floor is in seconds."""
+
+    scopes: ScopeSet | None = None
+    audiences: tuple[str, ...] | None = None
+    floor_seconds: int = 0
+
+
+def attenuate(granted: Right, ceiling: Ceiling, wanted: Wanted) -> Right:
+    """Return the right to ask the issuer for; raise `OutsideCeiling` naming what is too much.
+
+    `granted` is the person's grant: its scopes, and the audiences its role allows (empty = any).
+    """
+    scopes = _narrow_scopes(granted.scopes.rights(), ceiling.scopes, wanted.scopes)
+    audiences = _narrow_audiences(granted.audiences, ceiling.audiences, wanted.audiences)
+    if granted.scopes.has_capability and not scopes.has_capability and scopes.has_groups:
+        raise OutsideCeiling(
+            "Groups alone would be wider than groups with capabilities: ask for a capability too."
+        )
+    return Right(scopes, audiences)
+
+
+def _narrow_scopes(
+    granted: ScopeSet, ceiling: ScopeSet | None, wanted: ScopeSet | None
+) -> ScopeSet:
+    asked = wanted if wanted is not None else (ceiling if ceiling is not None else granted)
+    asked = asked.rights()
+    for limit, whose in ((granted, "the grant"), (ceiling, "the lease")):
+        outside = limit.missing(asked) if limit is not None else ScopeSet()
+        if len(outside):
+            raise OutsideCeiling(f"Outside {whose}: {outside}.")
+    if not len(asked) and len(granted):
+        raise OutsideCeiling("Nothing is left to ask for: name at least one scope.")
+    return asked
+
+
+def _narrow_audiences(
+    granted: tuple[str, ...], ceiling: tuple[str, ...] | None, wanted: tuple[str, ...] | None
+) -> tuple[str, ...]:
+    asked = wanted if wanted is not None else (ceiling if ceiling is not None else granted)
+    for limit, whose in ((granted or None, "the role"), (ceiling, "the lease")):
+        if limit is not None and not _audiences_within(asked, limit):
+            raise OutsideCeiling(f"An audience asked for is outside {whose}.")
+    return tuple(dict.fromkeys(asked))
+
+
+def _audiences_within(asked: tuple[str, ...], limit: tuple[str, ...]) -> bool:
+    if ANY_AUDIENCE in limit:
+        return True
+    # An empty request would leave the choice to the issuer, which is wider than any list.
+    return bool(asked) and set(asked) <= set(limit)

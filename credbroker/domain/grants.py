@@ -1,0 +1,55 @@
+"""A grant: what a person gave once, and the record of it that Vault keeps."""
+
+from __future__ import annotations
+
+import datetime
+import enum
+from dataclasses import dataclass
+
+from credbroker.domain.names import GrantKey
+from credbroker.domain.scopes import ScopeSet
+from credbroker.domain.secret import Secret
+
+
+class GrantState(enum.Enum):
+    """Where a grant is in its life; `domain.rotation` holds the moves between these."""
+
+    READY = "ready"
+    """The refresh token may be used."""
+    CLAIMED = "claimed"
+    """One replica is about to use it, or has: nobody else may."""
+    IN_DOUBT = "in_doubt"
+    """A use may have reached the issuer and its answer is gone."""
+    LOST = "lost"
+    """The issuer no longer takes it."""
+    ENDED = "ended"
+    """The person logged out. The record stays as a tombstone, without the token."""
+
+
+@dataclass(frozen=True)
+class Grant:
+    """One person's grant under one issuer and role, bound to who logged in and through which client.
+
+    `line` names the row of logins that leases of this grant belong to: it stays over a new login
+    of the same person and changes after a logout, so a lease from before can never come back.
+    `generation` rises with every refresh token. `write_id` is random and new in every write, so
+    that a writer whose answer got lost can tell its own write from somebody else's.
+    """
+
+    key: GrantKey
+    line: str
+    issuer_url: str
+    subject: str
+    client_id: str
+    scopes: ScopeSet
+    refresh_token: Secret | None
+    generation: int
+    state: GrantState
+    write_id: str
+    created_at: datetime.datetime
+    refreshed_at: datetime.datetime
+    claimed_by: str | None = None
+    note: str = ""
+    refresh_expires_at: datetime.datetime | None = None
+    tokens_until: datetime.datetime | None = None
+    """When the last access token that came with this grant expires, as far as was announced."""

@@ -1,0 +1,127 @@
+"""Leases: a caller's revocable right to ask under one grant.
+
+A lease token is an id and 256 random bits. The record keeps only the hash of the bits, so whoever
+reads the store cannot ask for anything. A child never reaches wider than its parent and ends no
+later; ending a parent ends its children.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass, replace
+
+from credbroker.domain.attenuation import Ceiling, Right
+from credbroker.domain.errors import LeaseEnded, LeaseUnknown, Malformed, NotAllowed, OutsideCeiling
+from credbroker.domain.names import GrantKey
+from credbroker.domain.secret import Secret
+
+DEEPEST = 3
+_TOKEN = re.compile(r"cb_([A-Za-z0-9_-]{22})\.([A-Za-z0-9_-]{43})\Z")
+
+
+@dataclass(frozen=True)
+class LeaseToken:
+    """A lease as its holder has it: `cb_<id>.<secret>`, 16 and 32 random bytes as base64url."""
+
+    id: str
+    secret: Secret
+
+    @classmethod
+    def parse(cls, text: str) -> LeaseToken:
+        """Read a presented lease token; raise `LeaseUnknown` if it has another form."""
+        match = _TOKEN.match(text)
+        if match is None:
+            raise LeaseUnknown("No lease was shown, or it is not one of this broker's.")
+        return cls(match.group(1), Secret("lease", match.group(2)))
+
+    def text(self) -> Secret:
+        """Return the token as it travels, still wrapped."""
+        return self.secret.extended("lease token", f"cb_{self.id}.")
+
+    def secret_hash(self) -> str:
+        """Return the hex SHA-256 of the secret half: all that is ever stored."""
+        return self.secret.digest()
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The record of one lease. `job` names what it was made for; None for a person's login."""
+
+    id: str
+    secret_hash: str
+    key: GrantKey
+    line: str
+    ceiling: Ceiling
+    created_at: datetime.datetime
+    ends_at: datetime.datetime
+    ancestors: tuple[str, ...] = ()
+    job: str | None = None
+    ended_at: datetime.datetime | None = None
+
+    @property
+    def is_login(self) -> bool:
+        """True for the lease of a login, which may do everything a person may."""
+        return not self.ancestors
+
+
+def check_secret(lease: Lease | None, shown: LeaseToken) -> Lease:
+    """Return the lease if `shown` is its token; raise `LeaseUnknown`, in equal time, if not."""
+    known = lease.secret_hash if lease is not None else hashlib.sha256(b"").hexdigest()
+    if not hmac.compare_digest(known, shown.secret_hash()) or lease is None:
+        raise LeaseUnknown("This lease is not known here.")
+    return lease
+
+
+def check_alive(lease: Lease, now: datetime.datetime) -> None:
+    """Raise `LeaseEnded` if somebody ended the lease or its time is over."""
+    if lease.ended_at is not None:
+        raise LeaseEnded("This lease was ended.")
+    if now >= lease.ends_at:
+        raise LeaseEnded("This lease ran out.")
+
+
+def check_login(lease: Lease) -> None:
+    """Raise `NotAllowed` unless this is the lease of a person's login."""
+    if not lease.is_login:
+        raise NotAllowed("A job's lease may only fetch the job's tokens.")
+
+
+def child(
+    parent: Lease, token: LeaseToken, right: Right, *, job: str, seconds: float,
+    now: datetime.datetime,
+) -> Lease:  # fmt: skip
+    """Make a lease for a job, good for `right` alone, which must be within the parent's ceiling.
+
+    `seconds` is how long it should last; a longer wish than the parent's own end is cut to it.
+    """
+    if len(parent.ancestors) + 1 >= DEEPEST:
+        raise NotAllowed("A lease of a job's lease cannot make further leases.")
+    ceiling = Ceiling(right.scopes, right.audiences or None)
+    if not ceiling.within(parent.ceiling):
+        raise OutsideCeiling("A job's lease cannot reach wider than the lease it is made from.")
+    return Lease(
+        id=token.id,
+        secret_hash=token.secret_hash(),
+        key=parent.key,
+        line=parent.line,
+        ceiling=ceiling,
+        created_at=now,
+        ends_at=min(parent.ends_at, now + datetime.timedelta(seconds=seconds)),
+        ancestors=(*parent.ancestors, parent.id),
+        job=check_job_name(job),
+    )
+
+
+def check_job_name(job: str) -> str:
+    """Return `job` if it is 1 to 200 printable characters; raise `Malformed` if not."""
+    if not 0 < len(job) <= 200 or not job.isprintable():
+        raise Malformed("A job's name must be 1 to 200 printable characters.")
+    return job
+
+
+def end(lease: Lease, now: datetime.datetime) -> Lease:
+    """Return the lease as ended; ending twice changes nothing."""
+    return lease if lease.ended_at is not None else replace(lease, ended_at=now)

@@ -1,0 +1,100 @@
+"""Access tokens: what one says, and whether it is what was asked for.
+
+An issuer's answer is checked, not trusted: a token that is wider than the request, or for another
+audience, person or profile, is refused before anybody gets it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from dataclasses import dataclass, replace
+
+from credbroker.domain.attenuation import ANY_AUDIENCE, Right
+from credbroker.domain.errors import IssuerGaveLess, IssuerMisbehaved
+from credbroker.domain.scopes import ScopeSet
+from credbroker.domain.secret import Secret
+
+_VERSION = re.compile(r"(\d+)\.(\d+)\Z")
+_LEEWAY = datetime.timedelta(seconds=60)
+
+
+@dataclass(frozen=True)
+class AccessToken:
+    """One access token and what its claims say; `obtained_at` is by the reader's own clock."""
+
+    value: Secret
+    issuer_url: str
+    subject: str
+    scopes: ScopeSet
+    audiences: tuple[str, ...]
+    groups: tuple[str, ...]
+    version: str
+    jti: str
+    key_id: str
+    issued_at: datetime.datetime
+    not_before: datetime.datetime
+    expires_at: datetime.datetime
+    obtained_at: datetime.datetime
+
+    def seconds_left(self, now: datetime.datetime) -> float:
+        """Return how long the token still lives, in seconds; negative once it has expired."""
+        return (self.expires_at - now).total_seconds()
+
+    def obtained(self, at: datetime.datetime) -> AccessToken:
+        """Return the same token as first seen at `at`."""
+        return replace(self, obtained_at=at)
+
+
+def check_issued(
+    token: AccessToken, asked: Right, *, issuer_url: str, subject: str, now: datetime.datetime
+) -> None:
+    """Hold a verified token against the request it answers (WLCG profile, "Token verification").
+
+    Raises `IssuerMisbehaved` if it is wider or about somebody else, `IssuerGaveLess` if it lacks
+    something asked for. The signature is the caller's business and already checked.
+    """
+    if token.issuer_url != issuer_url or token.subject != subject:
+        raise IssuerMisbehaved("The issuer's token is about another issuer or person.")
+    _check_version(token.version)
+    check_times(token, now)
+    _check_scopes(token, asked)
+    if asked.audiences and set(token.audiences) != set(asked.audiences):
+        raise IssuerMisbehaved("The issuer's token is for another audience than was asked for.")
+    if not token.audiences:
+        raise IssuerMisbehaved("The issuer's token names no audience.")
+
+
+def check_times(token: AccessToken, now: datetime.datetime) -> None:
+    """Refuse a token that has expired or is not valid yet; no grace after `exp`."""
+    if now >= token.expires_at:
+        raise IssuerMisbehaved("The token has already expired: is a clock wrong?")
+    if token.not_before - _LEEWAY > now:
+        raise IssuerMisbehaved("The token is not valid yet: is a clock wrong?")
+
+
+def serves(token: AccessToken, asked: Right) -> bool:
+    """True if the token covers `asked`: every scope, and every audience or the wildcard."""
+    if len(token.scopes.missing(asked.scopes)):
+        return False
+    return ANY_AUDIENCE in token.audiences or set(asked.audiences) <= set(token.audiences)
+
+
+def _check_version(version: str) -> None:
+    """Accept any 1.x: an unknown MAJOR must be refused, a higher MINOR accepted."""
+    match = _VERSION.match(version)
+    if match is None or match.group(1) != "1":
+        raise IssuerMisbehaved("The issuer's token does not follow WLCG token profile 1.x.")
+
+
+def _check_scopes(token: AccessToken, asked: Right) -> None:
+    wider = asked.scopes.missing(token.scopes.rights())
+    if len(asked.scopes) and len(wider):
+        raise IssuerMisbehaved("The issuer's token allows more than was asked for.")
+    if token.groups and not asked.scopes.has_groups:
+        raise IssuerMisbehaved("The issuer's token names groups that were not asked for.")
+    less = token.scopes.missing(asked.scopes)
+    # Groups may be given without being repeated in `scope`; the claim is what counts.
+    less = ScopeSet(tuple(item for item in less if not (item.is_group and token.groups)))
+    if len(less):
+        raise IssuerGaveLess(f"The issuer left out: {less}.")

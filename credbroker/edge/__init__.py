@@ -1,0 +1,1 @@
+"""Runs where the work runs and keeps its token file fresh."""

@@ -1,0 +1,217 @@
+"""Keeps the token file of one job fresh for as long as the job runs.
+
+A good token in the file is never touched before a better one is there to take its place: whatever
+fails, the file stays and the agent tries again. It ends when it is told to (the file stays), when
+the watched program is gone (the file goes), or when its lease can never give a token again (the
+file stays until the token in it expires).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable, Mapping, Optional, Protocol, TextIO
+
+from credbroker.client.address import parse_address
+from credbroker.client.blocking import Door
+from credbroker.client.broker import Broker
+from credbroker.delivery import lease_file, token_file, whole_file
+from credbroker.delivery.discovery import FILE_VARIABLE
+from credbroker.domain.errors import CredbrokerError, GrantLost, LocalFileUnfit, Malformed
+from credbroker.edge.plan import Failed, Held, Sleep, Stop, next_step
+from credbroker.edge.watched import Watched
+from credbroker.host.clock import SystemClock
+from credbroker.host.entropy import SystemEntropy
+from credbroker.wire.fields import write_instant
+from credbroker.wire.native import AskToken
+
+if TYPE_CHECKING:
+    import argparse
+    import datetime
+
+    from credbroker.client.blocking import BlockingClock
+    from credbroker.client.broker import Fetched
+    from credbroker.ports import Entropy
+
+EXAMPLE = """\
+example, in a job's wrapper:
+  export BEARER_TOKEN_FILE=$PWD/bearer_token
+  credbroker agent --job lease.json --while-pid $$ &
+"""
+
+_SLICE_SECONDS = 1.0
+"""How long a wait may go without a look at the clock and at the watched program."""
+
+CA_FILE_VARIABLE = "CREDBROKER_CA_FILE"
+
+
+class TokenSource(Protocol):
+    """Whoever gives tokens; `client.broker.Broker` is the real one."""
+
+    def ask_token(self, wanted: AskToken) -> Fetched:
+        """Return a token that serves what is asked for."""
+
+    def now(self) -> datetime.datetime:
+        """Return the time by the source's own clock."""
+
+
+@dataclass
+class Agent:
+    """One job's agent; `run` is its whole life."""
+
+    source: TokenSource
+    wanted: AskToken
+    path: Path
+    clock: BlockingClock
+    entropy: Entropy
+    say: Callable[..., None]
+    job_runs: Callable[[], bool] = lambda: True
+    held: Optional[Held] = None
+    failed: Optional[Failed] = None
+    jti: Optional[str] = None
+    spread: float = field(default=0.0)
+
+    def run(self) -> None:
+        """Keep the file fresh until the job is over; then the file is gone.
+
+        Raises:
+            CredbrokerError: No token can be had any more; the file is as it was.
+        """
+        while self.job_runs():
+            step = next_step(self.clock.elapsed(), self.held, self.failed, self.spread)
+            if isinstance(step, Stop):
+                raise step.error
+            if isinstance(step, Sleep):
+                self.clock.block(min(step.seconds, _SLICE_SECONDS))
+            else:
+                self._renew()
+        whole_file.remove(self.path)
+        self.say("job over", removed=str(self.path))
+
+    def _renew(self) -> None:
+        self.spread = self.entropy.fraction()
+        try:
+            fetched = self.source.ask_token(self.wanted)
+            known = fetched.token.jti == self.jti and token_file.holds(
+                self.path, fetched.token.value
+            )
+            if not known:
+                token_file.write(self.path, fetched.token.value, self.entropy)
+        except CredbrokerError as error:
+            self._note_failure(error)
+        else:
+            self._note_success(fetched, known)
+
+    def _note_failure(self, error: CredbrokerError) -> None:
+        if isinstance(error, LocalFileUnfit) and self.held is None:
+            raise error  # a wrong path is best said at once; a full disk later on may pass
+        times = 1 if self.failed is None else self.failed.times + 1
+        self.failed = Failed(times, self.clock.elapsed(), error)
+        left = None if self.held is None else round(self.held.expires_at - self.clock.elapsed())
+        remedy = error.remedy if isinstance(error, (GrantLost, LocalFileUnfit)) else None
+        self.say(
+            "kept",
+            why=error.sentence,
+            remedy=remedy,
+            seconds_left=left,
+            failures=times,
+            request=error.request_id,
+        )
+
+    def _note_success(self, fetched: Fetched, known: bool) -> None:
+        first, fetched_at, now = self.held is None, self.clock.elapsed(), self.source.now()
+        given, token = fetched.given, fetched.token
+        self.failed, self.jti = None, token.jti
+        self.held = Held(
+            fetched_at=fetched_at,
+            renew_at=fetched_at + (given.renew_at - now).total_seconds(),
+            expires_at=fetched_at + token.seconds_left(now),
+        )
+        event = "ready" if first else ("unchanged" if known else "renewed")
+        expires_at = write_instant(token.expires_at)
+        self.say(event, token_file=str(self.path), jti=token.jti, expires=expires_at)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `credbroker agent`."""
+    parser.add_argument(
+        "--job", metavar="LEASE_FILE", required=True, help="the lease to ask under: a 0600 file"
+    )
+    parser.add_argument(
+        "--token-file",
+        metavar="PATH",
+        help=f"the file to keep fresh (default: ${FILE_VARIABLE})",
+    )
+    parser.add_argument(
+        "--while-pid",
+        metavar="PID",
+        type=int,
+        help="end, and remove the token file, when this program has ended",
+    )
+    parser.add_argument(
+        "--ca-file",
+        metavar="FILE",
+        help=f"the certificate authority to trust (default: ${CA_FILE_VARIABLE}, the lease file's)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Keep the file fresh until told to stop or until the job is over.
+
+    Raises:
+        CredbrokerError: No token can be had any more, or a file or option is unfit.
+    """
+    # SIGTERM then ends the agent as ^C does, at once and with everything cleaned up on the way.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    log = Log(SystemClock(), sys.stderr)
+    try:
+        _agent(args, os.environ, log.say).run()
+    except KeyboardInterrupt:
+        log.say("told to stop", kept="the token file")
+    return 0
+
+
+def _agent(args: argparse.Namespace, environ: Mapping[str, str], say: Callable[..., None]) -> Agent:
+    path = args.token_file or environ.get(FILE_VARIABLE)
+    if not path:
+        raise Malformed(
+            "It is not said which file to keep fresh.", f"Give --token-file or set {FILE_VARIABLE}."
+        )
+    job_runs = Watched(args.while_pid).is_running if args.while_pid is not None else lambda: True
+    lease = lease_file.read(Path(args.job))
+    ca_file = args.ca_file or environ.get(CA_FILE_VARIABLE) or lease.ca_file
+    clock, entropy = SystemClock(), SystemEntropy()
+    door = Door(parse_address(lease.broker), clock, ca_file)
+    return Agent(
+        source=Broker(door.send, clock, entropy, lease.lease_token),
+        wanted=AskToken(lease.scopes, lease.audiences) if lease.job else AskToken(),
+        path=Path(path).absolute(),
+        clock=clock,
+        entropy=entropy,
+        say=say,
+        job_runs=job_runs,
+    )
+
+
+@dataclass(frozen=True)
+class Log:
+    """Writes one line per event: time, event, and fields as name=value."""
+
+    clock: BlockingClock
+    out: TextIO
+
+    def say(self, event: str, **fields: object) -> None:
+        """Write one event; fields that are None are left out."""
+        words = [f"{name}={_quoted(one)}" for name, one in fields.items() if one is not None]
+        line = " ".join([write_instant(self.clock.now()), "credbroker-agent:", event, *words])
+        self.out.write(line + "\n")
+        self.out.flush()
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    return json.dumps(text) if not text.isprintable() or " " in text or '"' in text else text

@@ -1,0 +1,155 @@
+"""The one door for outgoing HTTP.
+
+Redirects are not followed (a 3xx is an answer like any other, for the caller to refuse), proxies
+are not taken from the environment, bodies end at 1 MiB, everything has a time limit, and nothing is
+sent twice: only GET may be repeated, by the library, after a dropped keep-alive connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+
+import aiohttp
+
+from credbroker import __version__
+from credbroker.ports import BeforeFirstByte, HttpAnswer, NoAnswerError, NotSentError
+
+LARGEST_BODY_BYTES = 1 << 20
+_CONNECT_SECONDS = 10.0
+_USER_AGENT = f"credbroker/{__version__}"
+
+
+class OutgoingHttp:
+    """Asks other servers over HTTP. Follows `ports.HttpDoor`; use as an async context."""
+
+    def __init__(self, ca_file: str | None = None) -> None:
+        """Trust the system's authorities, or only those in `ca_file` (PEM)."""
+        self._tls = ssl.create_default_context(cafile=ca_file)
+        self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._kept: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> OutgoingHttp:
+        self._kept = self._session(aiohttp.TCPConnector(ssl=self._tls))
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._kept is not None:
+            await self._kept.close()
+
+    async def get(
+        self, url: str, *, headers: Mapping[str, str] | None = None, seconds: float
+    ) -> HttpAnswer:
+        """Fetch `url` within `seconds`; see `ports.HttpDoor.get`."""
+        return await self._on_kept(_Request("GET", url, headers or {}), seconds)
+
+    async def post(
+        self,
+        url: str,
+        body: bytes,
+        *,
+        headers: Mapping[str, str],
+        seconds: float,
+        before_first_byte: BeforeFirstByte | None = None,
+    ) -> HttpAnswer:
+        """Send `body` once; see `ports.HttpDoor.post`."""
+        request = _Request("POST", url, headers, body)
+        if before_first_byte is None:
+            return await self._on_kept(request, seconds)
+        return await self._on_fresh(request, before_first_byte, seconds)
+
+    async def _on_kept(self, request: _Request, seconds: float) -> HttpAnswer:
+        assert self._kept is not None, "the door is used as an async context"
+        try:
+            async with asyncio.timeout(seconds):
+                return await _exchange(self._kept, request)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise NotSentError(type(error).__name__) from error
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise NoAnswerError(type(error).__name__) from error
+
+    async def _on_fresh(
+        self, request: _Request, before: BeforeFirstByte, seconds: float
+    ) -> HttpAnswer:
+        pause = _PausingConnector(self._tls, before, seconds)
+        try:
+            async with self._session(pause) as session, asyncio.timeout(None) as pause.deadline:
+                return await _exchange(session, request)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            kind = NoAnswerError if pause.passed else NotSentError
+            raise kind(type(error).__name__) from error
+
+    def _session(self, connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=connector,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
+            headers={"User-Agent": _USER_AGENT},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | None = None
+
+
+class _PausingConnector(aiohttp.TCPConnector):
+    """One fresh connection that waits for `before` once it stands, then starts the time limit."""
+
+    def __init__(self, tls: ssl.SSLContext, before: BeforeFirstByte, seconds: float) -> None:
+        super().__init__(ssl=tls, force_close=True)
+        self._before = before
+        self._seconds = seconds
+        self.deadline: asyncio.Timeout | None = None
+        self.passed = False
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[aiohttp.tracing.Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the signature is aiohttp's
+    ) -> aiohttp.connector.Connection:
+        connection = await super().connect(req, traces, timeout)
+        try:
+            await self._before()
+        except BaseException:
+            connection.close()
+            raise
+        self.passed = True
+        if self.deadline is not None:
+            self.deadline.reschedule(asyncio.get_running_loop().time() + self._seconds)
+        return connection
+
+
+async def _exchange(session: aiohttp.ClientSession, request: _Request) -> HttpAnswer:
+    async with session.request(
+        request.method,
+        request.url,
+        data=request.body,
+        headers=request.headers,
+        allow_redirects=False,
+    ) as answer:
+        read = await _read_at_most(answer.content, LARGEST_BODY_BYTES)
+    lowered = {name.lower(): value for name, value in answer.headers.items()}
+    return HttpAnswer(answer.status, lowered, read)
+
+
+async def _read_at_most(stream: aiohttp.StreamReader, limit: int) -> bytes:
+    read = bytearray()
+    async for chunk in stream.iter_chunked(64 * 1024):
+        read += chunk
+        if len(read) > limit:
+            raise aiohttp.ClientPayloadError("the answer is larger than allowed")
+    return bytes(read)

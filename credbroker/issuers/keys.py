@@ -1,0 +1,100 @@
+"""An issuer's public keys, and the one place that believes a signature.
+
+Follows the WLCG profile's verification steps: asymmetric algorithms only, `kid` must select the
+key, an unknown `kid` leads to one refetch a minute and then to refusal. Keys are refreshed after 6
+hours and used for at most 4 days while the issuer cannot be reached.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, KeySet, RSAKey
+
+from credbroker.domain.errors import IssuerMisbehaved, IssuerUnreachable
+from credbroker.domain.secret import Secret
+from credbroker.issuers.metadata import Metadata
+from credbroker.ports import Clock, HttpDoor, NoAnswerError, NotSentError
+
+ALGORITHMS = ["RS256", "ES256"]
+FRESH_SECONDS = 6 * 3600.0
+LONGEST_SECONDS = 4 * 86400.0
+REFETCH_SECONDS = 60.0
+
+
+class Keys:
+    """The published keys of one issuer."""
+
+    def __init__(self, metadata: Metadata, door: HttpDoor, clock: Clock, seconds: float) -> None:
+        """Fetch keys from where `metadata` says; a fetch may take `seconds`."""
+        self._metadata = metadata
+        self._door = door
+        self._clock = clock
+        self._seconds = seconds
+        self._held: dict[str, RSAKey | ECKey] = {}
+        self._fetched_at = float("-inf")
+        self._tried_at = float("-inf")
+
+    async def verify(self, value: Secret) -> Mapping[str, Any]:
+        """Return the claims of a JWT whose signature is this issuer's.
+
+        Raises `IssuerMisbehaved` if it is not; `IssuerUnreachable` if no keys could be had.
+        """
+        text = value.reveal()
+        try:
+            header = jws.extract_compact(text.encode()).headers()
+        except (JoseError, ValueError):
+            raise IssuerMisbehaved("The issuer's token is not a signed token.") from None
+        key = await self._key(header.get("kid"))
+        try:
+            payload = jws.deserialize_compact(text, key, algorithms=ALGORITHMS).payload
+            claims = json.loads(payload)
+        except (JoseError, ValueError):
+            raise IssuerMisbehaved("The token's signature is not the issuer's.") from None
+        if not isinstance(claims, dict):
+            raise IssuerMisbehaved("The token's claims are not an object.")
+        return claims
+
+    async def _key(self, key_id: object) -> RSAKey | ECKey:
+        if not isinstance(key_id, str):
+            raise IssuerMisbehaved("The token does not say which key signed it.")
+        age = self._clock.elapsed() - self._fetched_at
+        if key_id not in self._held or age > FRESH_SECONDS:
+            await self._refetch(must=not self._held or age > LONGEST_SECONDS)
+        if key_id not in self._held:
+            raise IssuerMisbehaved("The token is signed by a key that the issuer does not publish.")
+        return self._held[key_id]
+
+    async def _refetch(self, *, must: bool) -> None:
+        now = self._clock.elapsed()
+        if now - self._tried_at < REFETCH_SECONDS and not must:
+            return
+        self._tried_at = now
+        try:
+            self._held = await self._fetch()
+            self._fetched_at = now
+        except (IssuerUnreachable, IssuerMisbehaved):
+            if must:
+                raise
+
+    async def _fetch(self) -> dict[str, RSAKey | ECKey]:
+        endpoints = await self._metadata.endpoints()
+        try:
+            answer = await self._door.get(endpoints.jwks, seconds=self._seconds)
+        except (NotSentError, NoAnswerError) as error:
+            raise IssuerUnreachable("The issuer's keys cannot be fetched.") from error
+        if answer.status != 200:
+            raise IssuerUnreachable(f"The issuer answers {answer.status} instead of its keys.")
+        try:
+            published = KeySet.import_key_set(json.loads(answer.body)).keys
+        except (JoseError, ValueError, TypeError, KeyError):
+            raise IssuerMisbehaved("The issuer's keys cannot be read.") from None
+        return {
+            key.kid: key
+            for key in published
+            if isinstance(key, RSAKey | ECKey) and key.kid and key.get("use", "sig") == "sig"
+        }

@@ -1,0 +1,196 @@
+"""An OIDC issuer behind the `Issuer` port: device login, refresh, revocation, verification.
+
+The broker is one confidential client at each issuer (HTTP Basic, RFC 6749 section 2.3.1). A refresh
+token is only ever sent to this issuer's own token and revocation endpoints, whatever the answers say.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from credbroker.domain.attenuation import Right
+from credbroker.domain.device import DeviceStart, PollOutcome
+from credbroker.domain.errors import (
+    IssuerMisbehaved,
+    IssuerUnreachable,
+    Malformed,
+)
+from credbroker.domain.rotation import Outcome, Unclear, UnclearRule
+from credbroker.domain.scopes import ScopeSet
+from credbroker.domain.secret import Secret
+from credbroker.domain.tokens import AccessToken
+from credbroker.issuers.keys import Keys
+from credbroker.issuers.metadata import Metadata
+from credbroker.ports import (
+    BeforeFirstByte,
+    Clock,
+    HttpAnswer,
+    HttpDoor,
+    NoAnswerError,
+    NotSentError,
+)
+from credbroker.wire.jwt import read_access_token
+from credbroker.wire.oidc import (
+    DEVICE_GRANT,
+    check_success,
+    form,
+    poll_outcome,
+    read_device_start,
+    refresh_outcome,
+)
+
+STORE_SECONDS = 30.0
+_LEEWAY_SECONDS = 60.0
+_FORM = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How this issuer wants to be spoken to; times in seconds."""
+
+    url: str
+    client_id: str
+    client_secret: Secret | None
+    audience_parameter: str
+    unclear_rule: UnclearRule
+    seconds: float
+
+
+class OidcIssuer:
+    """One configured issuer. Follows `ports.Issuer`."""
+
+    def __init__(self, dialect: Dialect, door: HttpDoor, clock: Clock) -> None:
+        """Speak to the issuer through `door`."""
+        self._dialect = dialect
+        self._door = door
+        self._clock = clock
+        self._metadata = Metadata(dialect.url, door, clock, dialect.seconds)
+        self._keys = Keys(self._metadata, door, clock, dialect.seconds)
+
+    @property
+    def url(self) -> str:
+        """The exact issuer string."""
+        return self._dialect.url
+
+    @property
+    def client_id(self) -> str:
+        """The broker's client at this issuer."""
+        return self._dialect.client_id
+
+    @property
+    def unclear_rule(self) -> UnclearRule:
+        """What a refresh without a clear answer means here."""
+        return self._dialect.unclear_rule
+
+    @property
+    def claim_seconds(self) -> float:
+        """Time for the answer, for storing it, and some more."""
+        return self._dialect.seconds + 2 * STORE_SECONDS
+
+    async def start_device_login(self, scopes: ScopeSet) -> DeviceStart:
+        """Begin a device login; see `ports.Issuer`."""
+        endpoints = await self._metadata.endpoints()
+        fields = {"client_id": self._dialect.client_id, "scope": str(scopes)}
+        answer = await self._post(endpoints.device, fields)
+        return read_device_start(answer.status, answer.body)
+
+    async def poll_device_login(self, device_code: Secret) -> PollOutcome:
+        """Ask once whether the person has confirmed; see `ports.Issuer`."""
+        endpoints = await self._metadata.endpoints()
+        fields = {
+            "grant_type": DEVICE_GRANT,
+            "device_code": device_code.reveal(),
+        }
+        answer = await self._post(endpoints.token, fields)
+        return poll_outcome(answer.status, answer.body)
+
+    async def verify_identity(self, id_token: Secret) -> Mapping[str, object]:
+        """Check an ID token (OpenID Connect Core section 3.1.3.7); see `ports.Issuer`."""
+        claims = await self._keys.verify(id_token)
+        now = self._clock.now().timestamp()
+        audience = claims.get("aud")
+        audiences = audience if isinstance(audience, list) else [audience]
+        if claims.get("iss") != self._dialect.url or self._dialect.client_id not in audiences:
+            raise IssuerMisbehaved("The issuer's ID token is for somebody else.")
+        if len(audiences) > 1 and claims.get("azp") != self._dialect.client_id:
+            raise IssuerMisbehaved("The issuer's ID token was made for another client.")
+        if not _is_time(claims.get("exp")) or now >= claims["exp"] + _LEEWAY_SECONDS:
+            raise IssuerMisbehaved("The issuer's ID token has expired: is a clock wrong?")
+        if not _is_time(claims.get("iat")) or claims["iat"] - _LEEWAY_SECONDS > now:
+            raise IssuerMisbehaved("The issuer's ID token is from the future: is a clock wrong?")
+        return claims
+
+    async def refresh(
+        self, refresh_token: Secret, right: Right, before_first_byte: BeforeFirstByte
+    ) -> Outcome:
+        """Use a refresh token once; see `ports.Issuer`."""
+        endpoints = await self._metadata.endpoints()
+        fields = {
+            "grant_type": "refresh_token",
+            "refresh_token": refresh_token.reveal(),
+            "scope": str(right.scopes) or None,
+            self._dialect.audience_parameter: " ".join(right.audiences) or None,
+        }
+        try:
+            answer = await self._door.post(
+                endpoints.token,
+                self._form(fields),
+                headers=self._headers(),
+                seconds=self._dialect.seconds,
+                before_first_byte=before_first_byte,
+            )
+        except NotSentError as error:
+            raise IssuerUnreachable("The issuer does not answer.") from error
+        except NoAnswerError:
+            return Unclear(IssuerUnreachable("The issuer took a refresh and did not answer."))
+        return refresh_outcome(answer.status, answer.body)
+
+    async def verify_access_token(self, value: Secret) -> AccessToken:
+        """Check an access token's signature and read it; see `ports.Issuer`."""
+        await self._keys.verify(value)
+        try:
+            return read_access_token(value, self._clock.now())
+        except Malformed as error:
+            raise IssuerMisbehaved(
+                f"The issuer's token does not follow the WLCG profile. {error.sentence}"
+            ) from None
+
+    async def revoke(self, refresh_token: Secret) -> None:
+        """Revoke a refresh token (RFC 7009); see `ports.Issuer`."""
+        endpoints = await self._metadata.endpoints()
+        if endpoints.revocation is None:
+            raise IssuerMisbehaved("The issuer offers no way to revoke a refresh token.")
+        fields = {"token": refresh_token.reveal(), "token_type_hint": "refresh_token"}
+        answer = await self._post(endpoints.revocation, fields)
+        if answer.status != 200:
+            check_success(answer.status, answer.body, "The issuer's answer to a revocation")
+
+    async def _post(self, url: str, fields: Mapping[str, str | None]) -> HttpAnswer:
+        try:
+            return await self._door.post(
+                url, self._form(fields), headers=self._headers(), seconds=self._dialect.seconds
+            )
+        except (NotSentError, NoAnswerError) as error:
+            raise IssuerUnreachable("The issuer does not answer.") from error
+
+    def _form(self, fields: Mapping[str, str | None]) -> bytes:
+        """Write a form; a client without a secret names itself in it (RFC 6749 section 3.2.1)."""
+        if self._dialect.client_secret is None:
+            fields = {**fields, "client_id": self._dialect.client_id}
+        return form(fields)
+
+    def _headers(self) -> dict[str, str]:
+        """Return the headers of a form post, with the client's own proof (RFC 6749 2.3.1)."""
+        secret = self._dialect.client_secret
+        if secret is None:
+            return dict(_FORM)
+        pair = f"{quote(self._dialect.client_id, safe='')}:{quote(secret.reveal(), safe='')}"
+        return {**_FORM, "Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

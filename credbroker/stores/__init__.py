@@ -1,0 +1,1 @@
+"""Keeps grants, leases and waiting logins in OpenBao or Vault."""

@@ -1,0 +1,230 @@
+"""A thin client for the few calls that credbroker makes to OpenBao or Vault.
+
+What it guarantees: writes go out once, by POST; an answer that leaves a write unclear is called
+`StoreUnclear` and nothing else is; a refused token leads to one new login and one more try; with
+several addresses it talks to the active node, since standbys answer reads from a stale state. An
+address that redirects or cannot be reached is left for the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import email.utils
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from credbroker.domain.errors import StoreMisconfigured, StoreUnavailable, StoreUnclear
+from credbroker.domain.retry import backoff_seconds
+from credbroker.domain.secret import Secret
+from credbroker.ports import (
+    Clock,
+    Entropy,
+    HttpAnswer,
+    HttpDoor,
+    NoAnswerError,
+    NotSentError,
+    StaleVersionError,
+)
+
+_STALE = "check-and-set parameter did not match"
+_NOT_READY = "upgrade from non-versioned to versioned"
+# A token is renewed after this part of its life, which leaves time for several tries.
+_RENEW_AFTER = 0.5
+_LONGEST_SLEEP_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class AppRoleLogin:
+    """Where the AppRole is mounted, and how to read its two halves afresh at each login."""
+
+    mount: str
+    role_id: Callable[[], Secret]
+    secret_id: Callable[[], Secret]
+
+
+class VaultClient:
+    """Asks one OpenBao or Vault cluster, as the broker's AppRole."""
+
+    def __init__(
+        self,
+        door: HttpDoor,
+        addresses: Sequence[str],
+        login: AppRoleLogin,
+        *,
+        clock: Clock,
+        entropy: Entropy,
+        seconds: float,
+    ) -> None:
+        """Talk to `addresses` (base URLs of one cluster's nodes); a call may take `seconds`."""
+        self._door = door
+        self._addresses = [address.rstrip("/") for address in addresses]
+        self._login = login
+        self._clock = clock
+        self._entropy = entropy
+        self._seconds = seconds
+        self._token: Secret | None = None
+        self._token_seconds = 0.0
+        self._index: str | None = None
+        self._login_lock = asyncio.Lock()
+
+    async def get(self, path: str) -> HttpAnswer | None:
+        """Read `path`; None where there is nothing. Raises `StoreUnavailable` and its like."""
+        answer = await self._asked("GET", path, None)
+        if answer.status == 404:
+            return None
+        return _checked(answer)
+
+    async def post(self, path: str, body: Mapping[str, object]) -> HttpAnswer:
+        """Write to `path`. Raises `StaleVersionError`, `StoreUnclear`, `StoreUnavailable`."""
+        answer = await self._asked("POST", path, json.dumps(body).encode())
+        self._index = answer.headers.get("x-vault-index", self._index)
+        return _checked(answer, writing=True)
+
+    async def log_in(self) -> None:
+        """Get a new token by AppRole; raise `StoreMisconfigured` if the login is refused."""
+        await self._find_active()
+        body = {
+            "role_id": self._login.role_id().reveal(),
+            "secret_id": self._login.secret_id().reveal(),
+        }
+        path = f"auth/{self._login.mount}/login"
+        answer = await self._sent("POST", path, json.dumps(body).encode(), None)
+        if answer.status in {400, 403}:
+            raise StoreMisconfigured("OpenBao/Vault refuses the broker's AppRole login.")
+        self._take_token(_checked(answer))
+
+    async def stay_logged_in(self) -> None:
+        """Renew the token for ever, and log in again when it cannot be renewed any more."""
+        failures = 0
+        while True:
+            pause = min(self._token_seconds * _RENEW_AFTER, _LONGEST_SLEEP_SECONDS)
+            if failures:
+                pause = min(backoff_seconds(failures, self._entropy.fraction()), max(pause, 1.0))
+            await self._clock.sleep(max(pause, 0.5))
+            try:
+                await self._renew()
+                failures = 0
+            except (StoreUnavailable, StoreMisconfigured):
+                failures += 1  # the token in hand stays in use; its own end is what counts
+
+    async def _renew(self) -> None:
+        """Renew the token, or log in anew once its full life comes near."""
+        had = self._token_seconds
+        answer = await self._sent("POST", "auth/token/renew-self", b"{}", self._token)
+        if answer.status in {400, 403, 404}:
+            await self.log_in()
+            return
+        self._take_token(_checked(answer))
+        if self._token_seconds < had * _RENEW_AFTER:
+            await self.log_in()
+
+    def _take_token(self, answer: HttpAnswer) -> None:
+        auth = json_of(answer).get("auth") or {}
+        token, seconds = auth.get("client_token"), auth.get("lease_duration")
+        if not isinstance(token, str) or not isinstance(seconds, int | float):
+            raise StoreUnavailable("OpenBao/Vault answered a login without a token.")
+        self._token, self._token_seconds = Secret("Vault token", token), float(seconds)
+
+    async def _asked(self, method: str, path: str, body: bytes | None) -> HttpAnswer:
+        used = self._token
+        answer = await self._sent(method, path, body, used)
+        if answer.status != 403:
+            return answer
+        # Refused means not carried out, so after a new login the same request may go out again.
+        async with self._login_lock:
+            if self._token is used:
+                await self.log_in()
+        answer = await self._sent(method, path, body, self._token)
+        if answer.status == 403:
+            raise StoreMisconfigured("OpenBao/Vault does not let the broker do what it must.")
+        return answer
+
+    async def _sent(
+        self, method: str, path: str, body: bytes | None, token: Secret | None
+    ) -> HttpAnswer:
+        """Send to the first address that is there; move addresses that are not to the end."""
+        for _ in range(len(self._addresses)):
+            answer = await self._tried(method, f"{self._addresses[0]}/v1/{path}", body, token)
+            if answer is not None:
+                return answer
+            self._addresses.append(self._addresses.pop(0))
+        raise StoreUnavailable("OpenBao/Vault cannot be reached.")
+
+    async def _tried(
+        self, method: str, url: str, body: bytes | None, token: Secret | None
+    ) -> HttpAnswer | None:
+        """Send once; None if this address certainly did not take the request."""
+        headers = {"Accept": "application/json", "X-Vault-Request": "true"}
+        if token is not None:
+            headers["X-Vault-Token"] = token.reveal()
+        if method == "GET" and self._index is not None:
+            headers |= {
+                "X-Vault-Index": self._index,
+                "X-Vault-Inconsistent": "forward-active-node",
+            }
+        try:
+            if body is None:
+                answer = await self._door.get(url, headers=headers, seconds=self._seconds)
+            else:
+                headers["Content-Type"] = "application/json"
+                answer = await self._door.post(url, body, headers=headers, seconds=self._seconds)
+        except NotSentError:
+            return None
+        except NoAnswerError as error:
+            if body is None:
+                return None
+            raise StoreUnclear("OpenBao/Vault took a write and did not answer.") from error
+        # A redirect names the active node as a standby knows it, which may be dead.
+        return None if 300 <= answer.status < 400 else answer
+
+    async def _find_active(self) -> None:
+        """Put the active node's address first, if there are several and one says it is."""
+        if len(self._addresses) == 1:
+            return
+        for address in tuple(self._addresses):
+            answer = await self._tried("GET", f"{address}/v1/sys/health", None, None)
+            if answer is not None and answer.status == 200:
+                self._addresses.remove(address)
+                self._addresses.insert(0, address)
+                return
+
+
+def json_of(answer: HttpAnswer) -> dict[str, Any]:
+    """Return the JSON object of an answer; raise `StoreUnavailable` if it is none."""
+    try:
+        read = json.loads(answer.body)
+    except ValueError:
+        read = None
+    if not isinstance(read, dict):
+        raise StoreUnavailable("What answers at the OpenBao/Vault address does not speak its API.")
+    return read
+
+
+def age_seconds(created: str, answer: HttpAnswer) -> float:
+    """Return how old a record is by Vault's own clock: its `Date` against `created_time`."""
+    try:
+        said = email.utils.parsedate_to_datetime(answer.headers["date"])
+        # Nanoseconds are more than a datetime holds.
+        born = datetime.datetime.fromisoformat(f"{created[:19]}+00:00")
+    except (KeyError, ValueError, TypeError):
+        raise StoreUnavailable("OpenBao/Vault did not say what time it is.") from None
+    return max(0.0, (said - born).total_seconds())
+
+
+def _checked(answer: HttpAnswer, *, writing: bool = False) -> HttpAnswer:
+    """Return a successful answer; raise what any other one means."""
+    if answer.status in {200, 204}:
+        return answer
+    text = answer.body.decode("utf-8", "replace")
+    if answer.status == 400 and _STALE in text:
+        raise StaleVersionError
+    if answer.status in {429, 472, 473, 503} or _NOT_READY in text:
+        raise StoreUnavailable("OpenBao/Vault is sealed, starting or busy.")
+    if answer.status >= 500:
+        if writing:
+            raise StoreUnclear("OpenBao/Vault failed in the middle of a write.")
+        raise StoreUnavailable("OpenBao/Vault failed to answer.")
+    raise StoreMisconfigured(f"OpenBao/Vault refuses a request with status {answer.status}.")

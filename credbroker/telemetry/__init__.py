@@ -1,0 +1,1 @@
+"""Says what happened, without secrets, and looks for secrets where none may be."""

@@ -1,0 +1,120 @@
+"""The audit trail: one JSON line per event, on disk before anybody gets the answer.
+
+Each line carries the SHA-256 of the line before it, so that a line cut out, changed or put in is
+seen. A file belongs to one replica. Never a token: only its `jti` and hashes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from credbroker.domain.errors import AuditUnavailable, BadSettings
+from credbroker.domain.scopes import ScopeSet
+from credbroker.ports import Clock
+from credbroker.telemetry.redact import redact
+
+FIRST_LINK = "0" * 64
+_TAIL_BYTES = 64 * 1024
+
+
+class AuditTrail:
+    """Appends to one file. Follows `ports.Audit`."""
+
+    def __init__(self, folder: Path, replica: str, clock: Clock) -> None:
+        """Open, or go on with, `folder`/audit-<replica>.jsonl; raise `BadSettings` if it cannot be."""
+        self._clock = clock
+        self._replica = replica
+        self._path = folder / f"audit-{replica}.jsonl"
+        try:
+            self._file = os.open(
+                self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
+            )
+            self._link = _last_link(self._file)
+        except OSError as error:
+            raise BadSettings(
+                f"{self._path}: the audit trail cannot be written ({error.strerror})."
+            ) from None
+        self._waiting: list[bytes] = []
+        self._round: asyncio.Lock = asyncio.Lock()
+        self._written = 0
+        self._queued = 0
+
+    async def record(self, event: str, /, **fields: object) -> None:
+        """Write one line and wait until it is on disk; see `ports.Audit`.
+
+        Lines that come while the disk is busy go out together, with one flush for all of them.
+        """
+        self._append(event, fields)
+        # Shielded: a caller that goes away must not leave the chain half-written.
+        await asyncio.shield(self._until_written(self._queued))
+
+    async def _until_written(self, mine: int) -> None:
+        async with self._round:
+            if self._written >= mine:
+                return
+            lines, self._waiting = self._waiting, []
+            try:
+                await asyncio.to_thread(self._flush, b"".join(lines))
+            except OSError as error:
+                self._waiting = lines + self._waiting
+                raise AuditUnavailable(
+                    f"The audit trail cannot be written ({error.strerror}), so nothing is given out."
+                ) from None
+            self._written += len(lines)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._file)
+
+    def _append(self, event: str, fields: dict[str, object]) -> None:
+        now = self._clock.now()
+        line = {
+            "time": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "event": event,
+            "replica": self._replica,
+            **{name: _plain(value) for name, value in fields.items() if value is not None},
+            "previous": self._link,
+        }
+        encoded = json.dumps(line, separators=(",", ":")).encode()
+        self._link = hashlib.sha256(encoded).hexdigest()
+        self._waiting.append(encoded + b"\n")
+        self._queued += 1
+
+    def _flush(self, lines: bytes) -> None:
+        start = os.lseek(self._file, 0, os.SEEK_END)
+        try:
+            written = os.write(self._file, lines)
+            while written < len(lines):
+                written += os.write(self._file, lines[written:])
+            os.fsync(self._file)
+        except OSError:
+            # Half a line would break the chain for every line after it.
+            os.ftruncate(self._file, start)
+            raise
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, ScopeSet):
+        return str(value)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return redact(str(value))
+
+
+def _last_link(file: int) -> str:
+    """Return the hash of the last whole line, after cutting off what a crash left half-written."""
+    size = os.lseek(file, 0, os.SEEK_END)
+    start = max(0, size - _TAIL_BYTES)
+    tail = os.pread(file, size - start, start)
+    whole, _, half = tail.rpartition(b"\n")
+    if half:
+        os.ftruncate(file, size - len(half))
+    if not whole:
+        return FIRST_LINK
+    return hashlib.sha256(whole.rpartition(b"\n")[2]).hexdigest()

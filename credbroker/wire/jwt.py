@@ -1,0 +1,79 @@
+"""What a JWT says, without judging whether it may be believed (RFC 7519).
+
+Signatures are `issuers.keys`' business. A client that only holds a token reads its form, times,
+scopes and audience here and leaves belief to the broker.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime
+from typing import Any
+
+from credbroker.domain.errors import Malformed
+from credbroker.domain.scopes import ScopeSet
+from credbroker.domain.secret import Secret
+from credbroker.domain.tokens import AccessToken
+from credbroker.wire.fields import Fields, parse_object
+
+LARGEST_BYTES = 16 * 1024
+
+
+def peek(value: Secret) -> tuple[Fields, Fields]:
+    """Return header and claims, unverified; raise `Malformed` if this is not a compact JWS."""
+    text = value.reveal()
+    parts = text.split(".")
+    if len(text) > LARGEST_BYTES or len(parts) != 3 or not all(parts):
+        raise Malformed("This is not a signed token: three parts between dots were expected.")
+    return _part(parts[0], "The token's header"), _part(parts[1], "The token's claims")
+
+
+def _part(text: str, what: str) -> Fields:
+    try:
+        decoded = base64.b64decode(
+            (text + "=" * (-len(text) % 4)).encode(), altchars=b"-_", validate=True
+        )
+    except (binascii.Error, ValueError):
+        raise Malformed(f"{what} is not base64url.") from None
+    return parse_object(decoded, what)
+
+
+def read_access_token(value: Secret, now: datetime.datetime) -> AccessToken:
+    """Read an access token's claims by the WLCG profile; raise `Malformed` for a wrong form.
+
+    Required: `iss`, `sub`, `aud`, `exp`, `iat`, `jti`, `wlcg.ver` and the header's `kid`.
+    """
+    header, claims = peek(value)
+    issued_at = _time(claims, "iat")
+    return AccessToken(
+        value=value,
+        issuer_url=claims.text("iss"),
+        subject=claims.text("sub"),
+        scopes=ScopeSet.parse(claims.optional("scope", claims.text) or ""),
+        audiences=_texts(claims.raw("aud"), "aud"),
+        groups=_texts(claims.raw("wlcg.groups"), "wlcg.groups"),
+        version=claims.text("wlcg.ver"),
+        jti=claims.text("jti"),
+        key_id=header.text("kid"),
+        issued_at=issued_at,
+        not_before=_time(claims, "nbf") if "nbf" in claims else issued_at,
+        expires_at=_time(claims, "exp"),
+        obtained_at=now,
+    )
+
+
+def _time(claims: Fields, name: str) -> datetime.datetime:
+    try:
+        return datetime.datetime.fromtimestamp(claims.number(name), datetime.timezone.utc)
+    except (OverflowError, OSError, ValueError):
+        raise Malformed(f"The token's {name} is not a time.") from None
+
+
+def _texts(value: Any, name: str) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    found = [value] if isinstance(value, str) else value
+    if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
+        raise Malformed(f"The token's {name} must be a text or a list of texts.")
+    return tuple(found)

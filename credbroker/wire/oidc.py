@@ -1,0 +1,194 @@
+"""Token-endpoint talk: forms out, answers in, and what each answer proves.
+
+Follows RFC 6749 sections 5.2 and 6 and RFC 8628, with the deviations of INDIGO IAM (a dead refresh
+token is 401 `invalid_token`, a disabled user 401 `unauthorized`, no `interval`, no denial). The
+tables below decide what an answer proves about a refresh token; whatever is not in them is unclear.
+An issuer's own text (`error_description`, HTML) is read for decisions and never repeated: it may
+hold the refresh token.
+"""
+
+from __future__ import annotations
+
+from typing import Mapping
+from urllib.parse import urlencode
+
+from credbroker.domain.device import (
+    DEFAULT_INTERVAL_SECONDS,
+    DEFAULT_LIFETIME_SECONDS,
+    DeviceStart,
+    LoginOver,
+    PollOutcome,
+    StillPending,
+)
+from credbroker.domain.errors import (
+    ClientRejected,
+    CredbrokerError,
+    IssuerMisbehaved,
+    IssuerRefusedRequest,
+    IssuerUnreachable,
+    LoginDenied,
+    LoginExpired,
+    LoginNeeded,
+    Malformed,
+    Unavailable,
+)
+from credbroker.domain.rotation import Dead, NotActedOn, Outcome, Renewed, Unclear
+from credbroker.domain.scopes import ScopeSet
+from credbroker.domain.secret import Secret
+from credbroker.wire.fields import Fields, parse_object
+
+DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+
+_DEAD = {"invalid_grant", "invalid_token"}
+_OUR_CLIENT = {"invalid_client", "unauthorized_client"}
+_OUR_REQUEST = {
+    "invalid_scope",
+    "invalid_request",
+    "unsupported_grant_type",
+    "access_denied",
+}
+# `invalid_target` is missing above on purpose: an issuer was seen to use up the refresh token first
+# and to look at the audience afterwards.
+# A status that a token endpoint which acted would not give: routing, limits, "go elsewhere".
+_PROVES_NOT_ACTED = {307, 308, 404, 405, 413, 429}
+
+
+def form(fields: Mapping[str, str | None]) -> bytes:
+    """Write a form body (application/x-www-form-urlencoded) without the fields that are None."""
+    return urlencode({name: value for name, value in fields.items() if value is not None}).encode()
+
+
+def refresh_outcome(status: int, body: bytes) -> Outcome:
+    """Say what a complete answer to a refresh proves."""
+    if status == 200:
+        try:
+            return read_renewed(body)
+        except Malformed:
+            return Unclear(IssuerMisbehaved("The issuer's answer to a refresh cannot be read."))
+    error, text = _oauth_error(body)
+    if error in _DEAD and "aup" not in text.lower().split():
+        return Dead(LoginNeeded("The issuer no longer accepts this login."))
+    if error in _DEAD:
+        return NotActedOn(
+            IssuerRefusedRequest(
+                "The issuer wants its usage policy (AUP) signed first.",
+                "Sign in at the issuer's own page and accept the policy; then try again.",
+            )
+        )
+    if error == "unauthorized":
+        return NotActedOn(
+            IssuerRefusedRequest(
+                "The issuer says that this account is not active.",
+                "Ask the issuer's operators; the login is kept.",
+            )
+        )
+    known = refusal(error)
+    if known is not None:
+        return NotActedOn(known)
+    if status in _PROVES_NOT_ACTED:
+        return NotActedOn(_no_sense(status))
+    return Unclear(_no_sense(status))
+
+
+def poll_outcome(status: int, body: bytes) -> PollOutcome:
+    """Say what an answer to a device poll means (RFC 8628 section 3.5).
+
+    Raises `Unavailable` kinds for answers that say nothing about the login.
+    """
+    if status == 200:
+        try:
+            return read_renewed(body)
+        except Malformed:
+            raise IssuerMisbehaved("The issuer's answer to a login cannot be read.") from None
+    error, _ = _oauth_error(body)
+    if error == "authorization_pending":
+        return StillPending()
+    if error == "slow_down":
+        return StillPending(slower=True)
+    if error == "access_denied":
+        return LoginOver(LoginDenied("The login was refused at the issuer."))
+    if error in {"expired_token", "invalid_grant"}:
+        return LoginOver(LoginExpired("Nobody confirmed the login in time."))
+    known = refusal(error)
+    if known is not None:
+        return LoginOver(known)
+    raise _no_sense(status)
+
+
+def refusal(error: str) -> CredbrokerError | None:
+    """Return what an OAuth error word says about our client or our request, or None."""
+    if error in _OUR_CLIENT:
+        return ClientRejected("The issuer does not accept the broker's client id or secret.")
+    if error in _OUR_REQUEST:
+        return IssuerRefusedRequest("The issuer refuses this scope or audience to the broker.")
+    return None
+
+
+def check_success(status: int, body: bytes, what: str) -> Fields:
+    """Return the JSON fields of a 200 answer; raise the fitting error for anything else."""
+    if status != 200:
+        error, _ = _oauth_error(body)
+        raise refusal(error) or _no_sense(status)
+    try:
+        return parse_object(body, what)
+    except Malformed:
+        raise IssuerMisbehaved(f"{what} cannot be read.") from None
+
+
+def read_renewed(body: bytes) -> Renewed:
+    """Read a successful token answer (RFC 6749 section 5.1); raise `Malformed`."""
+    fields = parse_object(body, "The issuer's token answer")
+    refresh = fields.optional("refresh_token", fields.text)
+    identity = fields.optional("id_token", fields.text)
+    scope = fields.optional("scope", fields.text)
+    return Renewed(
+        access_token=Secret("access token", fields.text("access_token")),
+        refresh_token=Secret("refresh token", refresh) if refresh else None,
+        id_token=Secret("ID token", identity) if identity else None,
+        scopes=ScopeSet.parse(scope) if scope else None,
+        expires_in=fields.optional("expires_in", fields.number),
+        refresh_expires_in=fields.optional("refresh_expires_in", fields.number),
+    )
+
+
+def read_device_start(status: int, body: bytes) -> DeviceStart:
+    """Read the answer to a device request (RFC 8628 section 3.2), with its defaults."""
+    fields = check_success(status, body, "The issuer's device answer")
+    try:
+        return DeviceStart(
+            device_code=Secret("device code", fields.text("device_code")),
+            user_code=fields.text("user_code"),
+            verification_uri=_web_address(fields.text("verification_uri")),
+            verification_uri_complete=_optional_web_address(fields),
+            expires_in=fields.optional("expires_in", fields.number) or DEFAULT_LIFETIME_SECONDS,
+            interval_seconds=fields.optional("interval", fields.number) or DEFAULT_INTERVAL_SECONDS,
+        )
+    except Malformed:
+        raise IssuerMisbehaved("The issuer's device answer cannot be read.") from None
+
+
+def _web_address(text: str) -> str:
+    """Refuse what a terminal or browser should not be handed, such as escape codes or file URLs."""
+    if not text.startswith(("https://", "http://")) or not text.isprintable() or " " in text:
+        raise Malformed("The issuer's verification address is not a web address.")
+    return text
+
+
+def _optional_web_address(fields: Fields) -> str | None:
+    complete = fields.optional("verification_uri_complete", fields.text)
+    return _web_address(complete) if complete is not None else None
+
+
+def _oauth_error(body: bytes) -> tuple[str, str]:
+    """Return the error word and the issuer's text, both empty if this is no OAuth error."""
+    try:
+        fields = parse_object(body, "the answer")
+        return fields.text("error"), fields.optional("error_description", fields.text) or ""
+    except Malformed:
+        return "", ""
+
+
+def _no_sense(status: int) -> Unavailable:
+    if status >= 500 or status == 429:
+        return IssuerUnreachable(f"The issuer answered with status {status}.")
+    return IssuerMisbehaved(f"The issuer answered with status {status}, which makes no sense here.")

@@ -1,0 +1,171 @@
+"""Grants, leases and waiting logins as the JSON records that Vault keeps.
+
+Every record carries a `format` number, so that a later version can tell what it reads. A field
+that is absent means "not set"; readers ignore fields they do not know, so that an older replica can
+run beside a newer one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from credbroker.domain.attenuation import Ceiling
+from credbroker.domain.device import PendingLogin
+from credbroker.domain.errors import Malformed
+from credbroker.domain.grants import Grant, GrantState
+from credbroker.domain.leases import Lease
+from credbroker.domain.names import GrantKey
+from credbroker.domain.scopes import ScopeSet
+from credbroker.domain.secret import Secret
+from credbroker.wire.fields import Fields, write_instant, write_optional_instant
+
+FORMAT = 1
+Record = Mapping[str, object]
+
+
+def write_grant(grant: Grant) -> Record:
+    """Write a grant; the one place where a refresh token becomes text for the store."""
+    return _present(
+        format=FORMAT,
+        **_key_fields(grant.key),
+        line=grant.line,
+        issuer_url=grant.issuer_url,
+        subject=grant.subject,
+        client_id=grant.client_id,
+        scopes=grant.scopes.texts(),
+        refresh_token=grant.refresh_token.reveal() if grant.refresh_token else None,
+        generation=grant.generation,
+        state=grant.state.value,
+        write_id=grant.write_id,
+        created_at=write_instant(grant.created_at),
+        refreshed_at=write_instant(grant.refreshed_at),
+        claimed_by=grant.claimed_by,
+        note=grant.note or None,
+        refresh_expires_at=write_optional_instant(grant.refresh_expires_at),
+        tokens_until=write_optional_instant(grant.tokens_until),
+    )
+
+
+def read_grant(record: object) -> Grant:
+    """Read a grant; raise `Malformed` if the record is damaged."""
+    fields = _fields(record, "The grant record")
+    token = fields.optional("refresh_token", fields.text)
+    try:
+        state = GrantState(fields.text("state"))
+    except ValueError:
+        raise Malformed("The grant record is in a state this version does not know.") from None
+    return Grant(
+        key=_read_key(fields),
+        line=fields.text("line"),
+        issuer_url=fields.text("issuer_url"),
+        subject=fields.text("subject"),
+        client_id=fields.text("client_id"),
+        scopes=ScopeSet.of(fields.texts("scopes")),
+        refresh_token=Secret("refresh token", token) if token else None,
+        generation=int(fields.number("generation")),
+        state=state,
+        write_id=fields.text("write_id"),
+        created_at=fields.instant("created_at"),
+        refreshed_at=fields.instant("refreshed_at"),
+        claimed_by=fields.optional("claimed_by", fields.text),
+        note=fields.optional("note", fields.text) or "",
+        refresh_expires_at=fields.optional("refresh_expires_at", fields.instant),
+        tokens_until=fields.optional("tokens_until", fields.instant),
+    )
+
+
+def write_lease(lease: Lease) -> Record:
+    """Write a lease; its secret half is only there as a hash."""
+    scopes, audiences = lease.ceiling.scopes, lease.ceiling.audiences
+    return _present(
+        format=FORMAT,
+        id=lease.id,
+        secret_hash=lease.secret_hash,
+        **_key_fields(lease.key),
+        line=lease.line,
+        scopes=scopes.texts() if scopes is not None else None,
+        audiences=list(audiences) if audiences is not None else None,
+        created_at=write_instant(lease.created_at),
+        ends_at=write_instant(lease.ends_at),
+        ancestors=list(lease.ancestors),
+        job=lease.job,
+        ended_at=write_optional_instant(lease.ended_at),
+    )
+
+
+def read_lease(record: object) -> Lease:
+    """Read a lease; raise `Malformed` if the record is damaged."""
+    fields = _fields(record, "The lease record")
+    scopes = fields.optional("scopes", fields.texts)
+    audiences = fields.optional("audiences", fields.texts)
+    return Lease(
+        id=fields.text("id"),
+        secret_hash=fields.text("secret_hash"),
+        key=_read_key(fields),
+        line=fields.text("line"),
+        ceiling=Ceiling(
+            ScopeSet.of(scopes) if scopes is not None else None,
+            tuple(audiences) if audiences is not None else None,
+        ),
+        created_at=fields.instant("created_at"),
+        ends_at=fields.instant("ends_at"),
+        ancestors=tuple(fields.texts("ancestors")),
+        job=fields.optional("job", fields.text),
+        ended_at=fields.optional("ended_at", fields.instant),
+    )
+
+
+def write_login(login: PendingLogin) -> Record:
+    """Write a waiting login."""
+    return _present(
+        format=FORMAT,
+        id=login.id,
+        secret_hash=login.secret_hash,
+        issuer=login.issuer,
+        role=login.role,
+        scopes=login.scopes.texts(),
+        device_code=login.device_code.reveal() if login.device_code else None,
+        interval_seconds=login.interval_seconds,
+        started_at=write_instant(login.started_at),
+        expires_at=write_instant(login.expires_at),
+        origin=login.origin,
+        note=login.note or None,
+    )
+
+
+def read_login(record: object) -> PendingLogin:
+    """Read a waiting login; raise `Malformed` if the record is damaged."""
+    fields = _fields(record, "The login record")
+    code = fields.optional("device_code", fields.text)
+    return PendingLogin(
+        id=fields.text("id"),
+        secret_hash=fields.text("secret_hash"),
+        issuer=fields.text("issuer"),
+        role=fields.text("role"),
+        scopes=ScopeSet.of(fields.texts("scopes")),
+        device_code=Secret("device code", code) if code else None,
+        interval_seconds=fields.number("interval_seconds"),
+        started_at=fields.instant("started_at"),
+        expires_at=fields.instant("expires_at"),
+        origin=fields.text("origin"),
+        note=fields.optional("note", fields.text) or "",
+    )
+
+
+def _fields(record: object, what: str) -> Fields:
+    fields = Fields(record, what)
+    if fields.number("format") != FORMAT:
+        raise Malformed(f"{what} was written by a newer version.")
+    return fields
+
+
+def _key_fields(key: GrantKey) -> dict[str, object]:
+    return {"issuer": key.issuer, "credkey": key.credkey, "role": key.role}
+
+
+def _read_key(fields: Fields) -> GrantKey:
+    return GrantKey(fields.text("issuer"), fields.text("credkey"), fields.text("role"))
+
+
+def _present(**fields: object) -> Record:
+    return {name: value for name, value in fields.items() if value is not None}

@@ -1,0 +1,1 @@
+"""The tests of credbroker, in order of reach: unit, contract, integration, interop."""
