@@ -1,0 +1,143 @@
+"""The one program: `credbroker COMMAND`, also as `python -m credbroker` and `credbroker.pyz`.
+
+A command's module is loaded when the command is called and not before, so each loads only what it
+needs. It offers `add_arguments(parser)` and `run(args) -> int`, and may offer an `EXAMPLE`. What
+goes wrong ends as one sentence on standard error and an exit code that says whose turn it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, List, Optional
+
+from credbroker import __version__
+from credbroker.domain.errors import CredbrokerError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+
+@dataclass(frozen=True)
+class Command:
+    """Where a command lives, and what it does in a few words."""
+
+    module: str
+    summary: str
+
+
+COMMANDS = {
+    "login": Command("credbroker.cli.login", "log in with a browser, on this or another device"),
+    "token": Command("credbroker.cli.token", "get a fresh access token"),
+    "status": Command("credbroker.cli.status", "show how your logins stand"),
+    "logout": Command("credbroker.cli.logout", "end a login everywhere"),
+    "job": Command("credbroker.cli.job", "make a job's own narrow lease, or end it"),
+    "agent": Command("credbroker.edge.job", "keep a job's token file fresh while it runs"),
+    "serve": Command("credbroker.daemon", "run the broker"),
+    "config": Command("credbroker.config.check", "check a broker's settings"),
+    "demo": Command("credbroker.demo.main", "show all of it working on this machine"),
+}
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    """Run one command and return its exit code; `cli.exits` tells what each code means."""
+    arguments = sys.argv[1:] if argv is None else argv
+    name = arguments[0] if arguments else ""
+    if name in COMMANDS:
+        return _run(name, arguments[1:])
+    if name in {"-h", "--help", "help"}:
+        sys.stdout.write(_overview())
+        return 0
+    if name in {"-V", "--version"}:
+        sys.stdout.write(f"credbroker {__version__}\n")
+        return 0
+    fault = f"There is no command {name!r}." if name else "Which command?"
+    sys.stderr.write(f"credbroker: {fault}\n\n{_overview()}")
+    return 2
+
+
+def _overview() -> str:
+    lines = [f"  {name:<8} {one.summary}" for name, one in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: credbroker COMMAND [OPTION ...]",
+            "",
+            *lines,
+            "",
+            "credbroker COMMAND --help tells more, with an example; credbroker --version the version.",
+            "",
+        ]
+    )
+
+
+def _run(name: str, arguments: List[str]) -> int:
+    try:
+        module = importlib.import_module(COMMANDS[name].module)
+    except ModuleNotFoundError as missing:
+        sys.stderr.write(
+            f"credbroker: {name} needs the full installation: pip install wlcg-credbroker"
+            f" (missing here: {missing.name})\n"
+        )
+        return 2
+    args = _parser(name, module).parse_args(arguments)
+    try:
+        code: int = module.run(args)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return _interrupted()
+    except CredbrokerError as error:
+        return _failed(error, debug=args.debug)
+    except Exception as error:  # noqa: BLE001 - the last resort: a sentence instead of a stack
+        return _unforeseen(error, debug=args.debug)
+    return code
+
+
+def _parser(name: str, module: ModuleType) -> argparse.ArgumentParser:
+    offered: Any = module
+    parser = argparse.ArgumentParser(
+        prog=f"credbroker {name}",
+        description=COMMANDS[name].summary[0].upper() + COMMANDS[name].summary[1:] + ".",
+        epilog=getattr(module, "EXAMPLE", None),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    offered.add_arguments(parser)
+    parser.add_argument("--debug", action="store_true", help="show where in the program it failed")
+    return parser
+
+
+def _interrupted() -> int:
+    from credbroker.cli.exits import INTERRUPTED
+
+    sys.stderr.write("\ncredbroker: stopped\n")
+    return INTERRUPTED
+
+
+def _failed(error: CredbrokerError, *, debug: bool) -> int:
+    from credbroker.cli.desk import plain
+    from credbroker.cli.exits import exit_code
+
+    if debug:
+        traceback.print_exc()
+    request = f" (request {error.request_id})" if error.request_id else ""
+    sys.stderr.write(plain(f"credbroker: {error.sentence} {error.remedy}{request}") + "\n")
+    return exit_code(error)
+
+
+def _unforeseen(error: Exception, *, debug: bool) -> int:
+    from credbroker.cli.exits import FAILED
+
+    if debug:
+        traceback.print_exc()
+    # Its text is not shown: it was not written for people, and nobody checked it for secrets.
+    sys.stderr.write(
+        f"credbroker: Something unforeseen went wrong ({type(error).__name__})."
+        " Run it again with --debug to see where.\n"
+    )
+    return FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

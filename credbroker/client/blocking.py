@@ -26,6 +26,7 @@ from credbroker.domain.errors import BrokerUnreachable, LocalFileUnfit
 if TYPE_CHECKING:
     import datetime
 
+CA_FILE_VARIABLE = "CREDBROKER_CA_FILE"
 CONNECT_SECONDS = 5.0
 TOTAL_SECONDS = 30.0
 _RECEIVED_AT_ONCE = 64 * 1024
@@ -137,7 +138,7 @@ def _in_words(address: Address) -> Iterator[None]:
         raise BrokerUnreachable(
             f"The broker at {address} shows a certificate that is not trusted:"
             f" {untrusted.verify_message.rstrip('.')}.",
-            "Name the file of its certificate authority with --ca-file or CREDBROKER_CA_FILE.",
+            f"Name the file of its certificate authority with --ca-file or {CA_FILE_VARIABLE}.",
         ) from None
     except BrokenAnswerError as broken:
         raise BrokerUnreachable(f"The answer from {address} cannot be used: {broken}.") from None

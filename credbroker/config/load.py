@@ -6,7 +6,9 @@ twice in one file is an error, and so is a key nobody knows: a typo must not bec
 
 from __future__ import annotations
 
+import functools
 import ipaddress
+import operator
 import os
 import stat
 from collections.abc import Hashable
@@ -36,9 +38,9 @@ def load(folder: Path) -> Settings:
     for file in files:
         _merge(merged, _read(file), file, "$", origins)
     try:
-        settings = msgspec.convert(merged, Settings, dec_hook=_to_path)
+        settings = _convert(merged)
     except msgspec.ValidationError as error:
-        raise _in_words(str(error), origins, folder) from None
+        raise _in_words(_with_names(str(error), merged), origins, folder) from None
     _check(settings, origins, folder)
     return settings
 
@@ -69,6 +71,10 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key must be a text", key.start_mark
+                )
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key.value!r} is written twice", key.start_mark
@@ -85,7 +91,7 @@ def _read(file: Path) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise BadSettings(f"{file}: line {line}: {error.problem}.") from None
-    except (yaml.YAMLError, UnicodeDecodeError):
+    except (yaml.YAMLError, ValueError, RecursionError):
         raise BadSettings(f"{file}: this is not YAML.") from None
     if read is None:
         return {}
@@ -115,6 +121,35 @@ def _to_path(kind: type, value: object) -> object:
     if kind is Path and isinstance(value, str) and value:
         return Path(value)
     raise ValueError("Expected a file path")
+
+
+def _convert(merged: dict[str, Any]) -> Settings:
+    return msgspec.convert(merged, Settings, dec_hook=_to_path)
+
+
+def _with_names(problem: str, merged: dict[str, Any]) -> str:
+    """Put the name of an entry where msgspec writes `[...]`; uses `merged` up on the way."""
+    text, at, place = problem.partition(" - at ")
+    first, *others = place.strip("`").split("[...]")
+    keys = first.split(".")[1:]
+    for step in others:
+        keys.append(_culprit(problem, merged, keys))
+        keys += step.split(".")[1:]
+    return f"{text}{at}{'.'.join(['$', *keys])}" if others else problem
+
+
+def _culprit(problem: str, merged: dict[str, Any], keys: list[str]) -> str:
+    """Return the entry, of the mapping below `keys`, that has this problem also when alone."""
+    mapping: dict[str, Any] = functools.reduce(operator.getitem, keys, merged)
+    for name, entry in list(mapping.items()):
+        mapping.clear()
+        mapping[name] = entry
+        try:
+            _convert(merged)
+        except msgspec.ValidationError as error:
+            if str(error) == problem:
+                return name
+    return "?"
 
 
 def _in_words(problem: str, origins: dict[str, Path], folder: Path) -> BadSettings:
@@ -165,7 +200,11 @@ def _findings(settings: Settings) -> list[tuple[str, str]]:
 
 
 def _address_faults(address: str) -> list[str]:
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+    except ValueError:
+        return ["this is not a web address"]
     if parts.scheme not in {"https", "http"} or not parts.hostname or parts.query or parts.fragment:
         return ["this must be a web address without query, such as https://host:8200"]
     if parts.username is not None:

@@ -182,6 +182,13 @@ class BrokerUnreachable(Unavailable):
     )
 
 
+class BrokerFault(Unavailable):
+    """Something went wrong inside the broker that nobody foresaw."""
+
+    code = "broker_fault"
+    default_remedy = "Try again; if it stays so, give the operator the request id."
+
+
 class Busy(Unavailable):
     """The answer is being worked on and was not ready in time."""
 

@@ -18,6 +18,8 @@ STORAGE = frozenset(
     {"storage.read", "storage.create", "storage.modify", "storage.stage", "storage.poll"}
 )
 COMPUTE = frozenset({"compute.read", "compute.create", "compute.modify", "compute.cancel"})
+# `wlcg.capabilityset:/g` stands for the capabilities that the issuer makes of it.
+_OTHER_CAPABILITIES = frozenset({"host.auth", "wlcg.capabilityset"})
 _IMPLIES = {"storage.modify": {"storage.create"}, "storage.stage": {"storage.poll"}}
 
 # What steers a login or shapes the token but is no right at a service: never passed to a child.
@@ -44,7 +46,7 @@ class ScopeItem:
     @property
     def is_capability(self) -> bool:
         """True for what the profile calls a capability; false for groups, openid and the like."""
-        return self.name in STORAGE or self.name in COMPUTE or self.name == "host.auth"
+        return self.name in STORAGE or self.name in COMPUTE or self.name in _OTHER_CAPABILITIES
 
     @property
     def is_group(self) -> bool:

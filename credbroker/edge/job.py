@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Mapping, Optional, Protocol, TextIO
 
 from credbroker.client.address import parse_address
-from credbroker.client.blocking import Door
+from credbroker.client.blocking import CA_FILE_VARIABLE, Door
 from credbroker.client.broker import Broker
 from credbroker.delivery import lease_file, token_file, whole_file
 from credbroker.delivery.discovery import FILE_VARIABLE
@@ -45,8 +45,6 @@ example, in a job's wrapper:
 
 _SLICE_SECONDS = 1.0
 """How long a wait may go without a look at the clock and at the watched program."""
-
-CA_FILE_VARIABLE = "CREDBROKER_CA_FILE"
 
 
 class TokenSource(Protocol):

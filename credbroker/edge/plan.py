@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional, Union
 
-from credbroker.domain.errors import CredbrokerError, LeaseEnded, LeaseUnknown, Refused
+from credbroker.domain.errors import CredbrokerError, Refused
 from credbroker.domain.retry import backoff_seconds
 
 LEAST_PAUSE_SECONDS = 1.0
@@ -76,11 +76,11 @@ def next_step(now: float, held: Optional[Held], failed: Optional[Failed], spread
 
 
 def is_final(error: CredbrokerError) -> bool:
-    """True if the same lease will never get a token again, whatever anybody mends.
+    """True if this lease will never get this token: it is over, or the request is refused.
 
     A lost grant is not final: once the person has logged in again, this lease works again.
     """
-    return isinstance(error, (Refused, LeaseEnded, LeaseUnknown))
+    return isinstance(error, Refused)
 
 
 def _due(held: Optional[Held], failed: Optional[Failed], spread: float) -> Optional[float]:

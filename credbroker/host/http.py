@@ -69,8 +69,11 @@ class OutgoingHttp:
     async def _on_kept(self, request: _Request, seconds: float) -> HttpAnswer:
         assert self._kept is not None, "the door is used as an async context"
         try:
+            # Half the time at the most for connecting: what was provably not sent is worth knowing.
+            connect = min(_CONNECT_SECONDS, seconds / 2)
+            limits = aiohttp.ClientTimeout(total=None, connect=connect)
             async with asyncio.timeout(seconds):
-                return await _exchange(self._kept, request)
+                return await _exchange(self._kept, request, limits)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NotSentError(type(error).__name__) from error
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -82,7 +85,8 @@ class OutgoingHttp:
         pause = _PausingConnector(self._tls, before, seconds)
         try:
             async with self._session(pause) as session, asyncio.timeout(None) as pause.deadline:
-                return await _exchange(session, request)
+                limits = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
+                return await _exchange(session, request, limits)
         except (aiohttp.ClientError, TimeoutError) as error:
             kind = NoAnswerError if pause.passed else NotSentError
             raise kind(type(error).__name__) from error
@@ -90,7 +94,6 @@ class OutgoingHttp:
     def _session(self, connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
             connector=connector,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
             headers={"User-Agent": _USER_AGENT},
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
@@ -133,12 +136,15 @@ class _PausingConnector(aiohttp.TCPConnector):
         return connection
 
 
-async def _exchange(session: aiohttp.ClientSession, request: _Request) -> HttpAnswer:
+async def _exchange(
+    session: aiohttp.ClientSession, request: _Request, limits: aiohttp.ClientTimeout
+) -> HttpAnswer:
     async with session.request(
         request.method,
         request.url,
         data=request.body,
         headers=request.headers,
+        timeout=limits,
         allow_redirects=False,
     ) as answer:
         read = await _read_at_most(answer.content, LARGEST_BODY_BYTES)

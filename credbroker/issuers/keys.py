@@ -7,13 +7,14 @@ hours and used for at most 4 days while the issuer cannot be reached.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
 
 from joserfc import jws
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, KeySet, RSAKey
+from joserfc.jwk import ECKey, RSAKey, import_key
 
 from credbroker.domain.errors import IssuerMisbehaved, IssuerUnreachable
 from credbroker.domain.secret import Secret
@@ -24,6 +25,7 @@ ALGORITHMS = ["RS256", "ES256"]
 FRESH_SECONDS = 6 * 3600.0
 LONGEST_SECONDS = 4 * 86400.0
 REFETCH_SECONDS = 60.0
+RETRY_SECONDS = 2.0
 
 
 class Keys:
@@ -38,6 +40,7 @@ class Keys:
         self._held: dict[str, RSAKey | ECKey] = {}
         self._fetched_at = float("-inf")
         self._tried_at = float("-inf")
+        self._fetching = asyncio.Lock()
 
     async def verify(self, value: Secret) -> Mapping[str, Any]:
         """Return the claims of a JWT whose signature is this issuer's.
@@ -62,24 +65,35 @@ class Keys:
     async def _key(self, key_id: object) -> RSAKey | ECKey:
         if not isinstance(key_id, str):
             raise IssuerMisbehaved("The token does not say which key signed it.")
-        age = self._clock.elapsed() - self._fetched_at
-        if key_id not in self._held or age > FRESH_SECONDS:
-            await self._refetch(must=not self._held or age > LONGEST_SECONDS)
+        if self._lacks(key_id):
+            async with self._fetching:
+                if self._lacks(key_id):  # who waited has what the one before fetched
+                    await self._refetch()
         if key_id not in self._held:
             raise IssuerMisbehaved("The token is signed by a key that the issuer does not publish.")
         return self._held[key_id]
 
-    async def _refetch(self, *, must: bool) -> None:
-        now = self._clock.elapsed()
-        if now - self._tried_at < REFETCH_SECONDS and not must:
+    def _lacks(self, key_id: str) -> bool:
+        return key_id not in self._held or self._age() > FRESH_SECONDS
+
+    def _age(self) -> float:
+        return self._clock.elapsed() - self._fetched_at
+
+    async def _refetch(self) -> None:
+        must = not self._held or self._age() > LONGEST_SECONDS
+        began = self._clock.elapsed()
+        if began - self._tried_at < (RETRY_SECONDS if must else REFETCH_SECONDS):
+            if must:
+                raise IssuerUnreachable("The issuer's keys could not be fetched a moment ago.")
             return
-        self._tried_at = now
         try:
             self._held = await self._fetch()
-            self._fetched_at = now
+            self._fetched_at = began
         except (IssuerUnreachable, IssuerMisbehaved):
             if must:
                 raise
+        finally:
+            self._tried_at = self._clock.elapsed()
 
     async def _fetch(self) -> dict[str, RSAKey | ECKey]:
         endpoints = await self._metadata.endpoints()
@@ -90,11 +104,19 @@ class Keys:
         if answer.status != 200:
             raise IssuerUnreachable(f"The issuer answers {answer.status} instead of its keys.")
         try:
-            published = KeySet.import_key_set(json.loads(answer.body)).keys
-        except (JoseError, ValueError, TypeError, KeyError):
+            published = json.loads(answer.body)["keys"]
+            return {entry["kid"]: key for entry in published if (key := _read_key(entry))}
+        except (ValueError, TypeError, KeyError):
             raise IssuerMisbehaved("The issuer's keys cannot be read.") from None
-        return {
-            key.kid: key
-            for key in published
-            if isinstance(key, RSAKey | ECKey) and key.kid and key.get("use", "sig") == "sig"
-        }
+
+
+def _read_key(entry: object) -> RSAKey | ECKey | None:
+    """Return a signing key, or None for what is none: it hides no other (RFC 7517 section 5)."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("kid"), str):
+        return None
+    try:
+        key = import_key(entry)
+    except (JoseError, ValueError, TypeError, KeyError):
+        return None
+    usable = isinstance(key, RSAKey | ECKey) and entry.get("use", "sig") == "sig"
+    return key if usable else None

@@ -63,7 +63,7 @@ class Metadata:
         fields = check_success(answer.status, answer.body, "The issuer's metadata")
         try:
             return self._read(fields)
-        except Malformed:
+        except (Malformed, ValueError):
             raise IssuerMisbehaved("The issuer's metadata lacks something.") from None
 
     def _read(self, fields: Fields) -> Endpoints:

@@ -7,7 +7,7 @@ token is only ever sent to this issuer's own token and revocation endpoints, wha
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -129,11 +129,11 @@ class OidcIssuer:
     ) -> Outcome:
         """Use a refresh token once; see `ports.Issuer`."""
         endpoints = await self._metadata.endpoints()
-        fields = {
+        fields: dict[str, str | Sequence[str] | None] = {
             "grant_type": "refresh_token",
             "refresh_token": refresh_token.reveal(),
             "scope": str(right.scopes) or None,
-            self._dialect.audience_parameter: " ".join(right.audiences) or None,
+            **self._audiences(right.audiences),
         }
         try:
             answer = await self._door.post(
@@ -177,7 +177,14 @@ class OidcIssuer:
         except (NotSentError, NoAnswerError) as error:
             raise IssuerUnreachable("The issuer does not answer.") from error
 
-    def _form(self, fields: Mapping[str, str | None]) -> bytes:
+    def _audiences(self, audiences: Sequence[str]) -> Mapping[str, str | Sequence[str]]:
+        """Write audiences as this issuer reads them: one list in a field, or a field for each."""
+        name = self._dialect.audience_parameter
+        if name == "resource":
+            return {name: audiences}
+        return {name: " ".join(audiences)} if audiences else {}
+
+    def _form(self, fields: Mapping[str, str | Sequence[str] | None]) -> bytes:
         """Write a form; a client without a secret names itself in it (RFC 6749 section 3.2.1)."""
         if self._dialect.client_secret is None:
             fields = {**fields, "client_id": self._dialect.client_id}

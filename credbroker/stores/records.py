@@ -6,7 +6,12 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from credbroker.domain.device import PendingLogin
-from credbroker.domain.errors import Malformed, StoreMisconfigured, StoreUnavailable
+from credbroker.domain.errors import (
+    Malformed,
+    StoreMisconfigured,
+    StoreUnavailable,
+    StoreUnclear,
+)
 from credbroker.domain.grants import Grant
 from credbroker.domain.leases import Lease
 from credbroker.ports import HttpAnswer, Stored
@@ -49,7 +54,10 @@ class VaultRecords(Generic[T]):
         """Write by check-and-set; see `ports.RecordStore.put`."""
         body = {"options": {"cas": expected_version}, "data": self._write(value)}
         answer = await self._client.post(f"{self._place}/{segment}", body)
-        return int(_field(json_of(answer).get("data"), "version"))
+        try:
+            return int(_field(json_of(answer).get("data"), "version"))
+        except StoreUnavailable:
+            raise StoreUnclear("OpenBao/Vault took a write and did not say which.") from None
 
     def _stored(self, answer: HttpAnswer) -> Stored[T]:
         found = json_of(answer).get("data")

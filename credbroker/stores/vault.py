@@ -16,7 +16,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from credbroker.domain.errors import StoreMisconfigured, StoreUnavailable, StoreUnclear
+from credbroker.domain.errors import (
+    Misconfigured,
+    StoreMisconfigured,
+    StoreUnavailable,
+    StoreUnclear,
+)
 from credbroker.domain.retry import backoff_seconds
 from credbroker.domain.secret import Secret
 from credbroker.ports import (
@@ -68,6 +73,7 @@ class VaultClient:
         self._token: Secret | None = None
         self._token_seconds = 0.0
         self._index: str | None = None
+        self._refused = False
         self._login_lock = asyncio.Lock()
 
     async def get(self, path: str) -> HttpAnswer | None:
@@ -92,9 +98,14 @@ class VaultClient:
         }
         path = f"auth/{self._login.mount}/login"
         answer = await self._sent("POST", path, json.dumps(body).encode(), None)
-        if answer.status in {400, 403}:
+        self._refused = answer.status in {400, 403}
+        if self._refused:
             raise StoreMisconfigured("OpenBao/Vault refuses the broker's AppRole login.")
         self._take_token(_checked(answer))
+
+    def troubles(self) -> list[str]:
+        """Return, as a sentence, if this broker's own login is refused; empty while all is well."""
+        return ["OpenBao/Vault refuses this replica's login."] if self._refused else []
 
     async def stay_logged_in(self) -> None:
         """Renew the token for ever, and log in again when it cannot be renewed any more."""
@@ -107,7 +118,7 @@ class VaultClient:
             try:
                 await self._renew()
                 failures = 0
-            except (StoreUnavailable, StoreMisconfigured):
+            except (StoreUnavailable, Misconfigured):
                 failures += 1  # the token in hand stays in use; its own end is what counts
 
     async def _renew(self) -> None:
@@ -146,11 +157,12 @@ class VaultClient:
         self, method: str, path: str, body: bytes | None, token: Secret | None
     ) -> HttpAnswer:
         """Send to the first address that is there; move addresses that are not to the end."""
-        for _ in range(len(self._addresses)):
-            answer = await self._tried(method, f"{self._addresses[0]}/v1/{path}", body, token)
+        for address in tuple(self._addresses):
+            answer = await self._tried(method, f"{address}/v1/{path}", body, token)
             if answer is not None:
                 return answer
-            self._addresses.append(self._addresses.pop(0))
+            self._addresses.remove(address)
+            self._addresses.append(address)
         raise StoreUnavailable("OpenBao/Vault cannot be reached.")
 
     async def _tried(
@@ -221,7 +233,7 @@ def _checked(answer: HttpAnswer, *, writing: bool = False) -> HttpAnswer:
     text = answer.body.decode("utf-8", "replace")
     if answer.status == 400 and _STALE in text:
         raise StaleVersionError
-    if answer.status in {429, 472, 473, 503} or _NOT_READY in text:
+    if answer.status in {412, 429, 472, 473, 503} or _NOT_READY in text:
         raise StoreUnavailable("OpenBao/Vault is sealed, starting or busy.")
     if answer.status >= 500:
         if writing:

@@ -14,12 +14,12 @@ from typing import Any
 _SHAPES = re.compile(
     r"eyJ[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"  # a JWT, signed or not
     r"|cb_[A-Za-z0-9_-]{16,}(?:\.[A-Za-z0-9_-]+)?"  # a lease token
-    r"|\b[hsb]v?s\.[A-Za-z0-9_-]{16,}"  # a Vault or OpenBao token
+    r"|\b(?:hv[sbr]|[sbr])\.[A-Za-z0-9_-]{16,}"  # a Vault or OpenBao token
     r"|(?i:bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"  # an Authorization header
-    r"|(?i:refresh_token|access_token|id_token|device_code|client_secret|secret_id|code|token)"
-    r"(?:=|\"\s*:\s*\")[^\s&\"]{6,}"  # a form or JSON field
+    r"|(?i:refresh_token|access_token|id_token|device_code|client_secret|secret_id|password|code|token)"
+    r"(?:=|\\?[\"']\s*:\s*\\?[\"'])[^\s&\"'\\]{6,}"  # a form field, or one of JSON or of a repr
 )
-_NAMES = re.compile(r"(?i)(?:token|secret|password|authorization|cookie|device_code)\Z")
+_NAMES = re.compile(r"(?i)(?:token|secret|password|authorization|cookie|device_code|secret_id)\Z")
 _PUT_INSTEAD = "[redacted]"
 
 

@@ -58,8 +58,8 @@ class Fields:
 
     def text(self, name: str) -> str:
         """Return a required, non-empty string."""
-        value = self._read.get(name)
-        if not isinstance(value, str) or not value:
+        value: Any = self._read.get(name)
+        if not _is_text(value) or not value:
             raise Malformed(f"{self._what} needs the text field {name!r}.")
         return value
 
@@ -82,7 +82,7 @@ class Fields:
     def texts(self, name: str) -> list[str]:
         """Return a required list of strings."""
         value = self._read.get(name)
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        if not isinstance(value, list) or not all(_is_text(item) for item in value):
             raise Malformed(f"{self._what} needs {name!r} to be a list of texts.")
         return list(value)
 
@@ -108,6 +108,13 @@ class Fields:
     def raw(self, name: str) -> Any:
         """Return a field as it is, for the few whose form differs from issuer to issuer."""
         return self._read.get(name)
+
+
+def _is_text(value: object) -> bool:
+    """True for a string of whole characters: half a surrogate pair can be written nowhere."""
+    if not isinstance(value, str):
+        return False
+    return value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)
 
 
 def write_object(fields: Mapping[str, object]) -> bytes:

@@ -9,7 +9,9 @@ hold the refresh token.
 
 from __future__ import annotations
 
-from typing import Mapping
+import contextlib
+import re
+from typing import Mapping, Sequence
 from urllib.parse import urlencode
 
 from credbroker.domain.device import (
@@ -33,14 +35,14 @@ from credbroker.domain.errors import (
     Unavailable,
 )
 from credbroker.domain.rotation import Dead, NotActedOn, Outcome, Renewed, Unclear
-from credbroker.domain.scopes import ScopeSet
+from credbroker.domain.scopes import ScopeSet, parse_item
 from credbroker.domain.secret import Secret
 from credbroker.wire.fields import Fields, parse_object
 
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 
 _DEAD = {"invalid_grant", "invalid_token"}
-_OUR_CLIENT = {"invalid_client", "unauthorized_client"}
+_OUR_CLIENT = {"invalid_client", "unauthorized_client", "unauthorized"}
 _OUR_REQUEST = {
     "invalid_scope",
     "invalid_request",
@@ -51,11 +53,18 @@ _OUR_REQUEST = {
 # and to look at the audience afterwards.
 # A status that a token endpoint which acted would not give: routing, limits, "go elsewhere".
 _PROVES_NOT_ACTED = {307, 308, 404, 405, 413, 429}
+_USAGE_POLICY = re.compile(r"\baup\b", re.IGNORECASE)
+# No lifetime is longer; a greater number is a slip, or another word for "no end".
+_LONGEST_LIFETIME_SECONDS = 10 * 366 * 86400.0
 
 
-def form(fields: Mapping[str, str | None]) -> bytes:
-    """Write a form body (application/x-www-form-urlencoded) without the fields that are None."""
-    return urlencode({name: value for name, value in fields.items() if value is not None}).encode()
+def form(fields: Mapping[str, str | Sequence[str] | None]) -> bytes:
+    """Write a form body (application/x-www-form-urlencoded) without the fields that are None.
+
+    A field with several values is written once for each (RFC 8707 section 2).
+    """
+    present = {name: value for name, value in fields.items() if value is not None}
+    return urlencode(present, doseq=True).encode()
 
 
 def refresh_outcome(status: int, body: bytes) -> Outcome:
@@ -66,7 +75,7 @@ def refresh_outcome(status: int, body: bytes) -> Outcome:
         except Malformed:
             return Unclear(IssuerMisbehaved("The issuer's answer to a refresh cannot be read."))
     error, text = _oauth_error(body)
-    if error in _DEAD and "aup" not in text.lower().split():
+    if error in _DEAD and not _USAGE_POLICY.search(text):
         return Dead(LoginNeeded("The issuer no longer accepts this login."))
     if error in _DEAD:
         return NotActedOn(
@@ -75,7 +84,7 @@ def refresh_outcome(status: int, body: bytes) -> Outcome:
                 "Sign in at the issuer's own page and accept the policy; then try again.",
             )
         )
-    if error == "unauthorized":
+    if error == "unauthorized" and "not active" in text.lower():
         return NotActedOn(
             IssuerRefusedRequest(
                 "The issuer says that this account is not active.",
@@ -136,19 +145,47 @@ def check_success(status: int, body: bytes, what: str) -> Fields:
 
 
 def read_renewed(body: bytes) -> Renewed:
-    """Read a successful token answer (RFC 6749 section 5.1); raise `Malformed`."""
+    """Read a successful token answer (RFC 6749 section 5.1); raise `Malformed`.
+
+    Only the tokens themselves can make it unreadable: an odd scope or lifetime beside them must not
+    cost the successor of a refresh token that was used up.
+    """
     fields = parse_object(body, "The issuer's token answer")
-    refresh = fields.optional("refresh_token", fields.text)
-    identity = fields.optional("id_token", fields.text)
-    scope = fields.optional("scope", fields.text)
+    refresh = fields.text("refresh_token") if fields.raw("refresh_token") else None
+    identity = fields.text("id_token") if fields.raw("id_token") else None
     return Renewed(
         access_token=Secret("access token", fields.text("access_token")),
         refresh_token=Secret("refresh token", refresh) if refresh else None,
         id_token=Secret("ID token", identity) if identity else None,
-        scopes=ScopeSet.parse(scope) if scope else None,
-        expires_in=fields.optional("expires_in", fields.number),
-        refresh_expires_in=fields.optional("refresh_expires_in", fields.number),
+        scopes=_granted(fields),
+        expires_in=_lifetime(fields, "expires_in"),
+        refresh_expires_in=_lifetime(fields, "refresh_expires_in"),
     )
+
+
+def _granted(fields: Fields) -> ScopeSet | None:
+    """Return the scopes that the issuer says it granted; what cannot be read was not granted."""
+    if "scope" not in fields:
+        return None
+    said = fields.raw("scope")
+    found = []
+    for item in said.split() if isinstance(said, str) else ():
+        with contextlib.suppress(Malformed):
+            found.append(parse_item(item))
+    return ScopeSet(tuple(dict.fromkeys(found)))
+
+
+def _lifetime(fields: Fields, name: str) -> float | None:
+    """Return a lifetime in seconds, or None if none is said; some issuers write it as text.
+
+    Zero is how some say "no end" (Keycloak's `refresh_expires_in`).
+    """
+    said = fields.raw(name)
+    if isinstance(said, str) and said.isdecimal():
+        said = float(said)
+    if isinstance(said, bool) or not isinstance(said, (int, float)):
+        return None
+    return float(said) if 0 < said <= _LONGEST_LIFETIME_SECONDS else None
 
 
 def read_device_start(status: int, body: bytes) -> DeviceStart:
@@ -157,14 +194,21 @@ def read_device_start(status: int, body: bytes) -> DeviceStart:
     try:
         return DeviceStart(
             device_code=Secret("device code", fields.text("device_code")),
-            user_code=fields.text("user_code"),
+            user_code=_shown(fields.text("user_code")),
             verification_uri=_web_address(fields.text("verification_uri")),
             verification_uri_complete=_optional_web_address(fields),
-            expires_in=fields.optional("expires_in", fields.number) or DEFAULT_LIFETIME_SECONDS,
-            interval_seconds=fields.optional("interval", fields.number) or DEFAULT_INTERVAL_SECONDS,
+            expires_in=_lifetime(fields, "expires_in") or DEFAULT_LIFETIME_SECONDS,
+            interval_seconds=_lifetime(fields, "interval") or DEFAULT_INTERVAL_SECONDS,
         )
     except Malformed:
         raise IssuerMisbehaved("The issuer's device answer cannot be read.") from None
+
+
+def _shown(text: str) -> str:
+    """Refuse what would do something else on a terminal than show itself."""
+    if not text.isprintable():
+        raise Malformed("The issuer's user code cannot be shown.")
+    return text
 
 
 def _web_address(text: str) -> str:
@@ -183,7 +227,8 @@ def _oauth_error(body: bytes) -> tuple[str, str]:
     """Return the error word and the issuer's text, both empty if this is no OAuth error."""
     try:
         fields = parse_object(body, "the answer")
-        return fields.text("error"), fields.optional("error_description", fields.text) or ""
+        said = fields.raw("error_description")
+        return fields.text("error"), said if isinstance(said, str) else ""
     except Malformed:
         return "", ""
 

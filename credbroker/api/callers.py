@@ -1,0 +1,32 @@
+"""Who is asking: the lease in the `Authorization` header, the address of the peer.
+
+`Forwarded` headers are not looked at: the address that counts is the one at the other end of the
+connection.
+"""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from credbroker.api.problems import REQUEST_ID
+from credbroker.broker.leasing import Caller, Leasing, Origin
+from credbroker.domain.errors import LeaseUnknown
+from credbroker.domain.leases import LeaseToken
+
+
+def origin(request: web.Request) -> Origin:
+    """Return where the request comes from."""
+    return Origin(request.remote or "unknown", request[REQUEST_ID])
+
+
+def shown_token(request: web.Request) -> LeaseToken:
+    """Return the lease token that the request shows (RFC 6750 section 2.1)."""
+    scheme, _, text = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        raise LeaseUnknown("No lease was shown.")
+    return LeaseToken.parse(text.strip())
+
+
+async def identify(request: web.Request, leasing: Leasing) -> Caller:
+    """Return the caller; raise `LeaseUnknown` or `LeaseEnded`."""
+    return await leasing.identify(shown_token(request), origin(request))

@@ -1,0 +1,183 @@
+"""The native API under `/api/v1`: login, leases, tokens, grants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from aiohttp import web
+
+from credbroker.api.callers import identify, origin, shown_token
+from credbroker.api.operations import Operation
+from credbroker.broker.ending import Ending
+from credbroker.broker.enrolling import Enrolling
+from credbroker.broker.leasing import Leasing
+from credbroker.broker.minting import Minting
+from credbroker.domain.attenuation import Wanted
+from credbroker.domain.errors import Malformed
+from credbroker.domain.leases import Lease, check_login
+from credbroker.domain.scopes import ScopeSet
+from credbroker.wire import native
+
+
+class _Message(Protocol):
+    def write(self) -> bytes: ...
+
+
+class NativeApi:
+    """Takes requests apart, calls one deed each, writes the answers."""
+
+    def __init__(
+        self,
+        enrolling: Enrolling,
+        leasing: Leasing,
+        minting: Minting,
+        ending: Ending,
+        roles: Mapping[str, Sequence[str]],
+    ) -> None:
+        """Serve these deeds; `roles` lists the roles of each issuer, default first."""
+        self._enrolling = enrolling
+        self._leasing = leasing
+        self._minting = minting
+        self._ending = ending
+        self._roles = roles
+
+    def operations(self) -> list[Operation]:
+        """Return all that this API offers."""
+        return [
+            Operation("GET", native.ISSUERS, "listIssuers", "The issuers and roles served here.",
+                      self.issuers, gives=native.IssuersOffered, needs_lease=False),
+            Operation("POST", native.LOGINS, "startLogin", "Begin a device login.",
+                      self.start_login, 201, native.StartLogin, native.LoginStarted, False),
+            Operation("POST", native.LOGIN_POLL, "pollLogin", "Ask whether the person has confirmed.",
+                      self.poll_login, gives=native.LoginState),
+            Operation("POST", native.TOKENS, "getToken", "Get an access token.",
+                      self.token, takes=native.AskToken, gives=native.TokenGiven),
+            Operation("POST", native.LEASES, "makeLease", "Make a job's own narrow lease.",
+                      self.make_lease, 201, native.AskLease, native.LeaseGiven),
+            Operation("GET", native.LEASE_SELF, "showLease", "How this lease and its grant stand.",
+                      self.show_lease, gives=native.LeaseStatus),
+            Operation("DELETE", native.LEASE_SELF, "endLease", "End this lease and those made from it.",
+                      self.end_lease, 204),
+            Operation("DELETE", native.GRANT_SELF, "logOut", "Revoke the grant and end all its leases.",
+                      self.log_out, gives=native.LoggedOut),
+        ]  # fmt: skip
+
+    async def issuers(self, _request: web.Request) -> web.Response:
+        """List issuers and roles."""
+        offered = [
+            native.IssuerOffered(name, list(roles)) for name, roles in sorted(self._roles.items())
+        ]
+        return _json(native.IssuersOffered(offered))
+
+    async def start_login(self, request: web.Request) -> web.Response:
+        """Begin a device login."""
+        asked = native.StartLogin.read(await request.read())
+        started = await self._enrolling.start(asked.issuer, asked.role, origin(request))
+        login, shown = started.login, started.shown
+        return _json(
+            native.LoginStarted(
+                login_token=started.token.text(),
+                issuer=login.issuer,
+                role=login.role,
+                scopes=login.scopes.texts(),
+                user_code=shown.user_code,
+                verification_uri=shown.verification_uri,
+                verification_uri_complete=shown.verification_uri_complete,
+                expires_at=login.expires_at,
+                interval_seconds=login.interval_seconds,
+            ),
+            status=201,
+        )
+
+    async def poll_login(self, request: web.Request) -> web.Response:
+        """Ask whether the person has confirmed."""
+        found = await self._enrolling.poll(shown_token(request), origin(request))
+        if isinstance(found, Lease):
+            state = native.LoginState(
+                done=True,
+                interval_seconds=0.0,
+                credkey=found.key.credkey,
+                lease_ends_at=found.ends_at,
+            )
+        else:
+            state = native.LoginState(done=False, interval_seconds=found.interval_seconds)
+        return _json(state)
+
+    async def token(self, request: web.Request) -> web.Response:
+        """Get an access token."""
+        caller = await identify(request, self._leasing)
+        asked = native.AskToken.read(await request.read())
+        minted = await self._minting.mint_access_token(caller, _wanted(asked))
+        token = minted.token
+        return _json(
+            native.TokenGiven(
+                access_token=token.value,
+                issuer=minted.issuer,
+                issuer_url=token.issuer_url,
+                scopes=token.scopes.texts(),
+                audiences=list(token.audiences),
+                jti=token.jti,
+                expires_at=token.expires_at,
+                renew_at=minted.renew_at,
+            )
+        )
+
+    async def make_lease(self, request: web.Request) -> web.Response:
+        """Make a job's own narrow lease."""
+        caller = await identify(request, self._leasing)
+        check_login(caller.lease)
+        asked = native.AskLease.read(await request.read())
+        if asked.lifetime_seconds <= 0:
+            raise Malformed("A lease must last at least a second.")
+        wanted = Wanted(ScopeSet.of(asked.scopes), tuple(asked.audiences) or None)
+        right = await self._minting.right_of(caller, wanted)
+        token, lease = await self._leasing.make_child(
+            caller, right, job=asked.job, seconds=asked.lifetime_seconds
+        )
+        given = native.LeaseGiven(token.text(), lease.id, asked.job, lease.ends_at)
+        return _json(given, status=201)
+
+    async def show_lease(self, request: web.Request) -> web.Response:
+        """Tell how the lease and its grant stand."""
+        caller = await identify(request, self._leasing)
+        grant, _ = await self._minting.grant_of(caller)
+        lease = caller.lease
+        scopes = lease.ceiling.scopes if lease.ceiling.scopes is not None else grant.scopes.rights()
+        return _json(
+            native.LeaseStatus(
+                issuer=lease.key.issuer,
+                role=lease.key.role,
+                credkey=lease.key.credkey,
+                scopes=scopes.texts(),
+                lease_ends_at=lease.ends_at,
+                grant_state=grant.state.value,
+                last_refresh_at=grant.refreshed_at,
+                job=lease.job,
+                grant_ends_at=grant.refresh_expires_at,
+            )
+        )
+
+    async def end_lease(self, request: web.Request) -> web.Response:
+        """End the lease and those made from it."""
+        await self._leasing.end(await identify(request, self._leasing))
+        return web.Response(status=204)
+
+    async def log_out(self, request: web.Request) -> web.Response:
+        """Revoke the grant at the issuer and end all its leases."""
+        caller = await identify(request, self._leasing)
+        return _json(native.LoggedOut(await self._ending.log_out(caller)))
+
+
+def _wanted(asked: native.AskToken) -> Wanted:
+    if asked.minimum_seconds < 0:
+        raise Malformed("minimum_seconds must not be negative.")
+    return Wanted(
+        scopes=ScopeSet.of(asked.scopes) if asked.scopes is not None else None,
+        audiences=tuple(asked.audiences) if asked.audiences is not None else None,
+        floor_seconds=asked.minimum_seconds,
+    )
+
+
+def _json(message: _Message, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=message.write(), content_type="application/json")

@@ -1,0 +1,135 @@
+"""Which broker and which login a command means, when not everything is said.
+
+What is left out is found if there is only one; otherwise a sentence lists what there is. Options
+count before the environment, and that before the lease file. A lease is only ever shown to the
+broker that gave it, so the address of a login that exists cannot be overridden.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Iterator, List, Mapping, Optional, Tuple
+
+from credbroker.client.blocking import CA_FILE_VARIABLE
+from credbroker.delivery import lease_file
+from credbroker.domain.errors import (
+    GrantLost,
+    LeaseEnded,
+    LeaseUnknown,
+    LocalFileUnfit,
+    LoginNeeded,
+    Malformed,
+)
+
+if TYPE_CHECKING:
+    import argparse
+
+    from credbroker.client.broker import Broker
+    from credbroker.delivery.lease_file import LeaseFile
+
+ADDRESS_VARIABLE = "CREDBROKER_URL"
+
+
+def add_login_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare which login is meant, and the certificate authority."""
+    parser.add_argument(
+        "issuer", metavar="ISSUER", nargs="?", help="the issuer's short name, if there are several"
+    )
+    parser.add_argument("--role", metavar="R", help="the role, if there are several")
+    add_ca_argument(parser)
+
+
+def add_ca_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare the certificate authority."""
+    parser.add_argument(
+        "--ca-file",
+        metavar="FILE",
+        help=f"certificate authorities to trust (default: ${CA_FILE_VARIABLE}, then as at login)",
+    )
+
+
+def choose_ca_file(args: argparse.Namespace, environ: Mapping[str, str]) -> Optional[str]:
+    """Return the absolute path of the certificate authorities that were said; None if none were."""
+    said: Optional[str] = args.ca_file or environ.get(CA_FILE_VARIABLE)
+    return str(Path(said).absolute()) if said else None
+
+
+def choose_address(said: Optional[str], environ: Mapping[str, str]) -> str:
+    """Return the broker's address for a new login; raise `Malformed` if none is known."""
+    address = said or environ.get(ADDRESS_VARIABLE)
+    if address:
+        return address
+    known = {lease.broker for _, lease in _readable(lease_file.person_paths(environ))}
+    if len(known) != 1:
+        raise Malformed(
+            "It is not said which broker to use.",
+            f"Give --broker https://broker.example.org:8200, or set {ADDRESS_VARIABLE}.",
+        )
+    return known.pop()
+
+
+def choose_issuer(said: Optional[str], broker: Broker) -> str:
+    """Return the issuer to log in at; raise `Malformed` with the list if it must be said."""
+    if said:
+        return said
+    names = [one.name for one in broker.issuers().issuers]
+    if len(names) != 1:
+        listed = ", ".join(names) or "none"
+        raise Malformed(
+            f"This broker serves several issuers: {listed}.",
+            "Name one, as in: credbroker login ISSUER",
+        )
+    return names[0]
+
+
+def choose_login(
+    issuer: Optional[str], role: Optional[str], environ: Mapping[str, str]
+) -> Tuple[Path, LeaseFile]:
+    """Return the person's lease file that is meant.
+
+    Raises:
+        LoginNeeded: There is none.
+        Malformed: There are several; the sentence lists them.
+        LocalFileUnfit: The only one there is cannot be used.
+    """
+    paths = [one for one in lease_file.person_paths(environ) if _matches(one, issuer, role)]
+    if not paths:
+        wanted = "".join([f" {issuer}" if issuer else "", f" --role {role}" if role else ""])
+        where = f" at {issuer}" if issuer else ""
+        in_role = f" in the role {role}" if role else ""
+        raise LoginNeeded(
+            f"You are not logged in{where}{in_role}.", f"Log in with: credbroker login{wanted}"
+        )
+    if len(paths) > 1:
+        listed = ", ".join(" in the role ".join(one.stem.split("+")) for one in paths)
+        raise Malformed(f"You are logged in at {listed}.", "Say which: ISSUER --role ROLE.")
+    return paths[0], lease_file.read(paths[0])
+
+
+@contextlib.contextmanager
+def naming_the_login(lease: LeaseFile) -> Iterator[None]:
+    """Have errors that only a login mends name the exact command for this very login."""
+    try:
+        yield
+    except (GrantLost, LeaseEnded, LeaseUnknown) as error:
+        error.remedy = login_remedy(lease)
+        raise
+
+
+def login_remedy(lease: LeaseFile) -> str:
+    """Return what to do when this login, or the login behind this job's lease, is over."""
+    if lease.job is not None:
+        return f"Log in with: {lease.login_command}. Then make the job's lease anew."
+    return f"Log in again with: {lease.login_command}"
+
+
+def _matches(path: Path, issuer: Optional[str], role: Optional[str]) -> bool:
+    its_issuer, _, its_role = path.stem.partition("+")
+    return issuer in {None, its_issuer} and role in {None, its_role}
+
+
+def _readable(paths: List[Path]) -> Iterator[Tuple[Path, LeaseFile]]:
+    for path in paths:
+        with contextlib.suppress(LocalFileUnfit):
+            yield path, lease_file.read(path)

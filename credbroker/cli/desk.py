@@ -1,0 +1,88 @@
+"""What a command works with: time, chance, the environment, and the two ends of a terminal.
+
+`out` carries the answer and nothing else; everything said to a person goes to `err`. Text that
+came from elsewhere is made harmless before it reaches a terminal.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Callable, Mapping, Optional, TextIO
+
+from credbroker.client.address import parse_address
+from credbroker.client.blocking import Door
+from credbroker.client.broker import Broker, Send
+from credbroker.host.clock import SystemClock
+from credbroker.host.entropy import SystemEntropy
+
+if TYPE_CHECKING:
+    import datetime
+
+    from credbroker.client.blocking import BlockingClock
+    from credbroker.delivery.lease_file import LeaseFile
+    from credbroker.ports import Entropy
+
+OpenDoor = Callable[[str, "BlockingClock", Optional[str]], Send]
+"""Makes the way to a broker from its address, a clock, and a file of certificate authorities."""
+
+
+def open_door(address: str, clock: BlockingClock, ca_file: Optional[str]) -> Send:
+    """Return what sends requests to the broker at `address`; raise `Malformed`."""
+    return Door(parse_address(address), clock, ca_file).send
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Everything outside a command that it may touch, besides files."""
+
+    clock: BlockingClock
+    entropy: Entropy
+    environ: Mapping[str, str]
+    euid: int
+    out: TextIO
+    err: TextIO
+    columns: int = 80
+    open_door: OpenDoor = open_door
+
+    def broker(self, address: str, ca_file: Optional[str]) -> Broker:
+        """Return the broker at `address`, without a lease; raise `Malformed`."""
+        return Broker(self.open_door(address, self.clock, ca_file), self.clock, self.entropy)
+
+    def broker_of(self, lease: LeaseFile, ca_file: Optional[str] = None) -> Broker:
+        """Return the broker of a lease file, asked under its lease."""
+        return self.broker(lease.broker, ca_file or lease.ca_file).under(lease.lease_token)
+
+    def answer(self, text: str) -> None:
+        """Print one line of the answer."""
+        self.out.write(text + "\n")
+
+    def say(self, text: str) -> None:
+        """Tell the person something."""
+        self.err.write(text + "\n")
+        self.err.flush()
+
+
+def system_desk() -> Desk:
+    """Return the desk of this machine."""
+    return Desk(
+        clock=SystemClock(),
+        entropy=SystemEntropy(),
+        environ=os.environ,
+        euid=os.geteuid(),
+        out=sys.stdout,
+        err=sys.stderr,
+        columns=shutil.get_terminal_size().columns,
+    )
+
+
+def plain(text: str) -> str:
+    """Return `text` without what could move a terminal's cursor or hide something."""
+    return "".join(one if one.isprintable() else "?" for one in text)
+
+
+def at_minute(at: datetime.datetime) -> str:
+    """Return a time as people read it, in UTC."""
+    return at.strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,106 @@
+"""`credbroker job`: makes a job's own narrow lease, and ends it.
+
+The lease file goes with the job; whoever holds it can fetch the job's tokens and nothing more,
+until the job's time is over or somebody ends it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Optional
+
+from credbroker.cli.choice import (
+    add_ca_argument,
+    add_login_arguments,
+    choose_ca_file,
+    choose_login,
+    naming_the_login,
+)
+from credbroker.cli.desk import at_minute, plain, system_desk
+from credbroker.cli.durations import parse_duration
+from credbroker.delivery import lease_file, whole_file
+from credbroker.delivery.lease_file import LeaseFile
+from credbroker.domain.errors import LeaseEnded, LeaseUnknown, LocalFileUnfit
+from credbroker.wire.native import AskLease
+
+if TYPE_CHECKING:
+    import argparse
+
+    from credbroker.cli.desk import Desk
+
+EXAMPLE = """\
+example:
+  credbroker job new cms --job run42 --for 12h --out run42.json \\
+      --scope storage.read:/store --audience https://dav.example.org
+  credbroker job end run42.json
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `credbroker job`."""
+    deeds = parser.add_subparsers(dest="deed", metavar="new|end", required=True)
+    new = deeds.add_parser("new", help="make a lease file for a job")
+    add_login_arguments(new)
+    new.add_argument("--job", metavar="NAME", required=True, help="the job's name, for the trail")
+    new.add_argument("--scope", metavar="S", action="append", required=True, help="repeatable")
+    new.add_argument("--audience", metavar="A", action="append", required=True, help="repeatable")
+    new.add_argument(
+        "--for",
+        dest="lifetime",
+        metavar="TIME",
+        type=parse_duration,
+        required=True,
+        help="how long the lease lasts: seconds, or as in 12h; never longer than the login",
+    )
+    new.add_argument("--out", metavar="FILE", required=True, help="the lease file to write")
+    end = deeds.add_parser("end", help="end a job's lease and remove its file")
+    end.add_argument("file", metavar="FILE", help="the job's lease file")
+    add_ca_argument(end)
+
+
+def run(args: argparse.Namespace, desk: Optional[Desk] = None) -> int:
+    """Make or end a job's lease; raise what went wrong."""
+    desk = desk or system_desk()
+    return _new(args, desk) if args.deed == "new" else _end(args, desk)
+
+
+def _new(args: argparse.Namespace, desk: Desk) -> int:
+    _, login = choose_login(args.issuer, args.role, desk.environ)
+    ca_file = choose_ca_file(args, desk.environ) or login.ca_file
+    wanted = AskLease(args.job, args.scope, args.audience, args.lifetime)
+    with naming_the_login(login):
+        given = desk.broker_of(login, ca_file).ask_lease(wanted)
+    lease = LeaseFile(
+        broker=login.broker,
+        ca_file=ca_file,
+        lease_token=given.lease_token,
+        issuer=login.issuer,
+        issuer_url=login.issuer_url,
+        role=login.role,
+        credkey=login.credkey,
+        scopes=args.scope,
+        audiences=args.audience,
+        lease_ends_at=given.ends_at,
+        job=given.job,
+    )
+    lease_file.write(Path(args.out), lease, desk.entropy)
+    desk.answer(args.out)
+    desk.say(plain(f"The lease of job {given.job} lasts until {at_minute(given.ends_at)}."))
+    return 0
+
+
+def _end(args: argparse.Namespace, desk: Desk) -> int:
+    path = Path(args.file)
+    lease = lease_file.read(path)
+    if lease.job is None:
+        raise LocalFileUnfit(
+            f"{path} is the lease of a login, not of a job.",
+            f"Log out with: credbroker logout {lease.issuer} --role {lease.role}",
+        )
+    try:
+        desk.broker_of(lease, choose_ca_file(args, desk.environ)).end_lease()
+        desk.say(plain(f"The lease of job {lease.job} is ended."))
+    except (LeaseEnded, LeaseUnknown):
+        desk.say(plain(f"The lease of job {lease.job} had ended already."))
+    whole_file.remove(path)
+    return 0

@@ -1,0 +1,156 @@
+"""`credbroker login`: logs a person in by device flow (RFC 8628) and keeps the lease.
+
+Address and code are shown at once. Until the login has succeeded nothing is written, so breaking it
+off leaves nothing behind. A broker that is away for a while only lengthens the wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Iterator, Optional
+
+from credbroker.cli import qr
+from credbroker.cli.choice import (
+    add_ca_argument,
+    choose_address,
+    choose_ca_file,
+    choose_issuer,
+)
+from credbroker.cli.desk import at_minute, plain, system_desk
+from credbroker.cli.durations import spoken
+from credbroker.cli.terminal import Countdown
+from credbroker.delivery import lease_file
+from credbroker.delivery.lease_file import LeaseFile
+from credbroker.domain.errors import BrokerUnreachable, LoginExpired, Unavailable
+from credbroker.wire.native import StartLogin
+
+if TYPE_CHECKING:
+    import argparse
+
+    from credbroker.cli.desk import Desk
+    from credbroker.client.broker import Broker
+    from credbroker.wire.native import LoginStarted, LoginState
+
+EXAMPLE = """\
+example:
+  credbroker login cms --broker https://broker.example.org:8200
+"""
+
+_LEAST_INTERVAL_SECONDS = 1.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `credbroker login`."""
+    parser.add_argument(
+        "issuer", metavar="ISSUER", nargs="?", help="the issuer's short name, if there are several"
+    )
+    parser.add_argument("--role", metavar="R", help="the role (default: the issuer's first)")
+    parser.add_argument("--broker", metavar="URL", help="the broker (default: $CREDBROKER_URL)")
+    add_ca_argument(parser)
+    parser.add_argument(
+        "--qr",
+        choices=("auto", "always", "never"),
+        default="auto",
+        help="draw a QR code: auto means on a terminal that can show it",
+    )
+    parser.add_argument("--list", action="store_true", help="list issuers and roles, and end")
+
+
+def run(args: argparse.Namespace, desk: Optional[Desk] = None) -> int:
+    """Log in, or list where one can; raise what went wrong."""
+    desk = desk or system_desk()
+    address = choose_address(args.broker, desk.environ)
+    ca_file = choose_ca_file(args, desk.environ)
+    broker = desk.broker(address, ca_file)
+    if args.list:
+        _list(broker, desk)
+        return 0
+    started = broker.start_login(StartLogin(choose_issuer(args.issuer, broker), args.role))
+    _show(started, desk, args.qr)
+    state = _wait(started, broker, desk)
+    lease = _lease(started, state, address, ca_file)
+    lease_file.make_leases_folder(desk.environ)
+    path = lease_file.person_path(desk.environ, lease.issuer, lease.role)
+    lease_file.write(path, lease, desk.entropy)
+    _celebrate(lease, broker, desk)
+    return 0
+
+
+def _list(broker: Broker, desk: Desk) -> None:
+    for one in broker.issuers().issuers:
+        desk.answer(plain(f"{one.name}: {', '.join(one.roles)}"))
+
+
+def _show(started: LoginStarted, desk: Desk, qr_wish: str) -> None:
+    """Print address and code, and the QR code where it can be read."""
+    complete = started.verification_uri_complete
+    desk.say(plain(f"To log in to {started.issuer} in the role {started.role}, open"))
+    desk.say(f"\n    {plain(complete or started.verification_uri)}\n")
+    desk.say("and confirm this code there:" if complete else "and type this code there:")
+    desk.say(f"\n    {plain(started.user_code)}\n")
+    for line in _qr_lines(complete or started.verification_uri, desk, qr_wish):
+        desk.say(line)
+
+
+def _qr_lines(address: str, desk: Desk, wish: str) -> Iterator[str]:
+    if wish == "never" or (wish == "auto" and not desk.err.isatty()):
+        return
+    lines = qr.draw(address)
+    if lines is None:
+        if wish == "always":
+            yield "No QR code can be drawn: the Python package segno is not installed.\n"
+    elif wish == "always" or qr.fits(lines, desk.columns, desk.err.encoding):
+        yield from (*lines, "")
+
+
+def _wait(started: LoginStarted, broker: Broker, desk: Desk) -> LoginState:
+    """Poll at the broker's interval until the login is done.
+
+    Raises:
+        LoginExpired: The time for it is over.
+        LoginDenied: The person said no.
+    """
+    polling = broker.under(started.login_token)
+    lifetime = (started.expires_at - broker.now()).total_seconds()
+    deadline = desk.clock.elapsed() + lifetime
+    interval = started.interval_seconds
+    with Countdown(desk.clock, desk.err, deadline) as countdown:
+        while True:
+            # The last poll falls on the deadline: the answer may be there even if nobody saw it.
+            countdown.wait(max(_LEAST_INTERVAL_SECONDS, min(interval, countdown.left())))
+            with contextlib.suppress(Unavailable):
+                state = polling.poll_login()
+                if state.done:
+                    return state
+                interval = state.interval_seconds
+            if countdown.left() <= 0:
+                raise LoginExpired("Nobody confirmed the login in time.")
+
+
+def _lease(
+    started: LoginStarted, state: LoginState, address: str, ca_file: Optional[str]
+) -> LeaseFile:
+    if state.credkey is None or state.lease_ends_at is None:
+        raise BrokerUnreachable("The broker says that the login is done, but not for whom.")
+    return LeaseFile(
+        broker=address,
+        ca_file=ca_file,
+        lease_token=started.login_token,
+        issuer=started.issuer,
+        issuer_url=state.issuer_url,
+        role=started.role,
+        credkey=state.credkey,
+        scopes=started.scopes,
+        lease_ends_at=state.lease_ends_at,
+    )
+
+
+def _celebrate(lease: LeaseFile, broker: Broker, desk: Desk) -> None:
+    left = spoken((lease.lease_ends_at - broker.now()).total_seconds())
+    desk.say(
+        plain(
+            f"Logged in to {lease.issuer} as {lease.credkey} in the role {lease.role}"
+            f" for {left}, until {at_minute(lease.lease_ends_at)}."
+        )
+    )
+    desk.say(f"Fetch a token with: credbroker token {lease.issuer} --role {lease.role}")

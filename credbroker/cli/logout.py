@@ -1,0 +1,76 @@
+"""`credbroker logout`: ends a login at the issuer, at the broker and on this machine.
+
+The broker comes first: if it cannot be asked, the files stay and the command can be repeated. A
+token file is removed only if the token in it came from this login's issuer.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Optional
+
+from credbroker.cli.choice import add_login_arguments, choose_ca_file, choose_login
+from credbroker.cli.desk import at_minute, system_desk
+from credbroker.cli.durations import spoken
+from credbroker.delivery import discovery, whole_file
+from credbroker.domain.errors import CredbrokerError, LeaseEnded, LeaseUnknown, LoginNeeded
+from credbroker.wire.jwt import read_access_token
+
+if TYPE_CHECKING:
+    import argparse
+    import datetime
+
+    from credbroker.cli.desk import Desk
+    from credbroker.delivery.lease_file import LeaseFile
+
+EXAMPLE = """\
+example:
+  credbroker logout cms
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `credbroker logout`."""
+    add_login_arguments(parser)
+
+
+def run(args: argparse.Namespace, desk: Optional[Desk] = None) -> int:
+    """Log out; raise what went wrong, with every file still there."""
+    desk = desk or system_desk()
+    path, lease = choose_login(args.issuer, args.role, desk.environ)
+    broker = desk.broker_of(lease, choose_ca_file(args, desk.environ))
+    valid_until = None
+    try:
+        valid_until = broker.log_out().valid_until
+        desk.say(f"Logged out of {lease.issuer} in the role {lease.role}.")
+    except (LeaseEnded, LeaseUnknown, LoginNeeded):
+        desk.say(f"The login at {lease.issuer} in the role {lease.role} had ended already.")
+    token_path = _own_token_file(lease, desk)
+    if token_path is not None:
+        whole_file.remove(token_path)
+        desk.say(f"Removed the token file {token_path}.")
+    whole_file.remove(path)
+    _warn_of_living_tokens(valid_until, broker.now(), desk)
+    return 0
+
+
+def _own_token_file(lease: LeaseFile, desk: Desk) -> Optional[Path]:
+    """Return the token file if the token in it is from this login's issuer."""
+    path = discovery.path_for_writing(desk.environ, desk.euid)
+    try:
+        value = discovery.read_file(path)
+        token = None if value is None else read_access_token(value, desk.clock.now())
+    except CredbrokerError:
+        return None
+    return path if token is not None and token.issuer_url == lease.issuer_url else None
+
+
+def _warn_of_living_tokens(
+    until: Optional[datetime.datetime], now: datetime.datetime, desk: Desk
+) -> None:
+    if until is not None and until > now:
+        left = spoken((until - now).total_seconds())
+        desk.say(
+            "Access tokens already given out stay valid for"
+            f" up to {left}, until {at_minute(until)}."
+        )

@@ -1,0 +1,193 @@
+"""The demo's plot: a person logs in once, and a job has a good token whatever happens around it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from credbroker.demo.report import Report
+from credbroker.demo.stage import ALICE, Stage, StageError
+from credbroker.telemetry.canaries import Canaries
+
+T = TypeVar("T")
+
+JOB_SCOPE = "storage.read:/home/alice"
+JOB_AUDIENCE = "https://se.example.org"
+OUTAGE_SECONDS = 15.0
+_STEP_SECONDS = 40.0
+_POLL_SECONDS = 0.1
+_CODE = re.compile(r"\b(?=[A-Z0-9]*[A-Z])([A-Z0-9]{6})\b")
+
+
+class Story:
+    """Plays the demo on a stage and tells it line by line."""
+
+    def __init__(self, stage: Stage, say: Callable[[str], None]) -> None:
+        """Play on `stage`, telling each step through `say`."""
+        self._stage = stage
+        self._say = say
+        self._canaries = Canaries()
+        self._agent: subprocess.Popen[bytes] | None = None
+        self._reader: subprocess.Popen[bytes] | None = None
+        self._restarts = 0
+
+    async def play(self, *, log_out: bool) -> Report:
+        """Tell the whole story and return its figures."""
+        started = self._stage.clock.elapsed()
+        await self._set_up()
+        await self._log_in()
+        await self._start_job()
+        await self._until_renewals(2)
+        await self._crash_broker()
+        await self._until_renewals(3)
+        await self._issuer_outage()
+        await self._until_renewals(5)
+        self._look_at_processes()
+        seen = await self._end_job()
+        if log_out:
+            await self._log_out()
+        outside = self._search()
+        return Report(
+            samples=seen["samples"],
+            invalid_samples=seen["invalid_samples"],
+            renewals=seen["renewals"],
+            issuer_refreshes=self._stage.issuer.count_refreshes(),
+            broker_restarts=self._restarts,
+            outage_seconds=OUTAGE_SECONDS,
+            refresh_token_found_outside=outside,
+            seconds=round(self._stage.clock.elapsed() - started, 1),
+        )
+
+    async def _set_up(self) -> None:
+        await self._stage.open()
+        self._say("OpenBao runs (raft storage, TLS), and so does a small token issuer")
+        await self._stage.start_broker()
+        self._say(f"the broker answers at {self._stage.broker_url}")
+
+    async def _log_in(self) -> None:
+        self._say("alice types: credbroker login demo")
+        login = self._stage.start("login", "login", "demo")
+        log = self._stage.logs / "login.log"
+        code = await self._until(lambda: _user_code(log), "the login showed no code")
+        self._say(f"she is shown a web address and the code {code}; she signs in and says yes")
+        self._stage.issuer.approve(code, ALICE.name)
+        if await asyncio.to_thread(login.wait, 30) != 0:
+            raise StageError(f"The login failed; see {log}")
+        held = self._held_in_vault()
+        self._say(f"her refresh token is in OpenBao ({held} record), and she has a lease, no token")
+        path = (await self._run("token", "--minimum", "5")).strip()
+        self._say(f"credbroker token gives her a short-lived one, in .../{Path(path).name}")
+
+    async def _start_job(self) -> None:
+        sandbox = self._stage.sandbox
+        lease, token_file = sandbox / "lease.json", sandbox / "bearer_token"
+        await self._run(
+            "job", "new", "--job", "job 1", "--scope", JOB_SCOPE, "--audience", JOB_AUDIENCE,
+            "--for", "1h", "--out", str(lease),
+        )  # fmt: skip
+        self._say(f"a job gets a lease that is good for {JOB_SCOPE} at {JOB_AUDIENCE} alone")
+        jwks = sandbox / "jwks.json"
+        jwks.write_text(json.dumps(self._stage.issuer.keys.jwks()))
+        self._reader = self._stage.start_python(
+            "reader", "credbroker.demo.reader", str(token_file), "--jwks", str(jwks),
+            "--scope", JOB_SCOPE, "--audience", JOB_AUDIENCE,
+        )  # fmt: skip
+        self._agent = self._stage.start(
+            "agent", "agent", "--job", str(lease), "--token-file", str(token_file),
+            "--while-pid", str(self._reader.pid),
+        )  # fmt: skip
+        await self._until(token_file.exists, "the agent wrote no token")
+        self._say("its token file is there; the job reads and checks it every 50 ms from now on")
+
+    async def _crash_broker(self) -> None:
+        self._say("kill -9 to the broker: the file stays as it is")
+        self._stage.kill_broker()
+        await self._stage.clock.sleep(1.0)
+        await self._stage.start_broker()
+        self._restarts += 1
+        self._say("the broker is back; all it needs is in OpenBao")
+
+    async def _issuer_outage(self) -> None:
+        self._say(f"the issuer goes away for {OUTAGE_SECONDS:.0f} s, just after a renewal")
+        await self._stage.issuer.go_dark()
+        await self._stage.clock.sleep(OUTAGE_SECONDS)
+        await self._stage.issuer.come_back()
+        self._say("the issuer is back; the job noticed nothing")
+
+    async def _until_renewals(self, count: int) -> None:
+        """Wait until the agent has renewed `count` times, and tell it."""
+        log = self._stage.logs / "agent.log"
+        await self._until(lambda: _renewals(log) >= count, "the agent did not renew in time")
+        self._say(f"renewal {count}: the agent put a new token in place of the old one")
+
+    def _look_at_processes(self) -> None:
+        """Look for refresh tokens in the command lines of everything that runs."""
+        self._canaries.search_arguments(self._stage.pids, environment=False)
+
+    async def _end_job(self) -> dict[str, int]:
+        """End the job; the agent notices, takes the file away and ends too."""
+        assert self._reader is not None
+        assert self._agent is not None
+        self._reader.terminate()
+        await asyncio.to_thread(self._reader.wait, 10)
+        seen = json.loads((self._stage.logs / "reader.log").read_text().splitlines()[-1])
+        await asyncio.to_thread(self._agent.wait, 10)
+        gone = not (self._stage.sandbox / "bearer_token").exists()
+        self._say("the job ends" + ("; the agent takes the token file away and ends" * gone))
+        for fault in seen["faults"]:
+            self._say(f"  the job found: {fault}")
+        return dict(seen)
+
+    async def _log_out(self) -> None:
+        told = await self._run("logout")
+        self._say("alice types: credbroker logout")
+        for line in told.splitlines():
+            self._say(f"  {line}")
+
+    def _search(self) -> int:
+        """Look for every refresh token the issuer ever gave, in all that the run left behind."""
+        for value in self._stage.issuer.refresh_tokens_issued:
+            self._canaries.plant("refresh token", value)
+        # OpenBao's own files are no exception: what it stores there is encrypted.
+        self._canaries.search_folder(self._stage.folder)
+        sightings = self._canaries.report()
+        for sighting in sightings:
+            self._say(f"  {sighting}")
+        return len(sightings)
+
+    def _held_in_vault(self) -> int:
+        """Return how many grants OpenBao keeps, as the broker's own login sees it."""
+        client = self._stage.openbao.broker_client()
+        path = f"{self._stage.openbao.mount}/metadata/grants"
+        return len(client.adapter.request("LIST", f"v1/{path}")["data"]["keys"])
+
+    async def _run(self, *words: str) -> str:
+        """Run one of alice's commands to its end; return all it said."""
+        name = words[0]
+        child = self._stage.start(name, *words)
+        if await asyncio.to_thread(child.wait, 30) != 0:
+            raise StageError(f"credbroker {name} failed; see {self._stage.logs / name}.log")
+        return (self._stage.logs / f"{name}.log").read_text()
+
+    async def _until(self, found: Callable[[], T], complaint: str) -> T:
+        """Wait until `found` gives something true, and return that."""
+        ends = self._stage.clock.elapsed() + _STEP_SECONDS
+        while self._stage.clock.elapsed() < ends:
+            if it := found():
+                return it
+            await self._stage.clock.sleep(_POLL_SECONDS)
+        raise StageError(f"The demo waited for {_STEP_SECONDS:.0f} s: {complaint}.")
+
+
+def _user_code(log: Path) -> str:
+    match = _CODE.search(log.read_text())
+    return match.group(1) if match else ""
+
+
+def _renewals(log: Path) -> int:
+    return log.read_text().count("credbroker-agent: renewed ")

@@ -1,0 +1,298 @@
+"""A tiny broker that speaks `wire.native`: as a function for unit tests, and served over TLS.
+
+It keeps the promises that clients rely on and signs nothing. `problems` holds errors to answer
+with next; None among them lets one request pass.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import http.server
+import json
+import ssl
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from credbroker.client.http11 import Answer, Request
+from credbroker.domain.attenuation import ANY_AUDIENCE
+from credbroker.domain.errors import (
+    CredbrokerError,
+    LeaseEnded,
+    LeaseUnknown,
+    LoginDenied,
+    NotFound,
+)
+from credbroker.domain.secret import Secret
+from credbroker.wire import native
+from credbroker.wire.problem import write_problem
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ISSUER_URL = "https://issuer.example.org/"
+LOGIN_SCOPES = ["openid", "offline_access", "storage.read:/"]
+
+
+class WallClock(Protocol):
+    """What the fake needs to know of time."""
+
+    def now(self) -> datetime.datetime:
+        """Return the wall-clock time, aware, in UTC."""
+
+
+def lease_token(number: int) -> Secret:
+    """Return a lease token of the right form; each number gives another."""
+    return Secret("lease token", f"cb_{number:022d}.{'s' * 43}")
+
+
+def access_token(
+    now: datetime.datetime, *, seconds: float = 3600, jti: str = "jti-1", **claims: object
+) -> Secret:
+    """Return an access token of the right form that nobody signed; None takes a claim away."""
+    said = {
+        "wlcg.ver": "1.0",
+        "iss": ISSUER_URL,
+        "sub": "alice-sub",
+        "aud": ANY_AUDIENCE,
+        "iat": int(now.timestamp()),
+        "nbf": int(now.timestamp()) - 60,
+        "exp": int(now.timestamp() + seconds),
+        "jti": jti,
+        "scope": "storage.read:/",
+        **claims,
+    }
+    parts = [{"alg": "RS256", "kid": "k1"}, {k: v for k, v in said.items() if v is not None}]
+    texts = [json.dumps(part).encode() for part in parts] + [b"not a signature"]
+    return Secret(
+        "access token",
+        ".".join(base64.urlsafe_b64encode(text).rstrip(b"=").decode() for text in texts),
+    )
+
+
+@dataclass
+class FakeBroker:
+    """The broker as one function from request to answer."""
+
+    clock: WallClock
+    issuers: dict[str, list[str]] = field(
+        default_factory=lambda: {"cms": ["default", "production"]}
+    )
+    lifetime_seconds: float = 3600
+    renew_fraction: float = 0.5
+    approved: bool = True
+    denied: bool = False
+    grant_state: str = "ready"
+    same_token: bool = False
+    claims: dict[str, object] = field(default_factory=dict)
+    problems: deque[CredbrokerError | None] = field(default_factory=deque)
+    requests: list[Request] = field(default_factory=list)
+    leases: dict[str, str | None] = field(default_factory=dict)
+    ended: set[str] = field(default_factory=set)
+    given: list[native.TokenGiven] = field(default_factory=list)
+    _pending: dict[str, native.LoginStarted] = field(default_factory=dict)
+
+    def __call__(self, request: Request) -> Answer:
+        """Answer one request."""
+        self.requests.append(request)
+        headers = {
+            "date": self.clock.now().strftime("%a, %d %b %Y %H:%M:%S GMT"),
+            "x-request-id": request.headers["X-Request-Id"],
+        }
+        try:
+            problem = self.problems.popleft() if self.problems else None
+            if problem is not None:
+                raise problem
+            status, body = self._route(request)
+        except CredbrokerError as error:
+            return Answer(503, headers, write_problem(error, "req-1"))
+        return Answer(status, headers, body)
+
+    def new_lease(self, job: str | None = None) -> Secret:
+        """Make a lease that may be used at once."""
+        token = lease_token(len(self.leases) + len(self._pending) + 1)
+        self.leases[token.reveal()] = job
+        return token
+
+    def count(self, target: str) -> int:
+        """Return how many requests went to `target`."""
+        return sum(one.target == target for one in self.requests)
+
+    def _route(self, request: Request) -> tuple[int, bytes]:
+        deeds = {
+            ("GET", native.ISSUERS): self._issuers,
+            ("POST", native.LOGINS): self._start,
+            ("POST", native.LOGIN_POLL): self._poll,
+            ("POST", native.TOKENS): self._token,
+            ("POST", native.LEASES): self._lease,
+            ("GET", native.LEASE_SELF): self._status,
+            ("DELETE", native.LEASE_SELF): self._end,
+            ("DELETE", native.GRANT_SELF): self._log_out,
+        }
+        return deeds[request.method, request.target](request)
+
+    def _issuers(self, _: Request) -> tuple[int, bytes]:
+        offered = [native.IssuerOffered(name, roles) for name, roles in self.issuers.items()]
+        return 200, native.IssuersOffered(offered).write()
+
+    def _start(self, request: Request) -> tuple[int, bytes]:
+        wanted = native.StartLogin.read(request.body)
+        if wanted.issuer not in self.issuers:
+            raise NotFound(f"There is no issuer {wanted.issuer}.")
+        token = lease_token(len(self.leases) + len(self._pending) + 1)
+        started = native.LoginStarted(
+            login_token=token,
+            issuer=wanted.issuer,
+            role=wanted.role or self.issuers[wanted.issuer][0],
+            scopes=LOGIN_SCOPES,
+            user_code="ABCD-EFGH",
+            verification_uri=f"{ISSUER_URL}device",
+            verification_uri_complete=f"{ISSUER_URL}device?user_code=ABCD-EFGH",
+            expires_at=self.clock.now() + datetime.timedelta(seconds=600),
+            interval_seconds=1,
+        )
+        self._pending[token.reveal()] = started
+        return 201, started.write()
+
+    def _poll(self, request: Request) -> tuple[int, bytes]:
+        shown = _shown(request)
+        if shown not in self._pending and shown not in self.leases:
+            raise LeaseUnknown("This lease is not known here.")
+        if self.denied:
+            raise LoginDenied("The person said no.")
+        if not self.approved:
+            return 200, native.LoginState(done=False, interval_seconds=5).write()
+        self._pending.pop(shown, None)
+        self.leases[shown] = None
+        return 200, native.LoginState(
+            done=True,
+            interval_seconds=5,
+            credkey="alice",
+            lease_ends_at=self._in(27 * 86400),
+            issuer_url=ISSUER_URL,
+        ).write()
+
+    def _token(self, request: Request) -> tuple[int, bytes]:
+        self._caller(request)
+        wanted = native.AskToken.read(request.body)
+        if self.same_token and self.given:
+            return 200, self.given[-1].write()
+        scopes = wanted.scopes or ["storage.read:/"]
+        audiences = wanted.audiences or [ANY_AUDIENCE]
+        jti = f"jti-{len(self.given) + 1}"
+        claims = {"scope": " ".join(scopes), "aud": audiences, "jti": jti, **self.claims}
+        given = native.TokenGiven(
+            access_token=access_token(
+                self.clock.now(),
+                seconds=self.lifetime_seconds,
+                **claims,  # type: ignore[arg-type] # jti among them
+            ),
+            issuer="cms",
+            issuer_url=ISSUER_URL,
+            scopes=scopes,
+            audiences=audiences,
+            jti=jti,
+            expires_at=self._in(self.lifetime_seconds),
+            renew_at=self._in(self.lifetime_seconds * self.renew_fraction),
+        )
+        self.given.append(given)
+        return 200, given.write()
+
+    def _lease(self, request: Request) -> tuple[int, bytes]:
+        self._caller(request)
+        wanted = native.AskLease.read(request.body)
+        token = self.new_lease(wanted.job)
+        ends_at = self._in(wanted.lifetime_seconds)
+        return 201, native.LeaseGiven(token, "lease-id", wanted.job, ends_at).write()
+
+    def _status(self, request: Request) -> tuple[int, bytes]:
+        job = self.leases[self._caller(request)]
+        return 200, native.LeaseStatus(
+            issuer="cms",
+            role="default",
+            credkey="alice",
+            scopes=LOGIN_SCOPES,
+            lease_ends_at=self._in(86400),
+            grant_state=self.grant_state,
+            last_refresh_at=self._in(-120),
+            job=job,
+        ).write()
+
+    def _end(self, request: Request) -> tuple[int, bytes]:
+        self.ended.add(self._caller(request))
+        return 204, b""
+
+    def _log_out(self, request: Request) -> tuple[int, bytes]:
+        self._caller(request)
+        self.ended.update(self.leases)
+        return 200, native.LoggedOut(self._in(1800)).write()
+
+    def _caller(self, request: Request) -> str:
+        shown = _shown(request)
+        if shown not in self.leases:
+            raise LeaseUnknown("This lease is not known here.")
+        if shown in self.ended:
+            raise LeaseEnded("This lease was ended.")
+        return shown
+
+    def _in(self, seconds: float) -> datetime.datetime:
+        return self.clock.now() + datetime.timedelta(seconds=seconds)
+
+
+def _shown(request: Request) -> str:
+    return request.headers.get("Authorization", "").removeprefix("Bearer ")
+
+
+class ServedBroker:
+    """A fake broker behind real TLS on loopback, in threads of its own; `url` is its address."""
+
+    def __init__(self, broker: FakeBroker, certificate: Path, key: Path) -> None:
+        """Listen on a free port of 127.0.0.1, with this certificate."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+
+        class Bound(_Speaker):
+            serves = broker
+
+        self._server = _QuietServer(("127.0.0.1", 0), Bound)
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"https://localhost:{self._server.server_address[1]}"
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Close the port; connections to it are refused from now on."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _QuietServer(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing: a client that breaks off is part of the tests."""
+
+
+class _Speaker(http.server.BaseHTTPRequestHandler):
+    serves: FakeBroker
+
+    def _speak(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        answer = self.serves(Request(self.command, self.path, dict(self.headers), body))
+        self.send_response_only(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        if answer.status != 204:
+            self.send_header("Content-Length", str(len(answer.body)))
+        self.end_headers()
+        self.wfile.write(answer.body)
+
+    do_GET = do_POST = do_DELETE = _speak  # noqa: N815 - names that http.server looks for
+
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - its name there
+        """Say nothing."""

@@ -1,0 +1,134 @@
+"""What is remembered is at most five seconds old, or said to be."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from credbroker.broker.recall import FRESH_SECONDS, Recall, Recalled
+from credbroker.domain.errors import StoreMisconfigured, StoreUnavailable
+from credbroker.ports import Stored
+from tests.fakes.clock import FakeClock, turns
+from tests.fakes.store import MemoryRecords
+
+AWAY = StoreUnavailable("OpenBao/Vault does not answer.")
+
+
+class SlowReads(MemoryRecords[str]):
+    """A store whose answers are on the way for as long as a test says."""
+
+    def __init__(self, clock: FakeClock, seconds: float) -> None:
+        super().__init__(clock)
+        self.clock = clock
+        self.seconds = seconds
+
+    async def get(self, segment: str) -> Stored[str] | None:
+        """Read at once, answer later."""
+        found = await super().get(segment)
+        await self.clock.sleep(self.seconds)
+        return found
+
+
+async def test_a_record_is_read_once_in_five_seconds() -> None:
+    """The steady state asks the store for nothing."""
+    clock, records = FakeClock(), MemoryRecords[str]()
+    recall = Recall(records, clock)
+    await records.put("x", "one", 0)
+    for _ in range(100):
+        assert await recall.get("x") == Recalled("one", fresh=True)
+        clock.advance(FRESH_SECONDS / 101)
+    assert records.reads == 1
+
+
+async def test_a_change_is_noticed_within_five_seconds() -> None:
+    """So is a revocation, which is a change."""
+    clock, records = FakeClock(), MemoryRecords[str]()
+    recall = Recall(records, clock)
+    await records.put("x", "one", 0)
+    await recall.get("x")
+    await records.put("x", "two", 1)
+    clock.advance(FRESH_SECONDS)
+    assert await recall.get("x") == Recalled("two", fresh=True)
+
+
+async def test_a_store_that_is_away_leaves_the_last_word_marked_as_not_fresh() -> None:
+    """And fresh again once it is back."""
+    clock, records = FakeClock(), MemoryRecords[str]()
+    recall = Recall(records, clock)
+    await records.put("x", "one", 0)
+    await recall.get("x")
+    clock.advance(FRESH_SECONDS)
+    records.fail_next(AWAY)
+    assert await recall.get("x") == Recalled("one", fresh=False)
+    assert await recall.get("x") == Recalled("one", fresh=True)
+
+
+@pytest.mark.parametrize("asked_before", [False, True])
+async def test_nothing_is_said_of_a_record_that_was_never_seen(asked_before: bool) -> None:
+    """That it was absent a while ago does not count while the store is away."""
+    clock, records = FakeClock(), MemoryRecords[str]()
+    recall = Recall(records, clock)
+    if asked_before:
+        assert await recall.get("x") == Recalled(None, fresh=True)
+        clock.advance(FRESH_SECONDS)
+    records.fail_next(AWAY)
+    with pytest.raises(StoreUnavailable):
+        await recall.get("x")
+
+
+async def test_a_store_that_refuses_is_no_outage() -> None:
+    """A damaged record or a wrong policy is told, not papered over."""
+    clock, records = FakeClock(), MemoryRecords[str]()
+    recall = Recall(records, clock)
+    await records.put("x", "one", 0)
+    await recall.get("x")
+    clock.advance(FRESH_SECONDS)
+    records.fail_next(StoreMisconfigured("A record is damaged."))
+    with pytest.raises(StoreMisconfigured):
+        await recall.get("x")
+
+
+async def test_what_was_learnt_outranks_a_read_that_began_before() -> None:
+    """A logout is not undone by an answer that was on the way when it happened."""
+    clock = FakeClock()
+    records = SlowReads(clock, 1)
+    recall = Recall(records, clock)
+    await records.put("x", "alive", 0)
+    reading = asyncio.ensure_future(recall.get("x"))
+    await turns()
+    recall.learn("x", "ended")
+    await clock.pass_time(1)
+    assert (await reading).value == "ended"
+    assert (await recall.get("x")).value == "ended"
+
+
+async def test_the_five_seconds_count_from_the_question_not_from_the_answer() -> None:
+    """A slow answer may be as old as the question."""
+    clock = FakeClock()
+    records = SlowReads(clock, FRESH_SECONDS)
+    recall = Recall(records, clock)
+    await records.put("x", "alive", 0)
+    reading = asyncio.ensure_future(recall.get("x"))
+    await turns()
+    await records.put("x", "ended", 1)
+    await clock.pass_time(FRESH_SECONDS)
+    assert (await reading).value == "alive"
+    records.seconds = 0
+    again = asyncio.ensure_future(recall.get("x"))
+    await clock.pass_time(0)
+    assert (await again).value == "ended"
+
+
+async def test_names_that_do_not_exist_do_not_fill_the_memory() -> None:
+    """Whoever guesses lease ids makes the broker forget nothing and keep nothing."""
+    clock, records = FakeClock(), MemoryRecords[str]()
+    recall = Recall(records, clock, room=8)
+    await records.put("x", "one", 0)
+    await recall.get("x")
+    for guess in range(64):
+        clock.advance(1)
+        await recall.get(f"guess-{guess}")
+        assert len(recall._known) <= 16
+    records.fail_next(AWAY)
+    assert (await recall.get("x")).value == "one"
