@@ -23,9 +23,10 @@ from aiohttp import web
 
 from credbroker.api.app import build_app
 from credbroker.api.health import Health
-from credbroker.api.native import NativeApi
+from credbroker.api.native import NativeApi, Offered
 from credbroker.broker.ending import Ending
 from credbroker.broker.enrolling import Enrolling, Enrolment
+from credbroker.broker.holding import HeldTokens
 from credbroker.broker.leasing import Leasing
 from credbroker.broker.minting import Minting, MintingRules
 from credbroker.broker.refreshing import Refreshing
@@ -140,8 +141,9 @@ async def build(
         means,
         longest_job_seconds=settings.leases.job_seconds,
     )
-    refreshing = Refreshing(grants, issuers, means, replica)
-    minting = Minting(grants, issuers, refreshing, _rules(settings), means)
+    held = HeldTokens(clock)
+    refreshing = Refreshing(grants, issuers, held, means, replica)
+    minting = Minting(grants, refreshing, held, _rules(settings), means)
     enrolling = Enrolling(
         login_records(vault, settings.vault.mount),
         grants,
@@ -151,10 +153,10 @@ async def build(
         login_seconds=settings.leases.login_seconds,
     )
     ending = Ending(grants, refreshing, minting, leasing, means)
-    roles = {name: list(one.roles) for name, one in settings.issuers.items()}
+    offered = {name: Offered(one.url, list(one.roles)) for name, one in settings.issuers.items()}
     troubles: list[str] = []
     app = build_app(
-        NativeApi(enrolling, leasing, minting, ending, roles),
+        NativeApi(enrolling, leasing, minting, ending, offered),
         Health(lambda: [*troubles, *vault.troubles()]),
         entropy,
         settings.public_url,
@@ -187,6 +189,7 @@ async def _issuer(settings: IssuerSettings, clock: Clock, stack: AsyncExitStack)
         audience_parameter=settings.audience_parameter,
         unclear_rule=UnclearRule(settings.unclear_answer),
         seconds=settings.seconds,
+        refresh_seconds=settings.refresh_seconds,
     )
     return OidcIssuer(dialect, door, clock)
 

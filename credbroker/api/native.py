@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from aiohttp import web
@@ -24,6 +25,14 @@ class _Message(Protocol):
     def write(self) -> bytes: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """An issuer as callers see it: its exact issuer string, and its roles, the default first."""
+
+    url: str
+    roles: Sequence[str]
+
+
 class NativeApi:
     """Takes requests apart, calls one deed each, writes the answers."""
 
@@ -33,14 +42,14 @@ class NativeApi:
         leasing: Leasing,
         minting: Minting,
         ending: Ending,
-        roles: Mapping[str, Sequence[str]],
+        issuers: Mapping[str, Offered],
     ) -> None:
-        """Serve these deeds; `roles` lists the roles of each issuer, default first."""
+        """Serve these deeds, for `issuers` by their short names."""
         self._enrolling = enrolling
         self._leasing = leasing
         self._minting = minting
         self._ending = ending
-        self._roles = roles
+        self._issuers = issuers
 
     def operations(self) -> list[Operation]:
         """Return all that this API offers."""
@@ -66,7 +75,8 @@ class NativeApi:
     async def issuers(self, _request: web.Request) -> web.Response:
         """List issuers and roles."""
         offered = [
-            native.IssuerOffered(name, list(roles)) for name, roles in sorted(self._roles.items())
+            native.IssuerOffered(name, list(one.roles))
+            for name, one in sorted(self._issuers.items())
         ]
         return _json(native.IssuersOffered(offered))
 
@@ -99,6 +109,7 @@ class NativeApi:
                 interval_seconds=0.0,
                 credkey=found.key.credkey,
                 lease_ends_at=found.ends_at,
+                issuer_url=self._issuers[found.key.issuer].url,
             )
         else:
             state = native.LoginState(done=False, interval_seconds=found.interval_seconds)

@@ -114,10 +114,13 @@ class Enrolling:
 
         Raises `LoginDenied` or `LoginExpired` when it can no longer succeed.
         """
-        lock = self._locks.setdefault(token.id, asyncio.Lock())
-        async with lock:
-            task = self._deeds.begin(self._poll(token, origin), "poll login")
-            return await self._deeds.result(task, POLL_ANSWER_SECONDS)
+        task = self._deeds.begin(self._poll_alone(token, origin), "poll login")
+        return await self._deeds.result(task, POLL_ANSWER_SECONDS)
+
+    async def _poll_alone(self, token: LeaseToken, origin: Origin) -> Lease | PendingLogin:
+        """Ask one at a time: a device code is good for one answer only."""
+        async with self._locks.setdefault(token.id, asyncio.Lock()):
+            return await self._poll(token, origin)
 
     async def _poll(self, token: LeaseToken, origin: Origin) -> Lease | PendingLogin:
         lease = await self._leasing.known(token.id)

@@ -74,7 +74,13 @@ class Leasing:
     async def begin(self, lease: Lease) -> None:
         """Store a new lease; doing it again with the same lease changes nothing."""
         try:
-            await put_surely(self._records, lease.id, lease, 0, is_ours=lambda it: it == lease)
+            await put_surely(
+                self._records,
+                lease.id,
+                lease,
+                0,
+                is_ours=lambda found: found.secret_hash == lease.secret_hash,
+            )
         except StaleVersionError:
             raise LeaseUnknown("Another lease has this id.") from None
         self._recall.learn(lease.id, lease)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from credbroker.broker.holding import HeldTokens
 from credbroker.broker.leasing import Caller, about
 from credbroker.broker.recall import Recall
 from credbroker.broker.refreshing import Refreshing, Wish
@@ -22,8 +23,8 @@ from credbroker.domain.errors import (
 )
 from credbroker.domain.freshness import Freshness, pick, renew_at
 from credbroker.domain.grants import Grant, GrantState
-from credbroker.domain.tokens import AccessToken, check_issued
-from credbroker.ports import Issuer, RecordStore
+from credbroker.domain.tokens import AccessToken
+from credbroker.ports import RecordStore
 
 # Callers such as htgettoken give up after 10 s; they are answered before.
 ANSWER_SECONDS = 9.0
@@ -54,20 +55,19 @@ class Minting:
     def __init__(
         self,
         grants: RecordStore[Grant],
-        issuers: Mapping[str, Issuer],
         refreshing: Refreshing,
+        held: HeldTokens,
         rules: MintingRules,
         means: Means,
     ) -> None:
-        """Mint from `grants` at `issuers`, using refresh tokens through `refreshing` only."""
+        """Mint from `grants`: what is `held`, or what `refreshing` brings."""
         self._recall = Recall(grants, means.clock)
-        self._issuers = issuers
         self._refreshing = refreshing
         self._rules = rules
         self._audit = means.audit
         self._clock = means.clock
         self._entropy = means.entropy
-        self._held: dict[tuple[str, Right], AccessToken] = {}
+        self._held = held
 
     async def mint_access_token(self, caller: Caller, wanted: Wanted) -> Minted:
         """Return an access token that is within what was granted, leased and asked for.
@@ -78,7 +78,7 @@ class Minting:
         """
         grant, fresh = await self.grant_of(caller)
         right = attenuate(self._granted(grant), caller.lease.ceiling, wanted)
-        held = self._held.get((grant.line, right))
+        held = self._held.get(grant.line, right)
         judged = pick(held, wanted.floor_seconds, self._rules.renew_after, self._clock.now())
         if judged is Freshness.GOOD and held is not None:
             token = held
@@ -117,7 +117,7 @@ class Minting:
     def forget(self, grant: Grant) -> None:
         """Drop what is remembered of a grant whose person has logged out; `grant` is its tombstone."""
         self._recall.learn(grant.key.segment(), grant)
-        self._held = {at: token for at, token in self._held.items() if at[0] != grant.line}
+        self._held.forget(grant.line)
 
     def _granted(self, grant: Grant) -> Right:
         try:
@@ -131,18 +131,7 @@ class Minting:
     async def _fetch(self, grant: Grant, right: Right, *, fresh: bool) -> AccessToken:
         if not fresh:
             raise StoreUnavailable("OpenBao/Vault does not answer, so nothing new is fetched.")
-        issuer = self._issuers[grant.key.issuer]
-        value = await self._refreshing.refresh(Wish(grant.key, grant.line, right), ANSWER_SECONDS)
-        token = await issuer.verify_access_token(value)
-        now = self._clock.now()
-        check_issued(token, right, issuer_url=issuer.url, subject=grant.subject, now=now)
-        self._hold(grant, right, token)
-        return token
-
-    def _hold(self, grant: Grant, right: Right, token: AccessToken) -> None:
-        now = self._clock.now()
-        self._held = {at: one for at, one in self._held.items() if one.expires_at > now}
-        self._held[grant.line, right] = token
+        return await self._refreshing.refresh(Wish(grant.key, grant.line, right), ANSWER_SECONDS)
 
 
 def _traces(token: AccessToken, grant: Grant, right: Right) -> dict[str, object]:

@@ -1,8 +1,9 @@
 """Uses a refresh token, once, and keeps its successor.
 
 The order is the whole point (promises 2 and 3): the connection stands, the claim is stored, the
-first byte goes out, the successor is stored, and only then may anybody see the access token. Callers
-who want the same right share one refresh; for one grant there is never more than one at a time.
+first byte goes out, the successor is stored, and only then is the access token checked and held for
+anybody to see. Callers who want the same right share one refresh; for one grant there is never more
+than one at a time. A refresh that takes longer than its callers wait still ends with a held token.
 """
 
 from __future__ import annotations
@@ -14,29 +15,29 @@ from weakref import WeakValueDictionary
 
 import structlog
 
+from credbroker.broker.holding import HeldTokens
 from credbroker.broker.running import Means
 from credbroker.broker.storing import put_surely
 from credbroker.domain import rotation
 from credbroker.domain.attenuation import Right
 from credbroker.domain.errors import (
+    Busy,
     ClientRejected,
     CredbrokerError,
+    IssuerMisbehaved,
     IssuerUnreachable,
     LoginNeeded,
     NotFound,
     StoreUnavailable,
+    StoreUnclear,
 )
 from credbroker.domain.grants import Grant, GrantState
 from credbroker.domain.names import GrantKey
 from credbroker.domain.retry import backoff_seconds
-from credbroker.domain.rotation import Judgement, Outcome, Renewed, Unclear
+from credbroker.domain.rotation import Judgement, NotActedOn, Outcome, Renewed, Unclear
 from credbroker.domain.secret import Secret
-from credbroker.ports import (
-    Issuer,
-    RecordStore,
-    StaleVersionError,
-    Stored,
-)
+from credbroker.domain.tokens import AccessToken, check_issued
+from credbroker.ports import Issuer, RecordStore, StaleVersionError, Stored
 
 LOOK_AGAIN_SECONDS = 0.2
 # A claim that took longer than this to store is given back unused: its time may be up.
@@ -62,26 +63,29 @@ class Refreshing:
         self,
         grants: RecordStore[Grant],
         issuers: Mapping[str, Issuer],
+        held: HeldTokens,
         means: Means,
         replica: str,
     ) -> None:
-        """Refresh `grants` at `issuers`, by name; `replica` names this process in claims."""
+        """Refresh `grants` at `issuers`, by name, into `held`; `replica` names us in claims."""
         self._grants = grants
         self._issuers = issuers
+        self._held = held
         self._deeds = means.deeds
         self._audit = means.audit
         self._clock = means.clock
         self._entropy = means.entropy
         self._replica = replica
         self._locks: WeakValueDictionary[GrantKey, asyncio.Lock] = WeakValueDictionary()
-        self._running: dict[Wish, asyncio.Task[Secret]] = {}
+        self._running: dict[Wish, asyncio.Task[AccessToken]] = {}
         self._resting: dict[str, tuple[int, float]] = {}
 
-    async def refresh(self, wish: Wish, seconds: float) -> Secret:
-        """Return a new access token whose refresh token's successor is safely stored.
+    def begin(self, wish: Wish) -> asyncio.Task[Secret]:
+        """Return the refresh that fulfils this wish: the one in flight, or one begun now.
 
-        Waits at most `seconds`, then raises `Busy` while the refresh goes on. Raises `GrantLost`
-        if the person must log in, `Unavailable` if it is worth trying again.
+        It goes to its end whoever stops waiting, and yields an access token whose refresh token's
+        successor is safely stored. It fails with `GrantLost` if the person must log in, with
+        `Unavailable` kinds if it is worth trying again.
         """
         task = self._running.get(wish)
         if task is None:
@@ -89,7 +93,7 @@ class Refreshing:
             task = self._deeds.begin(self._refresh(wish), "refresh")
             self._running[wish] = task
             task.add_done_callback(lambda _: self._running.pop(wish, None))
-        return await self._deeds.result(task, seconds)
+        return task
 
     def alone_with(self, key: GrantKey) -> asyncio.Lock:
         """Hold off every other use of this grant in this process while the lock is held."""
@@ -117,7 +121,7 @@ class Refreshing:
         """Have the grant's issuer revoke a refresh token; raise `IssuerUnreachable` and its like."""
         await self._issuer(key.issuer).revoke(refresh_token)
 
-    async def _refresh(self, wish: Wish) -> Secret:
+    async def _refresh(self, wish: Wish) -> AccessToken:
         async with self.alone_with(wish.key):
             while True:
                 stored = await self.settled(wish.key, wish.line)
@@ -127,16 +131,26 @@ class Refreshing:
                 except StaleVersionError:
                     continue  # another replica was first; look again
             await self._settle(claimed, outcome)
-        if isinstance(outcome, Renewed):
-            return outcome.access_token
-        raise outcome.error
+        if not isinstance(outcome, Renewed):
+            raise outcome.error
+        return await self._checked(wish, claimed.value, outcome.access_token)
+
+    async def _checked(self, wish: Wish, grant: Grant, value: Secret) -> AccessToken:
+        """Hold the issuer's answer against what was asked, and keep it at hand if it fits."""
+        issuer = self._issuer(grant.key.issuer)
+        token = await issuer.verify_access_token(value)
+        now = self._clock.now()
+        check_issued(token, wish.right, issuer_url=issuer.url, subject=grant.subject, now=now)
+        self._held.put(wish.line, wish.right, token)
+        return token
 
     async def _use(self, stored: Stored[Grant], right: Right) -> tuple[Stored[Grant], Outcome]:
         """Claim the grant on an open connection, then post; both in this order or neither."""
         grant = stored.value
-        rotation.judge(grant, 0.0, 1.0)
+        if grant.state is not GrantState.READY or grant.refresh_token is None:
+            raise rotation.why_lost(grant)
         issuer = self._issuer(grant.key.issuer)
-        if grant.client_id != issuer.client_id or grant.refresh_token is None:
+        if grant.client_id != issuer.client_id:
             raise ClientRejected("This login was made through another client_id than is set now.")
         claimed: Stored[Grant] | None = None
 
@@ -146,14 +160,13 @@ class Refreshing:
 
         try:
             outcome = await issuer.refresh(grant.refresh_token, right, claim)
-        except (CredbrokerError, StaleVersionError) as error:
-            self._note_issuer(grant.key.issuer, error)
-            raise
         except Exception as error:
             if claimed is None:
+                self._note_issuer(grant.key.issuer, error)
                 raise
+            # Whatever broke, a post may have gone out; what broke on one answer is no outage.
             log.exception("refresh_broke", grant=grant.key.segment())
-            outcome = Unclear(IssuerUnreachable(f"A refresh broke off ({type(error).__name__})."))
+            outcome = Unclear(IssuerMisbehaved(f"A refresh broke off ({type(error).__name__})."))
         if claimed is None:
             raise StoreUnavailable("A refresh went out without its claim: this must not happen.")
         failed = None if isinstance(outcome, Renewed) else outcome.error
@@ -164,22 +177,35 @@ class Refreshing:
         started = self._clock.elapsed()
         write_id = self._entropy.token(16)
         grant = rotation.claim(stored.value, self._replica, write_id)
-        version = await put_surely(
-            self._grants,
-            grant.key.segment(),
-            grant,
-            stored.version,
-            is_ours=lambda found: found.write_id == write_id,
-        )
+        try:
+            version = await put_surely(
+                self._grants,
+                grant.key.segment(),
+                grant,
+                stored.version,
+                is_ours=lambda found: found.write_id == write_id,
+            )
+        except StoreUnclear as error:
+            self._deeds.begin(self._give_back(grant, NotActedOn(error)), "give a claim back")
+            raise
         claimed = Stored(grant, version, 0.0)
         if self._clock.elapsed() - started > CLAIM_MUST_STORE_SECONDS:
-            unused = rotation.NotActedOn(StoreUnavailable("Storing a claim took too long."))
+            unused = NotActedOn(StoreUnavailable("Storing a claim took too long."))
             await self._settle(claimed, unused)
             raise unused.error
         return claimed
 
+    async def _give_back(self, claim: Grant, unused: NotActedOn) -> None:
+        """Undo a claim that may have been stored: nothing was sent, so nothing is in doubt."""
+        found = await self._found(claim.key.segment())
+        if found is not None and found.value.write_id == claim.write_id:
+            await self._settle(found, unused)
+
     async def _settle(self, claimed: Stored[Grant], outcome: Outcome) -> None:
-        """Store what follows from the outcome, and do not give up while it is a successor."""
+        """Store what follows from the outcome, and do not give up while it is a successor.
+
+        Raises `Busy` if a later write, of a logout or a new login, had taken the place.
+        """
         issuer = self._issuer(claimed.value.key.issuer)
         write_id = self._entropy.token(16)
         after = rotation.settle(
@@ -215,7 +241,7 @@ class Refreshing:
             except StaleVersionError:
                 found = await self._found(segment)
                 if found is None or not _may_replace(after, found.value, claimed.value):
-                    await self._superseded(after)
+                    await self._superseded(after, found)
                     return
                 version = found.version
             except CredbrokerError as error:
@@ -231,17 +257,26 @@ class Refreshing:
             except CredbrokerError:
                 await self._clock.sleep(LOOK_AGAIN_SECONDS)
 
-    async def _superseded(self, after: Grant) -> None:
-        """A logout or a new login came first: the successor has no place, so it is revoked."""
+    async def _superseded(self, after: Grant, found: Stored[Grant] | None) -> None:
+        """Let go of what lost its place, and have a successor revoked; what is still kept stays."""
+        if found is not None and found.value.refresh_token == after.refresh_token:
+            return  # at an issuer that gives the same value back, another replica stored it
         log.error("successor_superseded", grant=after.key.segment(), state=after.state.value)
-        await self._audit.record(
-            "successor_superseded", issuer=after.key.issuer, credkey=after.key.credkey
-        )
+        revoked = False
         if after.state is GrantState.READY and after.refresh_token is not None:
             try:
                 await self.revoke(after.key, after.refresh_token)
+                revoked = True
             except CredbrokerError as error:
                 log.error("superseded_not_revoked", why=error.sentence)  # noqa: TRY400
+        await self._audit.record(
+            "successor_superseded",
+            issuer=after.key.issuer,
+            credkey=after.key.credkey,
+            role=after.key.role,
+            revoked=revoked,
+        )
+        raise Busy("A logout or a new login came before this refresh was stored; ask again.")
 
     async def _settle_left_claim(self, stored: Stored[Grant], issuer: Issuer) -> None:
         settled = rotation.settle_left_claim(
@@ -289,7 +324,12 @@ class Refreshing:
 
 
 def _may_replace(ours: Grant, found: Grant, claimed: Grant) -> bool:
-    """True if our record is later than the one found: a higher generation, or still our claim."""
-    if ours.line != found.line:
+    """True if our record knows more than the one found.
+
+    That is: a higher generation, still our claim, or the doubt that another replica wrote over our
+    claim because it grew old.
+    """
+    if ours.line != found.line or found.generation > claimed.generation:
         return False
-    return found.generation < ours.generation or found.write_id == claimed.write_id
+    in_doubt = found.state is GrantState.IN_DOUBT
+    return in_doubt or ours.generation > found.generation or found.write_id == claimed.write_id

@@ -69,7 +69,8 @@ class Issuer(Section, frozen=True):
 
     `unclear_answer` says what a refresh means whose answer got lost: `ask` (have the person log in
     again; the safe choice for every issuer that may rotate), or `retry_safe` (this issuer is known
-    to give the same refresh token back).
+    to give the same refresh token back). An answer is waited for `seconds`; to a refresh, whose
+    answer must not be given up lightly, `refresh_seconds`.
     """
 
     url: Text
@@ -81,6 +82,7 @@ class Issuer(Section, frozen=True):
     unclear_answer: Literal["ask", "retry_safe"] = "ask"
     audience_parameter: Literal["audience", "resource"] = "audience"
     seconds: Seconds = 30.0
+    refresh_seconds: Seconds = 120.0
 
 
 class Leases(Section, frozen=True):

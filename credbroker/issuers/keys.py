@@ -87,13 +87,12 @@ class Keys:
                 raise IssuerUnreachable("The issuer's keys could not be fetched a moment ago.")
             return
         try:
-            self._held = await self._fetch()
-            self._fetched_at = began
+            self._held, self._fetched_at = await self._fetch(), began
+            self._tried_at = self._clock.elapsed()
         except (IssuerUnreachable, IssuerMisbehaved):
+            self._tried_at = self._clock.elapsed()
             if must:
                 raise
-        finally:
-            self._tried_at = self._clock.elapsed()
 
     async def _fetch(self) -> dict[str, RSAKey | ECKey]:
         endpoints = await self._metadata.endpoints()
@@ -118,5 +117,6 @@ def _read_key(entry: object) -> RSAKey | ECKey | None:
         key = import_key(entry)
     except (JoseError, ValueError, TypeError, KeyError):
         return None
-    usable = isinstance(key, RSAKey | ECKey) and entry.get("use", "sig") == "sig"
-    return key if usable else None
+    if not isinstance(key, RSAKey | ECKey) or entry.get("use", "sig") != "sig":
+        return None
+    return key

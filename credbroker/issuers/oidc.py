@@ -58,6 +58,7 @@ class Dialect:
     audience_parameter: str
     unclear_rule: UnclearRule
     seconds: float
+    refresh_seconds: float
 
 
 class OidcIssuer:
@@ -89,7 +90,7 @@ class OidcIssuer:
     @property
     def claim_seconds(self) -> float:
         """Time for the answer, for storing it, and some more."""
-        return self._dialect.seconds + 2 * STORE_SECONDS
+        return self._dialect.refresh_seconds + 2 * STORE_SECONDS
 
     async def start_device_login(self, scopes: ScopeSet) -> DeviceStart:
         """Begin a device login; see `ports.Issuer`."""
@@ -140,7 +141,7 @@ class OidcIssuer:
                 endpoints.token,
                 self._form(fields),
                 headers=self._headers(),
-                seconds=self._dialect.seconds,
+                seconds=self._dialect.refresh_seconds,
                 before_first_byte=before_first_byte,
             )
         except NotSentError as error:

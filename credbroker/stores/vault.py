@@ -38,6 +38,8 @@ _STALE = "check-and-set parameter did not match"
 _NOT_READY = "upgrade from non-versioned to versioned"
 # A token is renewed after this part of its life, which leaves time for several tries.
 _RENEW_AFTER = 0.5
+# A renewal that gives less than this part of a full life says that the longest life is near.
+_WORTH_KEEPING = 0.75
 _LONGEST_SLEEP_SECONDS = 600.0
 
 
@@ -72,6 +74,7 @@ class VaultClient:
         self._seconds = seconds
         self._token: Secret | None = None
         self._token_seconds = 0.0
+        self._full_seconds = 0.0
         self._index: str | None = None
         self._refused = False
         self._login_lock = asyncio.Lock()
@@ -102,6 +105,7 @@ class VaultClient:
         if self._refused:
             raise StoreMisconfigured("OpenBao/Vault refuses the broker's AppRole login.")
         self._take_token(_checked(answer))
+        self._full_seconds = self._token_seconds
 
     def troubles(self) -> list[str]:
         """Return, as a sentence, if this broker's own login is refused; empty while all is well."""
@@ -111,7 +115,9 @@ class VaultClient:
         """Renew the token for ever, and log in again when it cannot be renewed any more."""
         failures = 0
         while True:
-            pause = min(self._token_seconds * _RENEW_AFTER, _LONGEST_SLEEP_SECONDS)
+            # A lifetime of 0 means that the token never ends.
+            life = self._token_seconds or float("inf")
+            pause = min(life * _RENEW_AFTER, _LONGEST_SLEEP_SECONDS)
             if failures:
                 pause = min(backoff_seconds(failures, self._entropy.fraction()), max(pause, 1.0))
             await self._clock.sleep(max(pause, 0.5))
@@ -123,13 +129,12 @@ class VaultClient:
 
     async def _renew(self) -> None:
         """Renew the token, or log in anew once its full life comes near."""
-        had = self._token_seconds
         answer = await self._sent("POST", "auth/token/renew-self", b"{}", self._token)
         if answer.status in {400, 403, 404}:
             await self.log_in()
             return
         self._take_token(_checked(answer))
-        if self._token_seconds < had * _RENEW_AFTER:
+        if self._token_seconds < self._full_seconds * _WORTH_KEEPING:
             await self.log_in()
 
     def _take_token(self, answer: HttpAnswer) -> None:

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import datetime
 import json
-from typing import Any, Callable, Iterable, Mapping, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, TypeVar
 
 from credbroker.domain.errors import Malformed
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeGuard
 
 T = TypeVar("T")
 _INSTANT = "%Y-%m-%dT%H:%M:%SZ"
@@ -110,7 +113,7 @@ class Fields:
         return self._read.get(name)
 
 
-def _is_text(value: object) -> bool:
+def _is_text(value: object) -> TypeGuard[str]:
     """True for a string of whole characters: half a surrogate pair can be written nowhere."""
     if not isinstance(value, str):
         return False

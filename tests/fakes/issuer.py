@@ -59,6 +59,7 @@ class FakeIssuer:
         self.polls: Counter[str] = Counter()
         self.revoked: list[str] = []
         self.issued: dict[str, Issued] = {}
+        self._spent: set[str] = set()
         self._outcomes: deque[Outcome | Exception] = deque()
         self._polled: deque[PollOutcome | Exception] = deque()
         self._identities: dict[str, Mapping[str, object]] = {}
@@ -127,7 +128,7 @@ class FakeIssuer:
             if isinstance(outcome, Exception):
                 raise outcome
             return outcome
-        if value in self.revoked or (self.rotates and self.posts[value] > 1):
+        if value in self.revoked or value in self._spent:
             return Dead(LoginNeeded("The issuer no longer accepts this login."))
         return self._renewed(value, right)
 
@@ -162,7 +163,10 @@ class FakeIssuer:
             expires_at=now + datetime.timedelta(seconds=self.token_seconds),
             obtained_at=now,
         )
-        successor = f"refresh-{number}" if self.rotates else value
+        successor = value
+        if self.rotates:
+            self._spent.add(value)
+            successor = f"refresh-{number}"
         self.issued[f"access-{number}"] = Issued(self.widen(token), successor)
         return Renewed(
             access_token=token.value,

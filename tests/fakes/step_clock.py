@@ -34,3 +34,16 @@ class StepClock(FakeClock):
     def jump(self, seconds: float) -> None:
         """Move the wall clock alone, as somebody who sets it does."""
         self._now += datetime.timedelta(seconds=seconds)
+
+
+class TrueTime:
+    """The wall clock of a machine whose time nobody moves, beside one whose time is moved."""
+
+    def __init__(self, clock: StepClock) -> None:
+        """Go on from what `clock` shows now."""
+        self._start = clock.now() - datetime.timedelta(seconds=clock.elapsed())
+        self._clock = clock
+
+    def now(self) -> datetime.datetime:
+        """Return the time as it truly is."""
+        return self._start + datetime.timedelta(seconds=self._clock.elapsed())

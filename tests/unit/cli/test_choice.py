@@ -1,0 +1,85 @@
+"""What is not said is found if there is one only; else a sentence lists what there is."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+import pytest
+
+from credbroker.cli.choice import (
+    choose_address,
+    choose_ca_file,
+    choose_issuer,
+    choose_login,
+    naming_the_login,
+)
+from credbroker.delivery import lease_file
+from credbroker.domain.errors import LeaseEnded, LoginNeeded, Malformed
+
+if TYPE_CHECKING:
+    from tests.unit.cli.conftest import Table
+
+
+def test_the_only_login_need_not_be_named(table: Table) -> None:
+    """One lease file: no arguments needed."""
+    path = table.log_in()
+    assert choose_login(None, None, table.environ)[0] == path
+
+
+def test_one_of_several_logins_must_be_named(table: Table) -> None:
+    """The sentence lists them; naming issuer or role is enough if it decides."""
+    table.log_in("atlas", "default")
+    table.log_in("cms", "default")
+    path = table.log_in("cms", "production")
+    with pytest.raises(Malformed, match="atlas in the role default, cms in the role default"):
+        choose_login(None, None, table.environ)
+    with pytest.raises(Malformed, match="at cms in the role default, cms in the role production"):
+        choose_login("cms", None, table.environ)
+    assert choose_login(None, "production", table.environ)[0] == path
+
+
+def test_without_a_login_the_command_that_makes_it_is_named(table: Table) -> None:
+    """Issuer and role that were asked for are in it."""
+    with pytest.raises(LoginNeeded) as needed:
+        choose_login(None, None, table.environ)
+    assert needed.value.remedy == "Log in with: credbroker login"
+    with pytest.raises(LoginNeeded, match="at cms in the role production") as needed:
+        choose_login("cms", "production", table.environ)
+    assert needed.value.remedy == "Log in with: credbroker login cms --role production"
+
+
+def test_an_option_counts_before_the_environment_and_that_before_the_file(table: Table) -> None:
+    """For the broker of a new login, and for the certificate authority."""
+    with pytest.raises(Malformed, match="which broker"):
+        choose_address(None, table.environ)
+    path = table.log_in()
+    assert choose_address(None, table.environ) == "https://broker.example.org:8200"
+    table.environ["CREDBROKER_URL"] = "https://other.example.org"
+    assert choose_address(None, table.environ) == "https://other.example.org"
+    assert choose_address("https://third.example.org", table.environ).startswith("https://third")
+    assert lease_file.read(path).broker == "https://broker.example.org:8200"
+    table.environ["CREDBROKER_CA_FILE"] = "/etc/b.pem"
+    assert choose_ca_file(argparse.Namespace(ca_file="/etc/a.pem"), table.environ) == "/etc/a.pem"
+    assert choose_ca_file(argparse.Namespace(ca_file=None), table.environ) == "/etc/b.pem"
+    assert choose_ca_file(argparse.Namespace(ca_file=None), {}) is None
+
+
+def test_the_only_issuer_need_not_be_named(table: Table) -> None:
+    """Of several, one must be; the sentence lists them."""
+    broker = table.desk().broker("https://b.example.org", None)
+    assert choose_issuer(None, broker) == "cms"
+    assert choose_issuer("atlas", broker) == "atlas"
+    table.broker.issuers = {"atlas": ["default"], "cms": ["default"]}
+    with pytest.raises(Malformed, match="several issuers: atlas, cms"):
+        choose_issuer(None, broker)
+
+
+@pytest.mark.parametrize("job", [None, "run42"])
+def test_a_lost_login_is_mended_by_a_command_that_is_named(table: Table, job: str | None) -> None:
+    """A job's lease needs the login first and then to be made anew."""
+    lease = lease_file.read(table.log_in(role="production", job=job))
+    with pytest.raises(LeaseEnded) as ended, naming_the_login(lease):
+        raise LeaseEnded("It ran out.")
+    assert "credbroker login cms --role production" in ended.value.remedy
+    assert ("job's lease anew" in ended.value.remedy) == (job is not None)

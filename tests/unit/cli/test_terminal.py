@@ -1,0 +1,34 @@
+"""The countdown: one line on a terminal, one line in a log."""
+
+from __future__ import annotations
+
+import pytest
+
+from credbroker.cli.terminal import Countdown
+from tests.fakes.step_clock import StepClock
+from tests.unit.cli.conftest import Terminal
+
+
+def test_on_a_terminal_the_line_is_rewritten_and_then_gone() -> None:
+    """Each second shows what is left; the end erases it, even after ^C."""
+    clock, err = StepClock(), Terminal()
+    err.is_terminal = True
+    with pytest.raises(KeyboardInterrupt), Countdown(clock, err, clock.elapsed() + 65) as countdown:
+        countdown.wait(2.5)
+        raise KeyboardInterrupt
+    shown = err.getvalue().split("\r\x1b[K")
+    assert shown[1:] == [
+        "Waiting for you, 1 min 5 s left ... ",
+        "Waiting for you, 1 min 4 s left ... ",
+        "Waiting for you, 1 min 3 s left ... ",
+        "",
+    ]
+    assert countdown.left() == 62.5
+
+
+def test_in_a_log_there_is_one_line() -> None:
+    """No control characters where nobody can see them work."""
+    clock, err = StepClock(), Terminal()
+    with Countdown(clock, err, clock.elapsed() + 600) as countdown:
+        countdown.wait(30)
+    assert err.getvalue() == "Waiting for you, for 10 min at the most ...\n"

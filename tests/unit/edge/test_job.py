@@ -1,0 +1,293 @@
+"""The agent of one job: the file stays good through whatever happens."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import datetime
+import errno
+import io
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from credbroker.client.broker import Broker
+from credbroker.delivery import lease_file, whole_file
+from credbroker.delivery.discovery import read_file
+from credbroker.delivery.lease_file import LeaseFile
+from credbroker.domain.errors import (
+    BrokerUnreachable,
+    IssuerUnreachable,
+    LeaseEnded,
+    LocalFileUnfit,
+    LoginNeeded,
+    Malformed,
+    NotAllowed,
+)
+from credbroker.edge import job
+from credbroker.edge.job import Agent, Log
+from credbroker.host.entropy import SystemEntropy
+from credbroker.wire.jwt import read_access_token
+from credbroker.wire.native import TOKENS, AskToken
+from tests.fakes.broker import FakeBroker, lease_token
+from tests.fakes.step_clock import StepClock, TrueTime
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HOUR = 3600.0
+
+
+@dataclasses.dataclass
+class Scene:
+    """One job: its broker, its agent, its file, and what the agent said."""
+
+    clock: StepClock
+    broker: FakeBroker
+    agent: Agent
+    path: Path
+    log: io.StringIO
+
+    def run_for(self, seconds: float) -> None:
+        """Let the agent work for `seconds`, then tell it to stop."""
+
+        def stop() -> None:
+            raise KeyboardInterrupt
+
+        self.clock.after(seconds, stop)
+        with pytest.raises(KeyboardInterrupt):
+            self.agent.run()
+
+    def seconds_left(self) -> float:
+        """Return how long the token in the file still lives by the true clock."""
+        value = read_file(self.path)
+        assert value is not None
+        now = self.broker.clock.now()
+        return read_access_token(value, now).seconds_left(now)
+
+    def watch(self, every: float) -> list[float]:
+        """Note from now on how long the token in the file lives, as often as said."""
+        lows: list[float] = []
+
+        def look() -> None:
+            lows.append(self.seconds_left())
+            self.clock.after(every, look)
+
+        self.clock.after(every, look)
+        return lows
+
+    def events(self) -> list[str]:
+        """Return the agent's log lines without their times."""
+        return [line.split("credbroker-agent: ")[1] for line in self.log.getvalue().splitlines()]
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    """A job whose agent has not begun."""
+    clock, entropy, log = StepClock(), SystemEntropy(), io.StringIO()
+    fake = FakeBroker(TrueTime(clock))
+    agent = Agent(
+        source=Broker(fake, clock, entropy, fake.new_lease("run42")),
+        wanted=AskToken(["storage.read:/a"], ["https://dav"]),
+        path=tmp_path / "token",
+        clock=clock,
+        entropy=entropy,
+        say=Log(clock, log).say,
+    )
+    return Scene(clock, fake, agent, agent.path, log)
+
+
+def test_the_file_is_fresh_for_as_long_as_the_job_runs(scene: Scene) -> None:
+    """Six hours of one-hour tokens: never less than a few minutes are left in the file."""
+    lows = scene.watch(every=60)
+    scene.run_for(6 * HOUR)
+    assert min(lows) > 300
+    assert 6 <= scene.broker.count(TOKENS) <= 13
+    assert scene.events()[0].startswith(f"ready token_file={scene.path} jti=jti-1 expires=2026-")
+    assert scene.events()[1].startswith("renewed")
+
+
+def test_half_an_hour_without_a_broker_is_not_noticed(scene: Scene) -> None:
+    """Inside a one-hour token an outage of 30 minutes leaves no moment without a valid token."""
+    lows = scene.watch(every=10)
+    scene.clock.after(
+        1500, lambda: scene.broker.problems.extend([BrokerUnreachable("Away.")] * 1000)
+    )
+    scene.clock.after(3300, scene.broker.problems.clear)
+    scene.run_for(3 * HOUR)
+    assert min(lows) > 0
+    kept = [event for event in scene.events() if event.startswith("kept")]
+    assert 3 <= len(kept) <= 40
+    assert "why=Away." in kept[0]
+
+
+@pytest.mark.parametrize("jump", [-172800, -3600, 3600, 172800])
+def test_a_moved_clock_costs_no_token_and_no_flood(scene: Scene, jump: float) -> None:
+    """The wall clock is set by hours or days in the middle: renewals go on as before."""
+    lows = scene.watch(every=60)
+    scene.clock.after(HOUR, lambda: scene.clock.jump(jump))
+    scene.run_for(4 * HOUR)
+    assert min(lows) > 0
+    assert 4 <= scene.broker.count(TOKENS) <= 10
+
+
+def test_a_full_disk_keeps_the_old_file_and_is_waited_out(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old token stays whole; once there is room the new one comes."""
+    fsync = os.fsync
+    full = [False]
+
+    def maybe(descriptor: int) -> None:
+        if full[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", maybe)
+    scene.clock.after(60, lambda: full.__setitem__(0, True))
+    scene.clock.after(2400, lambda: full.__setitem__(0, False))
+    scene.run_for(HOUR)
+    assert scene.seconds_left() > 0
+    assert any("no space left" in event for event in scene.events())
+    assert scene.events()[-1].startswith("renewed")
+    assert [one.name for one in scene.path.parent.iterdir()] == ["token"]
+
+
+def test_a_wrong_path_is_said_at_once(scene: Scene) -> None:
+    """Before the first token a file that cannot be written is the job's mistake."""
+    scene.agent.path = scene.path / "nowhere" / "token"
+    with pytest.raises(LocalFileUnfit, match="cannot be written"):
+        scene.agent.run()
+
+
+def test_the_same_token_is_not_written_again(scene: Scene) -> None:
+    """While the issuer is away the broker repeats its token: the file is left alone."""
+    scene.broker.same_token = True
+    scene.run_for(1000)
+    before = scene.path.stat()
+    scene.run_for(2000)
+    assert scene.path.stat().st_ino == before.st_ino
+    assert any(event.startswith("unchanged") for event in scene.events())
+
+
+def test_a_file_somebody_removed_comes_back_with_the_next_answer(scene: Scene) -> None:
+    """Even if the answer carries the token that was held already."""
+    scene.broker.same_token = True
+    scene.run_for(1000)
+    scene.path.unlink()
+    scene.run_for(2000)
+    assert scene.path.exists()
+
+
+@pytest.mark.parametrize("error", [LeaseEnded("This lease was ended."), NotAllowed("Not you.")])
+def test_a_final_refusal_ends_the_agent_and_leaves_the_file(
+    scene: Scene, error: LeaseEnded | NotAllowed
+) -> None:
+    """What is in the file is good until it expires; asking on would be useless."""
+    scene.clock.after(60, lambda: scene.broker.problems.append(error))
+    with pytest.raises(type(error)):
+        scene.agent.run()
+    assert scene.path.exists()
+    assert scene.broker.count(TOKENS) == 2
+
+
+def test_a_lost_grant_is_told_and_waited_for(scene: Scene) -> None:
+    """Once the person has logged in again the job goes on by itself."""
+    lost = LoginNeeded("The issuer ended the login.", "Log in with: credbroker login cms")
+    scene.clock.after(60, lambda: scene.broker.problems.extend([lost] * 3))
+    scene.run_for(HOUR)
+    told = next(event for event in scene.events() if event.startswith("kept"))
+    assert 'remedy="Log in with: credbroker login cms"' in told
+    assert scene.events()[-1].startswith("renewed")
+
+
+def test_a_broker_that_is_away_at_the_start_is_waited_for(scene: Scene) -> None:
+    """A job that begins in an outage gets its token when the outage ends."""
+    scene.broker.problems.extend([IssuerUnreachable("The issuer is away.")] * 5)
+    scene.run_for(600)
+    assert scene.seconds_left() > 0
+
+
+def test_the_file_goes_when_the_job_is_over(scene: Scene) -> None:
+    """The watched program's end is noticed within a second or so."""
+    over: list[float] = []
+    scene.agent.job_runs = lambda: not over
+    scene.clock.after(100, lambda: over.append(scene.clock.elapsed()))
+    scene.agent.run()
+    assert not scene.path.exists()
+    assert scene.clock.elapsed() - over[0] <= 1
+    assert scene.events()[-1] == f"job over removed={scene.path}"
+
+
+def test_no_secret_is_in_the_log(scene: Scene) -> None:
+    """Neither a token nor a lease shows, in good times and bad."""
+    scene.clock.after(1000, lambda: scene.broker.problems.extend([BrokerUnreachable("Away.")] * 3))
+    scene.run_for(3 * HOUR)
+    log = scene.log.getvalue()
+    assert lease_token(1).reveal() not in log
+    for given in scene.broker.given:
+        assert given.access_token.reveal() not in log
+
+
+def test_a_log_line_holds_one_event_whatever_its_words(scene: Scene) -> None:
+    """Line ends and quotes from elsewhere cannot forge a second line."""
+    scene.agent.say("kept", why='a\n"b"', nothing=None, times=2)
+    assert scene.events() == ['kept why="a\\n\\"b\\"" times=2']
+
+
+@pytest.fixture
+def lease_path(tmp_path: Path) -> Path:
+    """A job's lease file."""
+    lease = LeaseFile(
+        broker="https://localhost:1",
+        lease_token=lease_token(1),
+        issuer="cms",
+        role="default",
+        credkey="alice",
+        scopes=["storage.read:/a"],
+        audiences=["https://dav"],
+        lease_ends_at=datetime.datetime(2026, 6, 28, tzinfo=datetime.UTC),
+        job="run42",
+    )
+    lease_file.write(tmp_path / "lease.json", lease, SystemEntropy())
+    return tmp_path / "lease.json"
+
+
+def parsed(*arguments: str) -> argparse.Namespace:
+    """Parse the agent's options."""
+    parser = argparse.ArgumentParser()
+    job.add_arguments(parser)
+    return parser.parse_args(arguments)
+
+
+def test_a_job_lease_is_asked_under_by_its_own_rights(lease_path: Path) -> None:
+    """Scopes and audiences come from the lease file, the token file from the environment."""
+    args = parsed("--job", str(lease_path), "--while-pid", str(os.getpid()))
+    agent = job._agent(args, {"BEARER_TOKEN_FILE": "/job/token"}, lambda *_: None)
+    assert agent.wanted == AskToken(["storage.read:/a"], ["https://dav"])
+    assert str(agent.path) == "/job/token"
+    assert agent.job_runs()
+
+
+def test_the_token_file_must_be_named(lease_path: Path) -> None:
+    """There is no place that is right for every job."""
+    with pytest.raises(Malformed, match="which file"):
+        job._agent(parsed("--job", str(lease_path)), {}, lambda *_: None)
+
+
+def test_being_told_to_stop_is_a_good_end(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SIGTERM ends the agent as ^C does: exit code 0, the file stays."""
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(job, "_agent", lambda *_: scene.agent)
+    scene.clock.after(100, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    try:
+        assert job.run(parsed("--job", "x")) == 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert scene.path.exists()
+    assert "told to stop" in capsys.readouterr().err
+    whole_file.remove(scene.path)
