@@ -50,6 +50,11 @@ from credbroker.stores.vault import AppRoleLogin, VaultClient
 from credbroker.telemetry.audit import AuditTrail
 from credbroker.telemetry.logging import configure
 
+EXAMPLE = """\
+example:
+  credbroker serve --config /etc/credbroker/config.d
+"""
+
 log = structlog.get_logger(__name__)
 
 
@@ -159,6 +164,7 @@ async def build(
         NativeApi(enrolling, leasing, minting, ending, offered),
         Health(lambda: [*troubles, *vault.troubles()]),
         entropy,
+        audit,
         settings.public_url,
     )
     return Daemon(app, settings.listen, vault, means.deeds, troubles)

@@ -8,18 +8,18 @@ from credbroker.api.health import Health
 from credbroker.api.native import NativeApi
 from credbroker.api.openapi import document
 from credbroker.api.problems import answering_problems
-from credbroker.ports import Entropy
+from credbroker.ports import Audit, Entropy
 from credbroker.wire.native import OPENAPI
 
 LARGEST_REQUEST_BYTES = 64 * 1024
 
 
 def build_app(
-    native: NativeApi, health: Health, entropy: Entropy, public_url: str
+    native: NativeApi, health: Health, entropy: Entropy, audit: Audit, public_url: str
 ) -> web.Application:
     """Return the application that answers on the broker's one port."""
     app = web.Application(
-        middlewares=[answering_problems(entropy)], client_max_size=LARGEST_REQUEST_BYTES
+        middlewares=[answering_problems(entropy, audit)], client_max_size=LARGEST_REQUEST_BYTES
     )
     operations = native.operations()
     described = document(operations, public_url)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from credbroker.api.problems import REQUEST_ID
+from credbroker.api.problems import LEASE_ID, REQUEST_ID
 from credbroker.broker.leasing import Caller, Leasing, Origin
 from credbroker.domain.errors import LeaseUnknown
 from credbroker.domain.leases import LeaseToken
@@ -24,7 +24,9 @@ def shown_token(request: web.Request) -> LeaseToken:
     scheme, _, text = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         raise LeaseUnknown("No lease was shown.")
-    return LeaseToken.parse(text.strip())
+    token = LeaseToken.parse(text.strip())
+    request[LEASE_ID] = token.id
+    return token
 
 
 async def identify(request: web.Request, leasing: Leasing) -> Caller:

@@ -69,7 +69,6 @@ class Ending:
                 except StaleVersionError:
                     continue  # another replica refreshed meanwhile: revoke what it got, too
         self._minting.forget(tombstone)
-        await self._leasing.end(caller)
         await self._audit.record(
             "logout",
             **about(caller),
@@ -77,6 +76,7 @@ class Ending:
             client_id=tombstone.client_id,
             tokens_until=tombstone.tokens_until,
         )
+        await self._leasing.end(caller)
         return tombstone.tokens_until
 
 

@@ -3,7 +3,7 @@
 The token that polls a login is the lease token of that login, not alive yet: it comes alive when the
 grant is stored. So polling again after a lost answer simply finds the lease, and no second secret
 exists. A login that the issuer has answered is carried to its stored end even if the client is gone;
-if that fails, the refresh token is revoked rather than left behind.
+a refresh token that found no place in custody is revoked rather than left behind.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from credbroker.domain.errors import (
     LoginDenied,
     LoginExpired,
     NotFound,
+    StoreUnclear,
 )
 from credbroker.domain.grants import Grant, GrantState
 from credbroker.domain.leases import Lease, LeaseToken, check_secret
@@ -165,28 +166,20 @@ class Enrolling:
     async def _complete(
         self, login: PendingLogin, version: int, answer: Renewed, origin: Origin
     ) -> Lease:
+        kept: Grant | None = None
         try:
-            grant = await self._keep(await self._grant(login, answer))
-            lease = self._lease(login, grant)
+            kept = await self._keep(await self._grant(login, answer))
+            lease = self._lease(login, kept)
+            await self._note("login", login, origin, **_who(kept), lease=lease.id)
             await self._leasing.begin(lease)
         except CredbrokerError as error:
-            if answer.refresh_token is not None:
+            # What is in custody, or may be, stays good: running jobs may live on it by now.
+            in_custody = kept is not None or isinstance(error, StoreUnclear)
+            if answer.refresh_token is not None and not in_custody:
                 await self._revoke(login, answer.refresh_token)
             await self._close(login, version, error, origin)
             raise
         await self._replace(device.over(login, "This login is done."), version)
-        await self._note(
-            "login",
-            login,
-            origin,
-            credkey=grant.key.credkey,
-            sub=grant.subject,
-            iss=grant.issuer_url,
-            client_id=grant.client_id,
-            scope=grant.scopes,
-            lease=lease.id,
-            generation=grant.generation,
-        )
         return lease
 
     async def _grant(self, login: PendingLogin, answer: Renewed) -> Grant:
@@ -296,6 +289,17 @@ class Enrolling:
         if name not in enrolment.roles:
             raise NotFound(f"The issuer {issuer!r} has no role {name[:64]!r} here.")
         return name, enrolment.roles[name]
+
+
+def _who(grant: Grant) -> dict[str, object]:
+    return {
+        "credkey": grant.key.credkey,
+        "sub": grant.subject,
+        "iss": grant.issuer_url,
+        "client_id": grant.client_id,
+        "scope": grant.scopes,
+        "generation": grant.generation,
+    }
 
 
 def _after(now: datetime.datetime, seconds: float | None) -> datetime.datetime | None:

@@ -21,7 +21,7 @@ from credbroker.domain.errors import (
     TooSoonExpired,
     Unavailable,
 )
-from credbroker.domain.freshness import Freshness, pick, renew_at
+from credbroker.domain.freshness import Freshness, due_at, pick, renew_at
 from credbroker.domain.grants import Grant, GrantState
 from credbroker.domain.tokens import AccessToken
 from credbroker.ports import RecordStore
@@ -79,20 +79,21 @@ class Minting:
         grant, fresh = await self.grant_of(caller)
         right = attenuate(self._granted(grant), caller.lease.ceiling, wanted)
         held = self._held.get(grant.line, right)
-        judged = pick(held, wanted.floor_seconds, self._rules.renew_after, self._clock.now())
+        judged = self._judge(held, wanted)
         if judged is Freshness.GOOD and held is not None:
             token = held
         else:
             try:
                 token = await self._fetch(grant, right, fresh=fresh and caller.fresh)
             except Unavailable as error:
-                if judged is Freshness.NOTHING or held is None:
+                # Judged anew: it may have run out while the fetch was waited for.
+                if held is None or self._judge(held, wanted) is Freshness.NOTHING:
                     raise
                 log.warning("served_while_unavailable", why=error.sentence, jti=held.jti)
                 token = held
         now = self._clock.now()
         if token.seconds_left(now) < wanted.floor_seconds:
-            raise TooSoonExpired("The issuer's tokens do not live as long as was asked for.")
+            raise _too_short()
         await self._audit.record("mint", **about(caller), **_traces(token, grant, right))
         spread = self._entropy.fraction()
         back_at = renew_at(token, self._rules.renew_after, spread, now)
@@ -119,6 +120,15 @@ class Minting:
         self._recall.learn(grant.key.segment(), grant)
         self._held.forget(grant.line)
 
+    def _judge(self, held: AccessToken | None, wanted: Wanted) -> Freshness:
+        now, floor, fraction = self._clock.now(), wanted.floor_seconds, self._rules.renew_after
+        judged = pick(held, floor, fraction, now)
+        if judged is Freshness.NOTHING and held is not None and now < due_at(held, fraction):
+            life = (held.expires_at - held.obtained_at).total_seconds()
+            if life < floor:
+                raise _too_short()  # asking the issuer each time would only wear it out
+        return judged
+
     def _granted(self, grant: Grant) -> Right:
         try:
             audiences = self._rules.audiences[grant.key.issuer, grant.key.role]
@@ -132,6 +142,10 @@ class Minting:
         if not fresh:
             raise StoreUnavailable("OpenBao/Vault does not answer, so nothing new is fetched.")
         return await self._refreshing.refresh(Wish(grant.key, grant.line, right), ANSWER_SECONDS)
+
+
+def _too_short() -> TooSoonExpired:
+    return TooSoonExpired("The issuer's tokens do not live as long as was asked for.")
 
 
 def _traces(token: AccessToken, grant: Grant, right: Right) -> dict[str, object]:

@@ -80,12 +80,11 @@ class Refreshing:
         self._running: dict[Wish, asyncio.Task[AccessToken]] = {}
         self._resting: dict[str, tuple[int, float]] = {}
 
-    def begin(self, wish: Wish) -> asyncio.Task[Secret]:
-        """Return the refresh that fulfils this wish: the one in flight, or one begun now.
+    async def refresh(self, wish: Wish, seconds: float) -> AccessToken:
+        """Return a new access token whose refresh token's successor is safely stored.
 
-        It goes to its end whoever stops waiting, and yields an access token whose refresh token's
-        successor is safely stored. It fails with `GrantLost` if the person must log in, with
-        `Unavailable` kinds if it is worth trying again.
+        Waits at most `seconds`, then raises `Busy` while the refresh goes on. Raises `GrantLost`
+        if the person must log in, `Unavailable` if it is worth trying again.
         """
         task = self._running.get(wish)
         if task is None:
@@ -93,7 +92,7 @@ class Refreshing:
             task = self._deeds.begin(self._refresh(wish), "refresh")
             self._running[wish] = task
             task.add_done_callback(lambda _: self._running.pop(wish, None))
-        return task
+        return await self._deeds.result(task, seconds)
 
     def alone_with(self, key: GrantKey) -> asyncio.Lock:
         """Hold off every other use of this grant in this process while the lock is held."""

@@ -21,6 +21,7 @@ from credbroker.domain.errors import (
     LoginNeeded,
     Malformed,
 )
+from credbroker.domain.scopes import ScopeSet
 
 if TYPE_CHECKING:
     import argparse
@@ -105,6 +106,23 @@ def choose_login(
         listed = ", ".join(" in the role ".join(one.stem.split("+")) for one in paths)
         raise Malformed(f"You are logged in at {listed}.", "Say which: ISSUER --role ROLE.")
     return paths[0], lease_file.read(paths[0])
+
+
+def choose_scopes(said: Optional[List[str]]) -> Optional[List[str]]:
+    """Return the scopes of all options; one option may hold several, as a token does.
+
+    Raises:
+        Malformed: One of them can be no scope; nobody needs to be asked to know.
+    """
+    try:
+        return None if said is None else ScopeSet.parse(" ".join(said)).texts()
+    except Malformed as unread:
+        raise Malformed(unread.sentence, "Mend the scope and try again.") from None
+
+
+def choose_audiences(said: Optional[List[str]]) -> Optional[List[str]]:
+    """Return the audiences of all options; one option may hold several."""
+    return None if said is None else " ".join(said).split()
 
 
 @contextlib.contextmanager

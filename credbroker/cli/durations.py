@@ -28,6 +28,8 @@ parse_duration.__name__ = "duration"  # what argparse calls it in "invalid durat
 def spoken(seconds: float) -> str:
     """Return a length of time in its two largest units, as in "27 d 3 h"."""
     left = max(0, int(seconds))
+    if left >= _SECONDS["h"]:  # what is a second short of 27 days is 27 days to a person
+        left = round(left / 60) * 60
     parts: List[str] = []
     for unit in ("d", "h", "m"):
         count, left = divmod(left, _SECONDS[unit])

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Optional
 from credbroker.cli.choice import (
     add_ca_argument,
     add_login_arguments,
+    choose_audiences,
     choose_ca_file,
     choose_login,
+    choose_scopes,
     naming_the_login,
 )
 from credbroker.cli.desk import at_minute, plain, system_desk
@@ -67,7 +69,8 @@ def run(args: argparse.Namespace, desk: Optional[Desk] = None) -> int:
 def _new(args: argparse.Namespace, desk: Desk) -> int:
     _, login = choose_login(args.issuer, args.role, desk.environ)
     ca_file = choose_ca_file(args, desk.environ) or login.ca_file
-    wanted = AskLease(args.job, args.scope, args.audience, args.lifetime)
+    scopes, audiences = choose_scopes(args.scope) or [], choose_audiences(args.audience) or []
+    wanted = AskLease(args.job, scopes, audiences, args.lifetime)
     with naming_the_login(login):
         given = desk.broker_of(login, ca_file).ask_lease(wanted)
     lease = LeaseFile(
@@ -78,8 +81,8 @@ def _new(args: argparse.Namespace, desk: Desk) -> int:
         issuer_url=login.issuer_url,
         role=login.role,
         credkey=login.credkey,
-        scopes=args.scope,
-        audiences=args.audience,
+        scopes=scopes,
+        audiences=audiences,
         lease_ends_at=given.ends_at,
         job=given.job,
     )

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Optional
 
 from credbroker.cli.choice import (
     add_login_arguments,
+    choose_audiences,
     choose_ca_file,
     choose_login,
+    choose_scopes,
     naming_the_login,
 )
 from credbroker.cli.desk import system_desk
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 EXAMPLE = """\
 example:
   credbroker token cms --scope storage.read:/store --audience https://dav.example.org
-  curl --header "Authorization: Bearer $(credbroker token --out -)" https://dav.example.org/store
+  BEARER_TOKEN_FILE=$(credbroker token --minimum 1h) gfal-ls davs://dav.example.org/store
 """
 
 LEAST_SECONDS = 60
@@ -67,8 +69,7 @@ def run(args: argparse.Namespace, desk: Optional[Desk] = None) -> int:
     """Fetch a token unless a good one is there, and print the answer; raise what went wrong."""
     desk = desk or system_desk()
     _, lease = choose_login(args.issuer, args.role, desk.environ)
-    scopes, audiences = _split(args.scope), _split(args.audience)
-    wanted = AskToken(scopes, audiences, max(args.minimum, 0))
+    wanted = AskToken(choose_scopes(args.scope), choose_audiences(args.audience), args.minimum)
     path = _path(args.out, desk)
     given = None if args.fresh or path is None else _there_already(path, lease, wanted, desk)
     if given is None:
@@ -120,11 +121,6 @@ def _there_already(
         expires_at=token.expires_at,
         renew_at=token.expires_at - datetime.timedelta(seconds=LEAST_SECONDS),
     )
-
-
-def _split(said: Optional[list[str]]) -> Optional[list[str]]:
-    """Accept several in one value, separated by spaces as in a token, or repeated options."""
-    return None if said is None else [item for one in said for item in one.split()]
 
 
 def _path(out: Optional[str], desk: Desk) -> Optional[Path]:

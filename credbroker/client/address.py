@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 from credbroker.domain.errors import Malformed
 
-_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?\.?\Z")
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL}){{0,126}}\.?\Z")
 _USUAL_PORT = {"https": 443, "http": 80}
 
 

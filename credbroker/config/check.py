@@ -8,6 +8,11 @@ from pathlib import Path
 from credbroker.config.load import load, read_secret
 from credbroker.config.schema import Settings
 
+EXAMPLE = """\
+example:
+  credbroker config check /etc/credbroker/config.d
+"""
+
 DEFAULT_FOLDER = Path("/etc/credbroker/config.d")
 
 

@@ -36,7 +36,8 @@ def run(args: argparse.Namespace) -> int:
     """Play the demo; 0 if it proved what it says, 1 if not."""
     folder = Path(tempfile.mkdtemp(prefix="credbroker-demo-"))
     try:
-        report = asyncio.run(_play(folder, args.report, keep=args.keep))
+        stage = Stage(folder, SystemClock(), SystemEntropy())
+        report = asyncio.run(play(stage, args.report, keep=args.keep))
     except (StageError, OpenBaoError) as error:
         sys.stderr.write(f"credbroker: {error}\n")
         return 1
@@ -47,15 +48,18 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _play(folder: Path, report_file: Path | None, *, keep: bool) -> Report:
-    clock = SystemClock()
+async def play(stage: Stage, report_file: Path | None, *, keep: bool) -> Report:
+    """Play the demo on `stage`, show its figures, and end all that was started.
+
+    With `keep` that end comes with Ctrl-C. Raises `StageError` or `OpenBaoError`.
+    """
+    clock = stage.clock
     started = clock.elapsed()
 
     def say(line: str) -> None:
         sys.stdout.write(f"{clock.elapsed() - started:6.1f} s  {line}\n")
         sys.stdout.flush()
 
-    stage = Stage(folder, clock, SystemEntropy())
     try:
         report = await Story(stage, say).play(log_out=not keep)
         _show(report, report_file)
@@ -82,17 +86,18 @@ def _show(report: Report, file: Path | None) -> None:
 async def _keep(stage: Stage) -> None:
     """Say what to try, and wait for Ctrl-C."""
     environment = stage.environment()
-    names = ("CREDBROKER_URL", "CREDBROKER_CA_FILE", "HOME", "XDG_RUNTIME_DIR")
+    names = ("CREDBROKER_URL", "CREDBROKER_CA_FILE", "XDG_STATE_HOME", "XDG_RUNTIME_DIR")
+    program = "credbroker" if shutil.which("credbroker") else Path(sys.argv[0]).absolute()
     exports = "\n".join(f"  export {name}={environment[name]}" for name in names)
     sys.stdout.write(
         f"""
 Everything still runs, below {stage.folder}. In another terminal:
 
 {exports}
-  credbroker status
-  credbroker token --scope storage.read:/home --audience https://se.example.org
-  credbroker login demo      # sign in as {ALICE.name}, password {ALICE.password}
-  credbroker logout
+  {program} status
+  {program} token --minimum 5 --scope storage.read:/home --audience https://se.example.org
+  {program} login demo      # sign in as {ALICE.name}, password {ALICE.password}
+  {program} logout
 
 Press Ctrl-C here to end it all.
 """

@@ -11,6 +11,7 @@ import signal
 import ssl
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -30,11 +31,25 @@ from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
 
 ALICE = Person("alice", "wonderland", groups=("/demo",))
-ACCESS_SECONDS = 30
 RENEW_AFTER = 1 / 3
 ROLE_SCOPES = ["openid", "offline_access", "storage.read:/", "storage.create:/"]
 _START_SECONDS = 20.0
 _POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast the demo goes, in seconds: how long an access token lives, how long the issuer is away.
+
+    A token is renewed after `RENEW_AFTER` of its life, so an outage that starts then and is shorter
+    than the rest of it is one that a job need not notice.
+    """
+
+    access_seconds: int = 30
+    outage_seconds: float = 15.0
+
+
+USUAL_PACE = Pace()
 
 
 class StageError(Exception):
@@ -44,9 +59,12 @@ class StageError(Exception):
 class Stage:
     """The machine's side of the demo."""
 
-    def __init__(self, folder: Path, clock: SystemClock, entropy: SystemEntropy) -> None:
+    def __init__(
+        self, folder: Path, clock: SystemClock, entropy: SystemEntropy, pace: Pace = USUAL_PACE
+    ) -> None:
         """Prepare to play below `folder`, which exists and is private."""
         self.folder = folder
+        self.pace = pace
         self.clock = clock
         self.entropy = entropy
         self.logs = folder / "logs"
@@ -115,6 +133,7 @@ class Stage:
         return {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(self.home),
+            "XDG_STATE_HOME": str(self.home),
             "XDG_RUNTIME_DIR": str(self.home),
             "CREDBROKER_URL": self.broker_url,
             "CREDBROKER_CA_FILE": str(self.authority.ca_file),
@@ -142,7 +161,7 @@ class Stage:
         settings = IssuerSettings(
             clients=(Client("credbroker", self._client_secret),),
             people=(ALICE,),
-            lifetimes=Lifetimes(access=ACCESS_SECONDS),
+            lifetimes=Lifetimes(access=self.pace.access_seconds),
             # The strictest kind: a refresh token used twice ends the whole login.
             refresh_policy=RefreshPolicy.ROTATE_REVOKE_FAMILY,
             interval=1,

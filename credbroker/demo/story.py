@@ -18,7 +18,6 @@ T = TypeVar("T")
 
 JOB_SCOPE = "storage.read:/home/alice"
 JOB_AUDIENCE = "https://se.example.org"
-OUTAGE_SECONDS = 15.0
 _STEP_SECONDS = 40.0
 _POLL_SECONDS = 0.1
 _CODE = re.compile(r"\b(?=[A-Z0-9]*[A-Z])([A-Z0-9]{6})\b")
@@ -35,6 +34,7 @@ class Story:
         self._agent: subprocess.Popen[bytes] | None = None
         self._reader: subprocess.Popen[bytes] | None = None
         self._restarts = 0
+        self._renewals_told = 0
 
     async def play(self, *, log_out: bool) -> Report:
         """Tell the whole story and return its figures."""
@@ -58,7 +58,7 @@ class Story:
             renewals=seen["renewals"],
             issuer_refreshes=self._stage.issuer.count_refreshes(),
             broker_restarts=self._restarts,
-            outage_seconds=OUTAGE_SECONDS,
+            outage_seconds=self._stage.pace.outage_seconds,
             refresh_token_found_outside=outside,
             seconds=round(self._stage.clock.elapsed() - started, 1),
         )
@@ -113,17 +113,22 @@ class Story:
         self._say("the broker is back; all it needs is in OpenBao")
 
     async def _issuer_outage(self) -> None:
-        self._say(f"the issuer goes away for {OUTAGE_SECONDS:.0f} s, just after a renewal")
+        seconds = self._stage.pace.outage_seconds
+        self._say(f"the issuer goes away for {seconds:.0f} s, just after a renewal")
         await self._stage.issuer.go_dark()
-        await self._stage.clock.sleep(OUTAGE_SECONDS)
+        await self._stage.clock.sleep(seconds)
         await self._stage.issuer.come_back()
         self._say("the issuer is back; the job noticed nothing")
 
     async def _until_renewals(self, count: int) -> None:
-        """Wait until the agent has renewed `count` times, and tell it."""
+        """Wait until the agent has renewed `count` times, and tell each."""
         log = self._stage.logs / "agent.log"
-        await self._until(lambda: _renewals(log) >= count, "the agent did not renew in time")
-        self._say(f"renewal {count}: the agent put a new token in place of the old one")
+        for number in range(self._renewals_told + 1, count + 1):
+            await self._until(
+                lambda: _renewals(log) > self._renewals_told, "the agent did not renew in time"
+            )
+            self._renewals_told = number
+            self._say(f"renewal {number}: the agent put a new token in place of the old one")
 
     def _look_at_processes(self) -> None:
         """Look for refresh tokens in the command lines of everything that runs."""

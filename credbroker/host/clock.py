@@ -7,7 +7,6 @@ time-out and deadline is measured with it.
 
 from __future__ import annotations
 
-import asyncio
 import datetime
 import time
 
@@ -29,6 +28,8 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         """Wait, letting other tasks run."""
+        import asyncio  # one-shot commands, which only read the time, start quicker without it
+
         await asyncio.sleep(max(0.0, seconds))
 
     def block(self, seconds: float) -> None:

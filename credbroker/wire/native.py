@@ -172,13 +172,15 @@ class TokenGiven:
     jti: str
     expires_at: datetime.datetime
     renew_at: datetime.datetime
+    token_type: str = "Bearer"
+    """The one type there is (RFC 6750)."""
 
     def write(self) -> bytes:
         """Write the answer body."""
         return write_object(
             {
                 "access_token": self.access_token.reveal(),
-                "token_type": "Bearer",
+                "token_type": self.token_type,
                 "issuer": self.issuer,
                 "issuer_url": self.issuer_url,
                 "scopes": self.scopes,

@@ -60,6 +60,7 @@ class FakeIssuer:
         self.revoked: list[str] = []
         self.issued: dict[str, Issued] = {}
         self._spent: set[str] = set()
+        self._used: set[str] = set()
         self._outcomes: deque[Outcome | Exception] = deque()
         self._polled: deque[PollOutcome | Exception] = deque()
         self._identities: dict[str, Mapping[str, object]] = {}
@@ -96,14 +97,19 @@ class FakeIssuer:
     async def poll_device_login(self, device_code: Secret) -> PollOutcome:
         """Answer as the test set it, by default that nobody has confirmed; a used code is over."""
         self._raise_if_down()
-        self.polls[device_code.reveal()] += 1
-        outcome = self._polled.popleft() if self._polled else StillPending()
+        code = device_code.reveal()
+        self.polls[code] += 1
+        outcome: PollOutcome | Exception = StillPending()
+        if code in self._used:
+            outcome = LoginOver(LoginExpired("This device code was used."))
+        elif self._polled:
+            outcome = self._polled.popleft()
+        if isinstance(outcome, Renewed):
+            self._used.add(code)
         if self.answer_seconds:
             await self._clock.sleep(self.answer_seconds)
         if isinstance(outcome, Exception):
             raise outcome
-        if isinstance(outcome, Renewed):
-            self._polled.append(LoginOver(LoginExpired("This device code was used.")))
         return outcome
 
     async def verify_identity(self, id_token: Secret) -> Mapping[str, object]:

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import socket
 import subprocess
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent / "provider"
 INSTALL_LIMIT_SECONDS = 240
 STOP_LIMIT_SECONDS = 10
+_FIRST_PORT, _PORTS = 20_000, 12_000
 
 
 class ProviderError(Exception):
@@ -86,6 +88,17 @@ def install() -> None:
         raise ProviderError(f"'npm ci' failed in {FOLDER}:\n{npm.stdout}")
 
 
+@dataclass(frozen=True, slots=True)
+class RefreshPost:
+    """One refresh that the issuer was asked for: its answer's status, and which token was used.
+
+    The fingerprint is the one that `credbroker.domain.secret.Secret` gives.
+    """
+
+    status: int
+    fingerprint: str
+
+
 class ProviderServer:
     """One issuer on 127.0.0.1 with TLS; all it knows is in its memory.
 
@@ -106,7 +119,7 @@ class ProviderServer:
         settings: ProviderSettings | None = None,
     ) -> None:
         """Write the secret and the certificate into `folder`, which exists; nothing runs yet."""
-        self.url = f"https://127.0.0.1:{_free_port()}"
+        self.url = f"https://127.0.0.1:{free_port(entropy)}"
         self.ca_file = authority.ca_file
         self.client_id = "credbroker"
         self.client_secret_file = folder / "client-secret"
@@ -153,6 +166,16 @@ class ProviderServer:
             except subprocess.TimeoutExpired:
                 child.kill()
 
+    def requests(self) -> list[str]:
+        """Return what the issuer was asked so far: method, path, status and more of each."""
+        lines = self.log_file.read_text().splitlines()
+        return [line for line in lines if line.startswith(("GET /", "POST /"))]
+
+    def refreshes(self) -> list[RefreshPost]:
+        """Return every refresh the issuer was asked for so far, in order."""
+        asked = (line.split() for line in self.requests())
+        return [RefreshPost(int(one[2]), one[4]) for one in asked if one[3:4] == ["refresh_token"]]
+
     def _await_ready(self, child: subprocess.Popen[str]) -> None:
         assert child.stdout is not None
         if child.stdout.readline() != "ready\n":
@@ -172,6 +195,12 @@ class ProviderServer:
         }
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+def free_port(entropy: Entropy) -> int:
+    """Return a free port of 127.0.0.1 that stays free while the server behind it restarts.
+
+    It is below the range from which the system takes ports for outgoing connections.
+    """
+    while True:
+        port = _FIRST_PORT + int(entropy.fraction() * _PORTS)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port

@@ -1,10 +1,11 @@
 // One issuer on 127.0.0.1 over TLS: `node provider.mjs https://127.0.0.1:PORT`.
 //
 // - Everything but the issuer's URL comes from the environment, as `settings` below names it.
-// - "ready" is the only line on stdout; stderr has one line per request, never with a token.
+// - "ready" is the only line on stdout; stderr has one line per request, never with a token: a refresh
+//   token is told from others by the first 12 digits of its SHA-256.
 // - All state is in memory and ends with the program, which ends when its stdin does.
 
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 
@@ -27,6 +28,10 @@ const settings = {
 function signingKey(alg, type, options) {
   const { privateKey } = generateKeyPairSync(type, options);
   return { ...privateKey.export({ format: 'jwk' }), alg, use: 'sig', kid: `${alg}-1` };
+}
+
+function fingerprint(value) {
+  return createHash('sha256').update(value).digest('hex').slice(0, 12);
 }
 
 function resourceServer(ctx, audience) {
@@ -86,7 +91,8 @@ const provider = new Provider(issuer.origin, {
 provider.use(async (ctx, next) => {
   await next();
   const { params } = ctx.oidc ?? {};
-  const words = [ctx.method, ctx.path, ctx.status, params?.grant_type, ctx.body?.error];
+  const used = params?.refresh_token && fingerprint(params.refresh_token);
+  const words = [ctx.method, ctx.path, ctx.status, params?.grant_type, used, ctx.body?.error];
   console.error(words.filter(Boolean).join(' '));
 });
 provider.on('server_error', (ctx, error) => console.error(error));

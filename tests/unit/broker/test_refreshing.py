@@ -26,7 +26,7 @@ from credbroker.domain.errors import (
 )
 from credbroker.domain.grants import GrantState
 from credbroker.domain.names import GrantKey
-from credbroker.domain.rotation import Dead, NotActedOn, Outcome, Renewed, Unclear, UnclearRule
+from credbroker.domain.rotation import Dead, NotActedOn, Outcome, Unclear, UnclearRule
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
 from tests.fakes.clock import turns
@@ -45,9 +45,10 @@ UNCLEAR = StoreUnclear("OpenBao/Vault took a write and did not answer.")
 PATIENCE = 9.0
 
 
-async def one_refresh(replica: Replica, right: Right = READ) -> Secret:
-    """Refresh as a caller does."""
-    return await replica.refreshing.refresh(wish(right), PATIENCE)
+async def one_refresh(replica: Replica, right: Right = READ, seconds: float = PATIENCE) -> Secret:
+    """Refresh as a caller does; return the access token's value."""
+    token = await replica.refreshing.refresh(wish(right), seconds)
+    return token.value
 
 
 async def fails_with(replica: Replica) -> type[CredbrokerError]:
@@ -217,7 +218,9 @@ async def test_a_grant_whose_answer_breaks_the_adapter_delays_no_other_person() 
     await world.give_grant(other, "line-2", "second")
     world.issuer.answer_next(ValueError("poison"))
     await fails_with(replica)
-    assert await replica.refreshing.refresh(wish(key=other, line="line-2"), PATIENCE)
+    token = await replica.refreshing.refresh(wish(key=other, line="line-2"), PATIENCE)
+    assert world.issuer.posts == {"first": 1, "second": 1}
+    assert token.value.reveal() in world.issuer.issued
 
 
 async def test_a_refresh_token_never_goes_out_under_another_client() -> None:
@@ -398,7 +401,7 @@ async def test_a_successor_is_offered_until_the_store_has_it(trouble: Trouble) -
     replica = world.replica()
     await world.give_grant()
     world.issuer.answer_seconds = 1
-    caller = replica.start(replica.refreshing.refresh(wish(), 600))
+    caller = replica.start(one_refresh(replica, seconds=600))
     await turns()
     trouble(world)
     access_token = await pass_until(world, caller, 200)
@@ -414,7 +417,7 @@ async def test_an_outage_while_a_successor_waits_is_not_hammered() -> None:
     replica = world.replica()
     await world.give_grant()
     world.issuer.answer_seconds = 1
-    caller = replica.start(replica.refreshing.refresh(wish(), 600))
+    caller = replica.start(one_refresh(replica, seconds=600))
     await turns()
     for _ in range(100):
         world.grants.fail_next(AWAY, on="put")
@@ -432,7 +435,7 @@ async def test_a_late_successor_beats_the_doubt_another_replica_wrote() -> None:
     slow, other = world.replica("slow"), world.replica("other")
     await world.give_grant()
     world.issuer.answer_seconds = 70
-    caller = slow.start(slow.refreshing.refresh(wish(), 600))
+    caller = slow.start(one_refresh(slow, seconds=600))
     await world.clock.pass_time(61)
     assert await fails_with(other) is GrantInDoubt
     assert world.grant.state is IN_DOUBT
@@ -454,7 +457,7 @@ async def test_late_certainty_beats_the_doubt_another_replica_wrote(
     await world.give_grant()
     world.issuer.answer_seconds = 70
     world.issuer.answer_next(answer)
-    caller = slow.start(slow.refreshing.refresh(wish(), 600))
+    caller = slow.start(one_refresh(slow, seconds=600))
     await world.clock.pass_time(61)
     await fails_with(other)
     await world.clock.pass_time(9)
@@ -511,7 +514,7 @@ async def test_a_value_that_is_still_in_use_is_never_revoked_as_superseded() -> 
     slow, other = world.replica("slow"), world.replica("other")
     await world.give_grant()
     world.issuer.answer_seconds = 70
-    caller = slow.start(slow.refreshing.refresh(wish(), 600))
+    caller = slow.start(one_refresh(slow, seconds=600))
     await world.clock.pass_time(61)
     world.issuer.answer_seconds = 0
     assert await one_refresh(other)
@@ -535,7 +538,7 @@ async def test_a_claim_left_behind_by_a_dead_replica_goes_by_the_rule(
     replica = world.replica("alive")
     await world.give_grant()
     await world.rewrite(state=CLAIMED, claimed_by="dead", write_id="c")
-    caller = replica.start(replica.refreshing.refresh(wish(), 600))
+    caller = replica.start(one_refresh(replica, seconds=600))
     await world.clock.pass_time(world.issuer.claim_seconds - 1)
     assert world.grant.state is CLAIMED
     assert not world.issuer.posts
@@ -599,7 +602,8 @@ async def test_one_slow_grant_delays_no_other() -> None:
     await world.rewrite(state=CLAIMED, claimed_by="hung", write_id="c")
     replica.start(fails_with(replica))
     await turns()
-    assert await replica.refreshing.refresh(wish(key=other, line="line-2"), PATIENCE)
+    token = await replica.refreshing.refresh(wish(key=other, line="line-2"), PATIENCE)
+    assert token.value.reveal() in world.issuer.issued
 
 
 # -- the trail -----------------------------------------------------------------------------------
@@ -635,7 +639,6 @@ async def test_a_renewed_answer_counts_the_last_access_token_given_out() -> None
     """A logout can then say until when tokens live on."""
     world = World()
     await world.give_grant()
-    world.issuer.answer_next(Renewed(Secret("access token", "a"), expires_in=600.0))
     await one_refresh(world.replica())
     assert world.grant.tokens_until is not None
-    assert (world.grant.tokens_until - world.clock.now()).total_seconds() == 600
+    assert (world.grant.tokens_until - world.clock.now()).total_seconds() == 1200

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from credbroker.broker.ending import Ending
 from credbroker.broker.enrolling import Enrolling, Enrolment
+from credbroker.broker.holding import HeldTokens
 from credbroker.broker.leasing import Caller, Leasing, Origin
 from credbroker.broker.minting import Minting, MintingRules
 from credbroker.broker.refreshing import Refreshing, Wish
@@ -78,9 +79,10 @@ class World:
         deeds = Deeds(self.clock)
         means = Means(self.audit, self.clock, self.entropy, deeds)
         issuers = {ISSUER: self.issuer}
-        refreshing = Refreshing(self.grants, issuers, means, name)
+        held = HeldTokens(self.clock)
+        refreshing = Refreshing(self.grants, issuers, held, means, name)
         rules = MintingRules({(ISSUER, ROLE): ()}, renew_after=0.5)
-        minting = Minting(self.grants, issuers, refreshing, rules, means)
+        minting = Minting(self.grants, refreshing, held, rules, means)
         leasing = Leasing(self.leases, means, longest_job_seconds=DAY)
         enrolments = {ISSUER: Enrolment(self.issuer, "wlcg.credkey", {ROLE: GRANTED})}
         enrolling = Enrolling(

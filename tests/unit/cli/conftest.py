@@ -27,7 +27,7 @@ class Terminal(io.StringIO):
     """Text output that may be a terminal."""
 
     is_terminal = False
-    encoding = "utf-8"  # type: ignore[assignment] # StringIO has none of its own
+    encoding = "utf-8"
 
     def isatty(self) -> bool:
         """Say what the test wants."""

@@ -35,6 +35,7 @@ def test_anything_else_is_refused(text: str) -> None:
         (3660, "1 h 1 min"),
         (27 * 86400 + 3 * 3600 + 59, "27 d 3 h"),
         (86400 + 59, "1 d"),
+        (27 * 86400 - 1, "27 d"),
     ],
 )
 def test_a_length_of_time_is_spoken_in_two_units(seconds: float, text: str) -> None:

@@ -13,9 +13,14 @@ def test_on_a_terminal_the_line_is_rewritten_and_then_gone() -> None:
     """Each second shows what is left; the end erases it, even after ^C."""
     clock, err = StepClock(), Terminal()
     err.is_terminal = True
-    with pytest.raises(KeyboardInterrupt), Countdown(clock, err, clock.elapsed() + 65) as countdown:
-        countdown.wait(2.5)
+
+    def stop() -> None:
         raise KeyboardInterrupt
+
+    clock.after(2.5, stop)
+    countdown = Countdown(clock, err, clock.elapsed() + 65)
+    with pytest.raises(KeyboardInterrupt), countdown:
+        countdown.wait(60)
     shown = err.getvalue().split("\r\x1b[K")
     assert shown[1:] == [
         "Waiting for you, 1 min 5 s left ... ",
@@ -23,7 +28,7 @@ def test_on_a_terminal_the_line_is_rewritten_and_then_gone() -> None:
         "Waiting for you, 1 min 3 s left ... ",
         "",
     ]
-    assert countdown.left() == 62.5
+    assert countdown.left() == 62
 
 
 def test_in_a_log_there_is_one_line() -> None:

@@ -49,6 +49,8 @@ def test_an_address_names_host_and_port(text: str, host: str, port: int, shown: 
         "http://192.0.2.1",
         "http://127.0.0.1.example.org",
         "http://2130706433.example",
+        f"https://{'a' * 64}.example.org",
+        "https://b..example.org",
     ],
 )
 def test_an_address_that_seems_one_thing_and_is_another_is_refused(text: str) -> None:

@@ -33,7 +33,9 @@ def names_in(folder: Path) -> list[str]:
     return sorted(one.name for one in folder.iterdir())
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None
+)
 @given(umask=st.integers(0, 0o777), mode=st.sampled_from([0o400, 0o600, 0o640]))
 def test_the_mode_is_what_was_asked_whatever_the_umask(
     tmp_path: Path, umask: int, mode: int

@@ -1,0 +1,18 @@
+# What the mount keeps and demands is checked at every start; the operator alone sets it.
+path "credbroker/config" { capabilities = ["read"] }
+
+path "credbroker/data/grants/*" { capabilities = ["create", "update", "read"] }
+path "credbroker/data/leases/*" { capabilities = ["create", "update", "read"] }
+path "credbroker/data/logins/*" { capabilities = ["create", "update", "read"] }
+
+# A grant that has ended is overwritten, never deleted.
+path "credbroker/metadata/grants/*" { capabilities = ["read", "list"] }
+
+# Leases and logins that have ended are cleared away whole.
+path "credbroker/metadata/leases/*" { capabilities = ["read", "list", "delete"] }
+path "credbroker/metadata/logins/*" { capabilities = ["read", "list", "delete"] }
+
+# Its own login, in place of the built-in default policy, which costs OpenBao more than the work.
+path "auth/token/lookup-self" { capabilities = ["read"] }
+path "auth/token/renew-self" { capabilities = ["update"] }
+path "auth/token/revoke-self" { capabilities = ["update"] }

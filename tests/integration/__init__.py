@@ -1,0 +1,1 @@
+"""The parts together, and with the real things they stand on."""

@@ -1,0 +1,186 @@
+"""A logout ends everything or changes nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from credbroker.broker.leasing import Caller
+from credbroker.broker.recall import FRESH_SECONDS
+from credbroker.domain.errors import (
+    AuditUnavailable,
+    CredbrokerError,
+    IssuerUnreachable,
+    LoginNeeded,
+    NotAllowed,
+    StoreUnavailable,
+    StoreUnclear,
+)
+from credbroker.domain.grants import GrantState
+from credbroker.domain.secret import Secret
+from tests.fakes.clock import turns
+from tests.unit.broker.world import ORIGIN, READ, SEGMENT, WANT_READ, Replica, World
+
+AWAY = StoreUnavailable("OpenBao/Vault does not answer.")
+
+
+async def settled_world() -> tuple[World, Replica, Caller]:
+    """Return a world with one replica, one grant and a caller on it."""
+    world = World()
+    replica = world.replica()
+    await world.give_grant()
+    _, caller = await world.give_lease(replica)
+    return world, replica, caller
+
+
+async def test_a_logout_revokes_at_the_issuer_and_leaves_a_tombstone() -> None:
+    """It tells until when the last access token lives on."""
+    world, replica, caller = await settled_world()
+    minted = await replica.minting.mint_access_token(caller, WANT_READ)
+    until = await replica.ending.log_out(caller)
+    assert until == minted.token.expires_at
+    assert world.issuer.revoked == ["refresh-1"]
+    assert (world.grant.state, world.grant.refresh_token) == (GrantState.ENDED, None)
+    assert world.leases.newest(caller.lease.id).ended_at == world.clock.now()
+    assert world.audit.last("logout")["tokens_until"] == until
+
+
+async def test_after_a_logout_nothing_more_is_given_out_anywhere() -> None:
+    """Here at once, held tokens included; elsewhere within five seconds."""
+    world, replica, caller = await settled_world()
+    other = world.replica("other")
+    for one in (replica, other):
+        await one.minting.mint_access_token(caller, WANT_READ)
+    await replica.ending.log_out(caller)
+    with pytest.raises(LoginNeeded):
+        await replica.minting.mint_access_token(caller, WANT_READ)
+    world.clock.advance(FRESH_SECONDS)
+    with pytest.raises(LoginNeeded):
+        await other.minting.mint_access_token(caller, WANT_READ)
+    assert set(world.issuer.posts.values()) == {1}
+
+
+async def test_a_logout_while_the_issuer_is_down_changes_nothing() -> None:
+    """The person hears it and can try again; jobs go on."""
+    world, replica, caller = await settled_world()
+    before = world.grant
+    world.issuer.down = IssuerUnreachable("The issuer does not answer.")
+    with pytest.raises(IssuerUnreachable):
+        await replica.ending.log_out(caller)
+    assert world.grant == before
+    assert world.leases.newest(caller.lease.id).ended_at is None
+    assert not world.audit.lines
+    world.issuer.down = None
+    assert (await replica.minting.mint_access_token(caller, WANT_READ)).issuer == "cms"
+    await replica.ending.log_out(caller)
+    assert world.grant.state is GrantState.ENDED
+
+
+async def test_a_jobs_lease_cannot_log_its_person_out() -> None:
+    """A stolen job token ends one job at most."""
+    world, replica, caller = await settled_world()
+    _, lease = await replica.leasing.make_child(caller, READ, job="job-1", seconds=60)
+    with pytest.raises(NotAllowed):
+        await replica.ending.log_out(Caller(lease, ORIGIN))
+    assert world.grant.state is GrantState.READY
+    assert not world.issuer.revoked
+
+
+async def test_a_logout_waits_for_a_refresh_in_flight_and_revokes_its_successor() -> None:
+    """The value that is alive then, not the one it began with."""
+    for same_replica in (True, False):
+        world, replica, caller = await settled_world()
+        refresher = replica if same_replica else world.replica("other")
+        world.issuer.answer_seconds = 3
+        asked = refresher.start(refresher.minting.mint_access_token(caller, WANT_READ))
+        await turns()
+        leaving = replica.start(replica.ending.log_out(caller))
+        await world.clock.pass_time(2)
+        assert not leaving.done()
+        await world.clock.pass_time(2)
+        assert leaving.done()
+        assert asked.done()
+        assert world.issuer.revoked == ["refresh-1"]
+        assert world.grant.state is GrantState.ENDED
+
+
+async def test_a_refresh_that_came_between_is_revoked_too() -> None:
+    """Another replica's successor, stored while the issuer was being told."""
+    world, replica, caller = await settled_world()
+    revoke = world.issuer.revoke
+
+    async def interrupted(refresh_token: Secret) -> None:
+        await revoke(refresh_token)
+        if len(world.issuer.revoked) == 1:
+            successor = Secret("refresh token", "second")
+            await world.rewrite(refresh_token=successor, generation=2, write_id="theirs")
+
+    world.issuer.revoke = interrupted  # type: ignore[method-assign]
+    await replica.ending.log_out(caller)
+    assert world.issuer.revoked == ["first", "second"]
+    assert (world.grant.state, world.grant.generation) == (GrantState.ENDED, 3)
+
+
+@pytest.mark.parametrize("taken", [False, True])
+async def test_a_tombstone_whose_storing_got_no_answer_is_told_as_it_is(taken: bool) -> None:
+    """Stored: done. Not stored: the person hears it and logs out again."""
+    world, replica, caller = await settled_world()
+    world.grants.fail_next(StoreUnclear("No answer."), acted=taken, on="put")
+    if not taken:
+        with pytest.raises(StoreUnavailable):
+            await replica.ending.log_out(caller)
+        assert world.grant.state is GrantState.READY
+        await replica.ending.log_out(caller)
+    else:
+        await replica.ending.log_out(caller)
+    assert world.grant.state is GrantState.ENDED
+    assert world.audit.events() == ["logout", "lease_ended"]
+
+
+@pytest.mark.parametrize("state", [GrantState.IN_DOUBT, GrantState.LOST])
+async def test_a_grant_that_is_of_no_more_use_can_still_be_ended(state: GrantState) -> None:
+    """What may be alive at the issuer is revoked there."""
+    world, replica, caller = await settled_world()
+    await world.rewrite(state=state)
+    await replica.ending.log_out(caller)
+    assert world.issuer.revoked == ["first"]
+    assert world.grant.state is GrantState.ENDED
+
+
+async def test_a_logout_goes_on_when_the_person_hangs_up() -> None:
+    """Half a logout would be worse than none."""
+    world, replica, caller = await settled_world()
+    revoke = world.issuer.revoke
+
+    async def slowly(refresh_token: Secret) -> None:
+        await world.clock.sleep(5)
+        await revoke(refresh_token)
+
+    world.issuer.revoke = slowly  # type: ignore[method-assign]
+    leaving = replica.start(replica.ending.log_out(caller))
+    await turns()
+    leaving.cancel()
+    await world.clock.pass_time(5)
+    assert leaving.cancelled()
+    assert world.grant.state is GrantState.ENDED
+
+
+async def test_the_trail_tells_of_a_logout_even_if_its_lease_cannot_be_ended() -> None:
+    """The grant is gone by then: that must be on record, and the lease is worth nothing."""
+    world, replica, caller = await settled_world()
+    world.leases.fail_next(AWAY)
+    with pytest.raises(StoreUnavailable):
+        await replica.ending.log_out(caller)
+    assert world.audit.events() == ["logout"]
+    with pytest.raises(LoginNeeded):
+        await replica.minting.mint_access_token(caller, WANT_READ)
+
+
+async def test_a_full_trail_does_not_bring_a_grant_back() -> None:
+    """The person hears of it; the grant stays ended."""
+    world, replica, caller = await settled_world()
+    world.audit.refused.add("logout")
+    with pytest.raises(AuditUnavailable):
+        await replica.ending.log_out(caller)
+    assert world.grants.newest(SEGMENT).state is GrantState.ENDED
+    with pytest.raises(CredbrokerError):
+        await replica.minting.mint_access_token(caller, WANT_READ)

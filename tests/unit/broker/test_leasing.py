@@ -1,0 +1,232 @@
+"""A lease is recognised, made narrower, and ended with all that was made from it."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import replace
+
+import pytest
+
+from credbroker.broker.leasing import Caller
+from credbroker.broker.recall import FRESH_SECONDS
+from credbroker.domain.attenuation import Right
+from credbroker.domain.errors import (
+    AuditUnavailable,
+    LeaseEnded,
+    LeaseUnknown,
+    NotAllowed,
+    OutsideCeiling,
+    StoreUnavailable,
+    StoreUnclear,
+)
+from credbroker.domain.leases import LeaseToken
+from credbroker.domain.scopes import ScopeSet
+from credbroker.domain.secret import Secret
+from tests.unit.broker.world import DAY, LINE, ORIGIN, READ, Replica, World
+
+AWAY = StoreUnavailable("OpenBao/Vault does not answer.")
+WRITE = Right(ScopeSet.parse("storage.create:/home"))
+
+
+async def settled_world() -> tuple[World, Replica, LeaseToken, Caller]:
+    """Return a world with one replica and a person's lease."""
+    world = World()
+    replica = world.replica()
+    await world.give_grant()
+    token, caller = await world.give_lease(replica)
+    return world, replica, token, caller
+
+
+async def job_of(
+    replica: Replica, caller: Caller, right: Right = READ, seconds: float = DAY
+) -> tuple[LeaseToken, Caller]:
+    """Make a job's lease and return its token and caller."""
+    token, lease = await replica.leasing.make_child(caller, right, job="job-1", seconds=seconds)
+    return token, Caller(lease, ORIGIN)
+
+
+async def test_whoever_shows_the_token_is_recognised_by_every_replica() -> None:
+    """By its hash; the record does not hold it."""
+    world, replica, token, caller = await settled_world()
+    for one in (replica, world.replica("another")):
+        assert (await one.leasing.identify(token, ORIGIN)).lease == caller.lease
+    assert token.secret.reveal() not in str(world.leases.history)
+
+
+async def test_the_right_id_with_another_secret_is_unknown() -> None:
+    """Knowing an id from a log is worth nothing."""
+    _, replica, token, _ = await settled_world()
+    forged = LeaseToken(token.id, Secret("lease", "x" * 43))
+    with pytest.raises(LeaseUnknown):
+        await replica.leasing.identify(forged, ORIGIN)
+    assert (await replica.leasing.identify(token, ORIGIN)).fresh
+
+
+async def test_an_unknown_lease_is_unknown_only_by_the_stores_word() -> None:
+    """While the store is away nobody is told to log in again."""
+    world, replica, _, _ = await settled_world()
+    stranger = replica.leasing.new_token()
+    world.leases.fail_next(AWAY)
+    with pytest.raises(StoreUnavailable):
+        await replica.leasing.identify(stranger, ORIGIN)
+    with pytest.raises(LeaseUnknown) as caught:
+        await replica.leasing.identify(stranger, ORIGIN)
+    assert "permission denied" not in str(caught.value).lower()
+
+
+async def test_a_lease_runs_out_on_the_second() -> None:
+    """Though it is remembered."""
+    world, replica, token, caller = await settled_world()
+    left = (caller.lease.ends_at - world.clock.now()).total_seconds()
+    world.clock.advance(left - 1)
+    assert (await replica.leasing.identify(token, ORIGIN)).fresh
+    world.clock.advance(1)
+    with pytest.raises(LeaseEnded):
+        await replica.leasing.identify(token, ORIGIN)
+
+
+async def test_an_end_is_noticed_here_at_once_and_elsewhere_within_five_seconds() -> None:
+    """With no word between the replicas."""
+    world, replica, token, caller = await settled_world()
+    other = world.replica("other")
+    await other.leasing.identify(token, ORIGIN)
+    await replica.leasing.end(caller)
+    with pytest.raises(LeaseEnded):
+        await replica.leasing.identify(token, ORIGIN)
+    world.clock.advance(FRESH_SECONDS)
+    with pytest.raises(LeaseEnded):
+        await other.leasing.identify(token, ORIGIN)
+
+
+async def test_while_the_store_is_away_a_known_lease_is_marked_as_not_confirmed() -> None:
+    """Good for what is held, not for fetching; so is a job's lease below it."""
+    world, replica, token, caller = await settled_world()
+    job_token, _ = await job_of(replica, caller)
+    assert (await replica.leasing.identify(job_token, ORIGIN)).fresh
+    world.clock.advance(FRESH_SECONDS)
+    world.leases.fail_next(AWAY)
+    assert not (await replica.leasing.identify(token, ORIGIN)).fresh
+    for _ in range(2):
+        world.leases.fail_next(AWAY)
+    assert not (await replica.leasing.identify(job_token, ORIGIN)).fresh
+
+
+async def test_a_jobs_lease_ends_with_its_parent() -> None:
+    """Incident response: end the person's lease, and every job's is over."""
+    world, replica, _, caller = await settled_world()
+    job_token, _ = await job_of(replica, caller)
+    other = world.replica("other")
+    await other.leasing.identify(job_token, ORIGIN)
+    await replica.leasing.end(caller)
+    world.clock.advance(FRESH_SECONDS)
+    for one in (replica, other):
+        with pytest.raises(LeaseEnded):
+            await one.leasing.identify(job_token, ORIGIN)
+
+
+async def test_a_jobs_lease_whose_parent_is_gone_is_unknown() -> None:
+    """No parent, no right."""
+    world, replica, _, caller = await settled_world()
+    job_token, _ = await job_of(replica, caller)
+    del world.leases._newest[caller.lease.id]
+    with pytest.raises(LeaseUnknown):
+        await world.replica("other").leasing.identify(job_token, ORIGIN)
+
+
+async def test_ending_a_jobs_lease_leaves_the_person_and_other_jobs_alone() -> None:
+    """One job that leaked its token is one job."""
+    _, replica, token, caller = await settled_world()
+    first, job = await job_of(replica, caller)
+    second, _ = await job_of(replica, caller)
+    await replica.leasing.end(job)
+    with pytest.raises(LeaseEnded):
+        await replica.leasing.identify(first, ORIGIN)
+    for alive in (token, second):
+        assert (await replica.leasing.identify(alive, ORIGIN)).fresh
+
+
+@pytest.mark.parametrize(
+    ("wish_days", "end_days"), [(0.5, 0.5), (3, 1), (1, 1)], ids=["shorter", "longest job", "equal"]
+)
+async def test_a_jobs_lease_lasts_as_long_as_wished_and_allowed(
+    wish_days: float, end_days: float
+) -> None:
+    """The operator's longest job is a day here."""
+    world, replica, _, caller = await settled_world()
+    _, job = await job_of(replica, caller, seconds=wish_days * DAY)
+    assert job.lease.ends_at == world.clock.now() + datetime.timedelta(days=end_days)
+
+
+async def test_a_jobs_lease_ends_no_later_than_its_parent() -> None:
+    """An hour before the login ends, a job can have an hour."""
+    world, replica, _, caller = await settled_world()
+    world.clock.advance(7 * DAY - 3600)
+    _, job = await job_of(replica, caller)
+    assert job.lease.ends_at == caller.lease.ends_at
+
+
+async def test_a_jobs_lease_cannot_make_a_wider_one_nor_a_long_row_of_them() -> None:
+    """Neither another scope, nor another audience, nor a grandchild's child."""
+    _, replica, _, caller = await settled_world()
+    read_se = Right(READ.scopes, ("https://se.test/",))
+    _, job = await job_of(replica, caller, read_se)
+    for right in (WRITE, READ, Right(READ.scopes, ("https://elsewhere.test/",))):
+        with pytest.raises(OutsideCeiling):
+            await job_of(replica, job, right)
+    narrower = Right(ScopeSet.parse("storage.read:/x"), ("https://se.test/",))
+    _, step = await job_of(replica, job, narrower)
+    with pytest.raises(NotAllowed):
+        await job_of(replica, step, narrower)
+
+
+@pytest.mark.parametrize("taken", [False, True])
+async def test_a_lease_whose_storing_got_no_answer_is_known_or_not_there(taken: bool) -> None:
+    """Nobody gets a token for a lease that does not exist."""
+    world, replica, _, caller = await settled_world()
+    before = len(world.leases.history)
+    world.leases.fail_next(StoreUnclear("No answer."), acted=taken, on="put")
+    if taken:
+        token, _ = await job_of(replica, caller)
+        assert (await world.replica("other").leasing.identify(token, ORIGIN)).fresh
+    else:
+        with pytest.raises(StoreUnavailable):
+            await job_of(replica, caller)
+        assert len(world.leases.history) == before
+
+
+async def test_without_a_trail_no_job_gets_a_lease() -> None:
+    """The token of the one that was stored leaves nobody's hands."""
+    world, replica, _, caller = await settled_world()
+    world.audit.refused.add("lease_made")
+    with pytest.raises(AuditUnavailable):
+        await job_of(replica, caller)
+
+
+async def test_an_id_cannot_be_taken_twice() -> None:
+    """A second lease under an id would open the first one's door."""
+    _, replica, _, caller = await settled_world()
+    thief = replace(caller.lease, secret_hash="0" * 64)
+    with pytest.raises(LeaseUnknown):
+        await replica.leasing.begin(thief)
+    await replica.leasing.begin(caller.lease)  # the same again changes nothing
+
+
+async def test_ending_is_written_once_whoever_else_writes() -> None:
+    """Two replicas at once, an answer lost: the first end stays."""
+    world, replica, _, caller = await settled_world()
+    world.leases.fail_next(StoreUnclear("No answer."), acted=True, on="put")
+    await replica.leasing.end(caller)
+    first = world.leases.newest(caller.lease.id).ended_at
+    world.clock.advance(60)
+    await world.replica("other").leasing.end(caller)
+    assert world.leases.newest(caller.lease.id).ended_at == first
+
+
+async def test_the_trail_links_a_job_to_its_person_and_holds_no_secret() -> None:
+    """By lease, line and job."""
+    world, replica, token, caller = await settled_world()
+    job_token, job = await job_of(replica, caller)
+    line = world.audit.last("lease_made")
+    assert (line["lease"], line["child"], line["for_job"]) == (token.id, job.lease.id, "job-1")
+    assert job.lease.line == LINE
+    assert job_token.secret.reveal() not in str(world.audit.lines)

@@ -1,0 +1,88 @@
+"""`credbroker job`: a narrow lease in a file, and its end."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from credbroker.cli import job
+from credbroker.delivery import lease_file
+from credbroker.domain.errors import BrokerUnreachable, LocalFileUnfit, OutsideCeiling
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.unit.cli.conftest import Table
+
+
+def new(table: Table, *more: str) -> Path:
+    """Make a lease for run42; return where its file should be."""
+    path = table.folder / "run42.json"
+    table.run(
+        job, "new", "cms", "--job", "run42", "--for", "12h", "--out", str(path),
+        "--scope", "storage.read:/a", "--audience", "https://dav", *more,
+    )  # fmt: skip
+    return path
+
+
+def test_the_file_holds_the_jobs_own_lease(table: Table) -> None:
+    """Not the login's: its scopes, audiences and time are what was asked for."""
+    login = lease_file.read(table.log_in(ca_file="/etc/ca.pem"))
+    path = new(table)
+    lease = lease_file.read(path)
+    assert lease.lease_token != login.lease_token
+    assert (lease.job, lease.scopes, lease.audiences) == (
+        "run42",
+        ["storage.read:/a"],
+        ["https://dav"],
+    )
+    assert (lease.broker, lease.ca_file, lease.credkey) == (login.broker, "/etc/ca.pem", "alice")
+    assert json.loads(table.broker.requests[0].body)["lifetime_seconds"] == 43200
+    assert table.answered() == f"{path}\n"
+    assert table.said() == "The lease of job run42 lasts until 2026-06-02 00:00 UTC.\n"
+
+
+def test_a_refusal_writes_no_file(table: Table) -> None:
+    """Asking too much leaves nothing behind."""
+    table.log_in()
+    table.broker.problems.append(OutsideCeiling("Outside the grant: storage.read:/a."))
+    with pytest.raises(OutsideCeiling):
+        new(table)
+    assert not (table.folder / "run42.json").exists()
+
+
+def test_ending_a_job_ends_its_lease_and_removes_the_file(table: Table) -> None:
+    """The login's own lease is untouched; a second end of a lease says so."""
+    table.log_in()
+    path = new(table)
+    copy = path.read_bytes()
+    table.said()
+    assert table.run(job, "end", str(path)) == 0
+    assert not path.exists()
+    assert table.said() == "The lease of job run42 is ended.\n"
+    assert len(table.broker.ended) == 1
+    path.write_bytes(copy)
+    path.chmod(0o600)
+    assert table.run(job, "end", str(path)) == 0
+    assert table.said() == "The lease of job run42 had ended already.\n"
+
+
+def test_the_file_stays_if_the_broker_is_away(table: Table) -> None:
+    """The end can be asked for again."""
+    table.log_in()
+    path = new(table)
+    table.broker.problems.append(BrokerUnreachable("Away."))
+    with pytest.raises(BrokerUnreachable):
+        table.run(job, "end", str(path))
+    assert path.exists()
+
+
+def test_a_login_is_not_ended_as_a_job(table: Table) -> None:
+    """The remedy names the command that logs out."""
+    path = table.log_in()
+    with pytest.raises(LocalFileUnfit, match="not of a job") as unfit:
+        table.run(job, "end", str(path))
+    assert "credbroker logout cms --role default" in unfit.value.remedy
+    assert path.exists()

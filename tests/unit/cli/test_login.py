@@ -1,0 +1,163 @@
+"""`credbroker login`: shown at once, patient, and nothing is kept before it has succeeded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from credbroker.cli import login, qr
+from credbroker.delivery import lease_file
+from credbroker.domain.errors import (
+    BrokerUnreachable,
+    LoginDenied,
+    LoginExpired,
+    Malformed,
+    NotFound,
+    StoreUnavailable,
+)
+from credbroker.wire.native import LOGIN_POLL, LOGINS
+from tests.fakes.broker import ISSUER_URL
+from tests.unit.cli.conftest import BROKER_URL
+
+if TYPE_CHECKING:
+    from tests.unit.cli.conftest import Table
+
+AT_BROKER = ("--broker", BROKER_URL)
+
+
+def test_a_login_ends_with_a_lease_file_and_the_next_command(table: Table) -> None:
+    """Everything is said on standard error; the lease is in its file, ready for use."""
+    assert table.run(login, *AT_BROKER, "--ca-file", "/etc/ca.pem") == 0
+    assert table.answered() == ""
+    assert table.said() == (
+        "To log in to cms in the role default, open\n"
+        "\n    https://issuer.example.org/device?user_code=ABCD-EFGH\n\n"
+        "and confirm this code there:\n"
+        "\n    ABCD-EFGH\n\n"
+        "Waiting for you, for 10 min at the most ...\n"
+        "Logged in to cms as alice in the role default for 27 d, until 2026-06-28 12:00 UTC.\n"
+        "Fetch a token with: credbroker token cms --role default\n"
+    )
+    lease = lease_file.read(lease_file.person_path(table.environ, "cms", "default"))
+    assert (lease.credkey, lease.issuer_url, lease.broker, lease.ca_file) == (
+        "alice",
+        ISSUER_URL,
+        BROKER_URL,
+        "/etc/ca.pem",
+    )
+    assert lease.lease_token.reveal() in table.broker.leases
+
+
+def test_address_and_code_are_shown_before_the_first_wait(table: Table) -> None:
+    """No key press, no delay."""
+    shown = []
+    table.clock.after(0, lambda: shown.append(table.err.getvalue()))
+    table.run(login, *AT_BROKER)
+    assert "ABCD-EFGH" in shown[0]
+
+
+def test_the_brokers_interval_is_obeyed(table: Table) -> None:
+    """First the one of the start, then the one of each answer."""
+    table.broker.approved = False
+    begun = table.clock.elapsed()
+    table.clock.after(32, lambda: setattr(table.broker, "approved", True))
+    table.run(login, *AT_BROKER)
+    assert table.broker.count(LOGIN_POLL) == 8  # after 1 s, then every 5 s: the last after 36 s
+    assert table.clock.elapsed() - begun == 36
+
+
+def test_an_outage_only_lengthens_the_wait(table: Table) -> None:
+    """The broker away, its store away: polling goes on until the deadline."""
+    table.broker.problems.extend([None, *[BrokerUnreachable("Away.")] * 3, StoreUnavailable("x")])
+    assert table.run(login, "cms", *AT_BROKER) == 0
+
+
+@pytest.mark.parametrize("outage", [False, True])
+def test_a_login_nobody_confirms_ends_at_its_deadline(table: Table, outage: bool) -> None:
+    """Nothing is left behind, whether or not the broker can say so."""
+    table.broker.approved = False
+    if outage:
+        table.broker.problems.extend([None, *[BrokerUnreachable("Away.")] * 1000])
+    begun = table.clock.elapsed()
+    with pytest.raises(LoginExpired):
+        table.run(login, "cms", *AT_BROKER)
+    assert 600 <= table.clock.elapsed() - begun <= 601
+    assert lease_file.person_paths(table.environ) == []
+
+
+def test_a_refusal_of_the_person_ends_it(table: Table) -> None:
+    """No is an answer."""
+    table.broker.denied = True
+    with pytest.raises(LoginDenied):
+        table.run(login, *AT_BROKER)
+    assert lease_file.person_paths(table.environ) == []
+
+
+def test_breaking_it_off_leaves_nothing(table: Table) -> None:
+    """^C while waiting: no file, no folder."""
+    table.broker.approved = False
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    table.clock.after(10, stop)
+    with pytest.raises(KeyboardInterrupt):
+        table.run(login, *AT_BROKER)
+    assert not lease_file.leases_folder(table.environ).exists()
+
+
+def test_a_new_login_replaces_the_old_lease(table: Table) -> None:
+    """One file per issuer and role; another role has its own. The broker is known by now."""
+    table.run(login, *AT_BROKER)
+    first = lease_file.read(lease_file.person_paths(table.environ)[0])
+    table.run(login)
+    second = lease_file.read(lease_file.person_paths(table.environ)[0])
+    assert first.lease_token != second.lease_token
+    table.run(login, "cms", "--role", "production")
+    assert len(lease_file.person_paths(table.environ)) == 2
+
+
+def test_issuers_and_roles_can_be_listed(table: Table) -> None:
+    """The list is the answer, and no login begins."""
+    assert table.run(login, "--list", *AT_BROKER) == 0
+    assert table.answered() == "cms: default, production\n"
+    assert table.broker.count(LOGINS) == 0
+
+
+def test_what_must_be_said_is_asked_for_in_a_sentence(table: Table) -> None:
+    """Neither broker nor issuer is guessed."""
+    with pytest.raises(Malformed, match="which broker"):
+        table.run(login)
+    with pytest.raises(NotFound, match="no issuer atlas"):
+        table.run(login, "atlas", *AT_BROKER)
+
+
+def test_a_qr_code_is_drawn_on_a_terminal_that_can_show_it(table: Table) -> None:
+    """auto: terminal, wide enough. never and always mean what they say."""
+    wish = {}
+    for is_terminal in (False, True):
+        table.err.is_terminal = is_terminal
+        for said in ("auto", "always", "never"):
+            table.run(login, *AT_BROKER, "--qr", said)
+            wish[is_terminal, said] = "█" in table.said()
+    assert wish == {
+        (False, "auto"): False,
+        (False, "always"): True,
+        (False, "never"): False,
+        (True, "auto"): True,
+        (True, "always"): True,
+        (True, "never"): False,
+    }
+
+
+def test_a_qr_code_that_cannot_be_drawn_is_no_error(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the library, only somebody who insists is told."""
+    monkeypatch.setattr(qr, "draw", lambda _: None)
+    table.err.is_terminal = True
+    table.run(login, *AT_BROKER)
+    assert "QR" not in table.said()
+    table.run(login, *AT_BROKER, "--qr", "always")
+    assert "segno is not installed" in table.said()

@@ -1,0 +1,258 @@
+"""A narrowed right is never wider than any of the three it comes from, by a model of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from credbroker.domain.attenuation import ANY_AUDIENCE, Ceiling, Right, Wanted, attenuate
+from credbroker.domain.errors import CredbrokerError, Malformed, OutsideCeiling
+from credbroker.domain.scopes import ScopeSet
+from tests.unit import things
+
+SE1, SE2 = "https://se1.example.org", "https://se2.example.org"
+
+
+def narrowed(parent: str, child: str) -> Right:
+    """Ask for the scopes `child` under a grant of `parent`."""
+    return attenuate(Right(ScopeSet.parse(parent)), Ceiling(), Wanted(ScopeSet.parse(child)))
+
+
+@pytest.mark.parametrize(
+    ("parent", "child"),
+    [
+        ("storage.read:/foo", "storage.read:/foo"),
+        ("storage.read:/foo", "storage.read:/foo/"),
+        ("storage.read:/foo", "storage.read:/foo/bar"),
+        ("storage.read:/", "storage.read:/any/%20normal/path"),
+        ("storage.modify:/d", "storage.create:/d/x"),
+        ("storage.stage:/t", "storage.poll:/t/f"),
+        ("storage.read:/a storage.read:/b", "storage.read:/a/1 storage.read:/b/2"),
+        ("compute.create compute.read", "compute.read"),
+        ("storage.read:/x wlcg.groups", "storage.read:/x"),
+        ("wlcg.groups wlcg.groups:/vo", "wlcg.groups:/vo"),
+    ],
+)
+def test_the_profiles_narrower_requests_are_granted(parent: str, child: str) -> None:
+    """WLCG profile, attenuation table: rows with yes."""
+    assert str(narrowed(parent, child).scopes) == child
+
+
+@pytest.mark.parametrize(
+    ("parent", "child"),
+    [
+        ("storage.read:/foo/", "storage.read:/foo"),
+        ("storage.read:/foo", "storage.read:/foobar"),
+        ("storage.read:/foo/bar", "storage.read:/foo"),
+        ("storage.read:/foo", "storage.read:/Foo"),
+        ("storage.create:/d", "storage.modify:/d/x"),
+        ("storage.modify:/d", "storage.read:/d"),
+        ("storage.stage:/t", "storage.read:/t/f"),
+        ("storage.poll:/t", "storage.stage:/t"),
+        ("storage.read:/a storage.read:/b", "storage.read:/"),
+        ("compute.modify", "compute.cancel"),
+        ("wlcg.groups:/vo", "wlcg.groups:/vo compute.create"),
+        ("storage.read:/x wlcg.groups:/vo", "wlcg.groups:/vo"),
+        ("wlcg.capabilityset:/vo wlcg.groups:/vo", "wlcg.groups:/vo"),
+        ("storage.read:/x openid offline_access", "openid offline_access"),
+    ],
+)
+def test_the_profiles_wider_requests_are_refused(parent: str, child: str) -> None:
+    """WLCG profile, attenuation table: rows with no, empty requests among them."""
+    with pytest.raises(OutsideCeiling):
+        narrowed(parent, child)
+
+
+@pytest.mark.parametrize(
+    "path", [":/foo/../etc", ":/foo/%2E%2E/etc", ":/foo%2Fbar", ":/foo//x", ":foo", ""]
+)
+def test_the_profiles_invalid_requests_are_refused(path: str) -> None:
+    """WLCG profile, attenuation table: rows with invalid."""
+    with pytest.raises(Malformed):
+        narrowed("storage.read:/foo", "storage.read" + path)
+
+
+@pytest.mark.parametrize(
+    ("granted", "ceiling", "wanted", "given_audiences"),
+    [
+        ((ANY_AUDIENCE,), None, (SE1,), (SE1,)),
+        ((SE1, SE2), None, (SE2, SE2), (SE2,)),
+        ((), None, (SE1,), (SE1,)),
+        ((), None, None, ()),
+        ((SE1, SE2), None, None, (SE1, SE2)),
+        ((SE1, SE2), (SE2,), None, (SE2,)),
+        ((), (ANY_AUDIENCE,), (SE1,), (SE1,)),
+    ],
+)
+def test_audiences_within_every_limit_are_granted(
+    granted: tuple[str, ...],
+    ceiling: tuple[str, ...] | None,
+    wanted: tuple[str, ...] | None,
+    given_audiences: tuple[str, ...],
+) -> None:
+    """A wildcard holds all; asking for none takes the narrowest list there is."""
+    read = ScopeSet.parse("storage.read:/")
+    right = attenuate(Right(read, granted), Ceiling(None, ceiling), Wanted(None, wanted))
+    assert right == Right(read, given_audiences)
+
+
+@pytest.mark.parametrize(
+    ("granted", "ceiling", "wanted"),
+    [
+        ((SE1,), None, (SE1, SE2)),
+        ((SE1,), None, (ANY_AUDIENCE,)),
+        ((SE1,), None, (SE1 + "/",)),
+        ((SE1,), None, (SE1.upper(),)),
+        ((SE1,), None, ()),
+        ((), (SE1,), (SE2,)),
+        ((), (SE1,), ()),
+        ((), (), None),
+        ((SE1,), (ANY_AUDIENCE,), (SE2,)),
+    ],
+)
+def test_audiences_outside_any_limit_are_refused(
+    granted: tuple[str, ...], ceiling: tuple[str, ...] | None, wanted: tuple[str, ...] | None
+) -> None:
+    """Compared as text; naming none is wider than any list, since the issuer would choose."""
+    read = ScopeSet.parse("storage.read:/")
+    with pytest.raises(OutsideCeiling):
+        attenuate(Right(read, granted), Ceiling(None, ceiling), Wanted(None, wanted))
+
+
+# An independent model of the profile: what a service lets somebody do who shows these scopes.
+
+
+@dataclass(frozen=True)
+class Operation:
+    """Something tried at a service: on a path (as names, and whether a folder is meant), or not."""
+
+    verb: str
+    names: tuple[str, ...] = ()
+    folder: bool = False
+
+
+MEANS = {
+    "storage.read": {"read", "stat"},
+    "storage.create": {"upload", "stat"},
+    "storage.modify": {"upload", "overwrite", "stat"},
+    "storage.stage": {"stage", "poll", "stat"},
+    "storage.poll": {"poll"},
+}
+JOBS = ["compute.read", "compute.create", "compute.modify", "compute.cancel", "host.auth"]
+
+
+def allowed(scopes: ScopeSet, operation: Operation) -> bool:
+    """Decide as a service does that knows capabilities and groups: any capability beats groups."""
+    items = [text.split(":", 1) for text in scopes.texts()]
+    if any(item[0] in MEANS or item[0] in JOBS for item in items):
+        return any(item[0] in MEANS and _allows(item, operation) for item in items) or any(
+            item == [operation.verb] for item in items
+        )
+    return operation.verb == "as a member" and any(item[0] == "wlcg.groups" for item in items)
+
+
+def _allows(item: list[str], operation: Operation) -> bool:
+    name, path = item
+    about = tuple(part for part in path.split("/") if part)
+    if operation.verb == "make a folder":
+        writes = "upload" in MEANS[name]
+        return writes and (
+            _below(about, operation.names) or about[: len(operation.names)] == operation.names
+        )
+    if operation.verb not in MEANS[name] or not _below(about, operation.names):
+        return False
+    only_the_folder = path.endswith("/") and path != "/"
+    return not (only_the_folder and operation.names == about and not operation.folder)
+
+
+def _below(about: tuple[str, ...], names: tuple[str, ...]) -> bool:
+    return names[: len(about)] == about
+
+
+operations = st.builds(
+    Operation,
+    st.sampled_from(
+        [
+            "read",
+            "stat",
+            "upload",
+            "overwrite",
+            "stage",
+            "poll",
+            "make a folder",
+            "as a member",
+            *JOBS,
+        ]
+    ),
+    st.lists(things.segments, max_size=4).map(tuple),
+    st.booleans(),
+)
+
+
+@st.composite
+def narrower(draw: st.DrawFn, scopes: ScopeSet) -> ScopeSet:
+    """Make requests that are mostly below `scopes`, so that many are granted."""
+    kept = [text for text in scopes.texts() if draw(st.booleans())]
+    deeper = [
+        text.rstrip("/") + "/" + draw(things.segments) if text.startswith("storage.") else text
+        for text in kept
+    ]
+    weaker = [text.replace("modify", "create").replace("stage:", "poll:") for text in deeper]
+    extra = draw(st.lists(things.storage_items, max_size=1))
+    return ScopeSet.of([*draw(st.sampled_from([kept, deeper, weaker])), *extra])
+
+
+@given(
+    st.data(), things.scope_sets, things.ceilings, st.lists(operations, min_size=20, max_size=40)
+)
+def test_nothing_is_allowed_that_was_not_allowed_before(
+    data: st.DataObject, granted: ScopeSet, ceiling: Ceiling, tried: list[Operation]
+) -> None:
+    """Whatever a service lets the narrowed token do, it lets the grant do, and the lease."""
+    wanted = Wanted(data.draw(narrower(granted)))
+    try:
+        right = attenuate(Right(granted), ceiling, wanted)
+    except OutsideCeiling:
+        return
+    assert wanted.scopes is not None
+    assert right.scopes == wanted.scopes.rights()
+    for operation in tried:
+        if allowed(right.scopes, operation):
+            assert allowed(granted.rights(), operation)
+
+
+@given(st.data(), things.scope_sets)
+def test_narrowing_again_changes_nothing_and_order_is_irrelevant(
+    data: st.DataObject, granted: ScopeSet
+) -> None:
+    """The same request is answered alike however it is written, and is its own ceiling."""
+    texts = data.draw(narrower(granted)).texts()
+    mixed = data.draw(st.permutations(texts))
+    mixed_grant = ScopeSet.of(data.draw(st.permutations(granted.texts())))
+    first = _outcome(granted, texts)
+    second = _outcome(mixed_grant, mixed)
+    if isinstance(first, Right):
+        assert isinstance(second, Right)
+        assert first.scopes.same_as(second.scopes)
+        again = attenuate(first, Ceiling(first.scopes), Wanted(first.scopes))
+        assert again == first
+    else:
+        assert type(first) is type(second)
+
+
+def _outcome(granted: ScopeSet, texts: list[str]) -> Right | CredbrokerError:
+    try:
+        return attenuate(Right(granted), Ceiling(), Wanted(ScopeSet.of(texts)))
+    except CredbrokerError as error:
+        return error
+
+
+@given(things.ceilings, things.ceilings, things.ceilings)
+def test_ceilings_are_ordered(one: Ceiling, two: Ceiling, three: Ceiling) -> None:
+    """A child of a child is within the first; everything is within no limit at all."""
+    assert one.within(Ceiling())
+    if one.within(two) and two.within(three):
+        assert one.within(three)

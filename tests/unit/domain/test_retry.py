@@ -1,0 +1,40 @@
+"""What to do after each kind of error, and how long to wait."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from credbroker.domain.errors import GrantLost, LeaseEnded, LeaseUnknown, Unavailable, leaves
+from credbroker.domain.retry import LONGEST_PAUSE_SECONDS, Next, after, backoff_seconds
+
+spreads = st.floats(0, 1, exclude_max=True)
+
+
+def test_every_error_has_a_next_step() -> None:
+    """Waiting only where nobody did wrong; logging in only where that mends it."""
+    for kind in leaves():
+        step = after(kind("Something happened."))
+        needs_login = issubclass(kind, GrantLost | LeaseEnded | LeaseUnknown)
+        assert (step is Next.WAIT) is issubclass(kind, Unavailable)
+        assert (step is Next.LOGIN) is needs_login
+
+
+@given(st.integers(-5, 10**9), spreads)
+def test_a_pause_is_never_nothing_and_never_endless(failures: int, spread: float) -> None:
+    """At least half a second, at most five minutes."""
+    assert 0.5 <= backoff_seconds(failures, spread) <= LONGEST_PAUSE_SECONDS
+
+
+def test_pauses_double() -> None:
+    """From one second on."""
+    assert [backoff_seconds(n, 0) for n in (1, 2, 3, 9, 10, 11)] == [1, 2, 4, 256, 300, 300]
+
+
+@given(st.integers(1, 30), spreads, spreads)
+def test_a_pause_grows_with_failures_and_shrinks_with_spread(
+    failures: int, one: float, two: float
+) -> None:
+    """So that waiters keep apart."""
+    assert backoff_seconds(failures, one) <= backoff_seconds(failures + 1, one)
+    assert (backoff_seconds(failures, one) <= backoff_seconds(failures, two)) or one < two

@@ -1,0 +1,251 @@
+"""The trail is whole after any crash, full disk or cancellation, and shows what was changed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from credbroker.domain.errors import AuditUnavailable, BadSettings
+from credbroker.domain.scopes import ScopeSet
+from credbroker.domain.secret import Secret
+from credbroker.telemetry import audit
+from credbroker.telemetry.audit import FIRST_LINK, AuditTrail
+from credbroker.telemetry.canaries import Canaries
+from tests.fakes.clock import FakeClock
+
+
+@contextlib.contextmanager
+def trail(folder: Path) -> Iterator[AuditTrail]:
+    """Open the trail of replica r1, and close it."""
+    opened = AuditTrail(folder, "r1", FakeClock())
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def whole_chain(folder: Path) -> list[dict[str, Any]]:
+    """Return the trail's lines, each checked against the one before it."""
+    link, found = FIRST_LINK, []
+    for line in (folder / "audit-r1.jsonl").read_bytes().splitlines():
+        found.append(json.loads(line))
+        assert found[-1]["previous"] == link
+        link = hashlib.sha256(line).hexdigest()
+    return found
+
+
+async def test_a_line_says_what_happened(tmp_path: Path) -> None:
+    """Without what is not known; times and scopes as text."""
+    with trail(tmp_path) as opened:
+        scope = ScopeSet.parse("openid fts")
+        await opened.record(
+            "mint", jti="j-1", job=None, scope=scope, audience=["a"], count=5, ok=True
+        )
+    (line,) = whole_chain(tmp_path)
+    assert line == {
+        "time": "2026-06-01T12:00:00.000000Z",
+        "event": "mint",
+        "replica": "r1",
+        "jti": "j-1",
+        "scope": "openid fts",
+        "audience": ["a"],
+        "count": 5,
+        "ok": True,
+        "previous": FIRST_LINK,
+    }
+
+
+async def test_no_secret_gets_into_the_trail(tmp_path: Path, canaries: Canaries) -> None:
+    """Wrapped or not, alone or in a list."""
+    value = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhZGEifQ.MEQCIH9zYW1wbGVzaWduYXR1cmU"
+    canaries.plant("access token", value)
+    with trail(tmp_path) as opened:
+        await opened.record(
+            "x", a=Secret("access token", value), b=value, c=[value], d={"e": value}
+        )
+    canaries.search_folder(tmp_path)
+
+
+async def test_the_file_is_private(tmp_path: Path) -> None:
+    """From its first moment on, whatever the umask."""
+    before = os.umask(0)
+    try:
+        with trail(tmp_path):
+            mode = (tmp_path / "audit-r1.jsonl").stat().st_mode
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(mode) == 0o600
+
+
+async def test_the_chain_goes_on_after_a_restart(tmp_path: Path) -> None:
+    """The new program's first line names the old one's last."""
+    for number in range(3):
+        with trail(tmp_path) as opened:
+            await opened.record("x", number=number)
+            await opened.record("y")
+    assert [line.get("number") for line in whole_chain(tmp_path)] == [0, None, 1, None, 2, None]
+
+
+@given(st.integers(0, 400))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_a_crash_left_half_written_is_cut(tmp_path: Path, kept: int) -> None:
+    """At whatever byte it stopped."""
+
+    async def write(count: int) -> None:
+        with trail(tmp_path) as opened:
+            for number in range(count):
+                await opened.record("x", number=number)
+
+    file = tmp_path / "audit-r1.jsonl"
+    file.unlink(missing_ok=True)
+    asyncio.run(write(2))
+    content = file.read_bytes()[:kept]
+    file.write_bytes(content)
+    asyncio.run(write(1))
+    assert len(whole_chain(tmp_path)) == content.count(b"\n") + 1
+
+
+async def test_a_changed_missing_or_added_line_shows(tmp_path: Path) -> None:
+    """By the line after it."""
+    with trail(tmp_path) as opened:
+        for number in range(3):
+            await opened.record("x", number=number)
+    file = tmp_path / "audit-r1.jsonl"
+    first, second, third = file.read_bytes().splitlines(keepends=True)
+    for forged in (
+        [first, second.replace(b'"number":1', b'"number":9'), third],
+        [first, third],
+        [first, second, second, third],
+        [second, third],
+    ):
+        file.write_bytes(b"".join(forged))
+        with pytest.raises(AssertionError):
+            whole_chain(tmp_path)
+
+
+class Disk:
+    """Stands in for the disk's calls: counts flushes, fails when told to, holds when told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.flushes = 0
+        self.room = 10**9
+        self.broken = False
+        self.free = threading.Event()
+        self.free.set()
+        self._write, self._fsync = os.write, os.fsync
+        monkeypatch.setattr(audit.os, "write", self.write)
+        monkeypatch.setattr(audit.os, "fsync", self.fsync)
+
+    def write(self, file: int, content: bytes) -> int:
+        if self.room == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        part = content[: self.room]
+        self.room -= len(part)
+        return self._write(file, part)
+
+    def fsync(self, file: int) -> None:
+        assert self.free.wait(10)
+        if self.broken:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        self.flushes += 1
+        self._fsync(file)
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    """The disk, in the test's hands."""
+    return Disk(monkeypatch)
+
+
+@pytest.mark.parametrize("room", [0, 1, 150, 210])
+async def test_a_full_disk_refuses_and_tears_nothing(tmp_path: Path, disk: Disk, room: int) -> None:
+    """Nothing is handed out meanwhile; once there is room the chain goes on whole."""
+    with trail(tmp_path) as opened:
+        await opened.record("before")
+        disk.room = room
+        for _ in range(2):
+            with pytest.raises(AuditUnavailable, match="No space left on device"):
+                await opened.record("refused")
+        assert [line["event"] for line in whole_chain(tmp_path)] == ["before"]
+        disk.room = 10**9
+        await opened.record("after")
+    events = [line["event"] for line in whole_chain(tmp_path)]
+    assert events == ["before", "refused", "refused", "after"]
+
+
+async def test_a_disk_that_cannot_flush_refuses_too(tmp_path: Path, disk: Disk) -> None:
+    """A line that may vanish with the power is not on disk."""
+    with trail(tmp_path) as opened:
+        disk.broken = True
+        with pytest.raises(AuditUnavailable):
+            await opened.record("refused")
+        assert whole_chain(tmp_path) == []
+        disk.broken = False
+        await opened.record("after")
+    assert len(whole_chain(tmp_path)) == 2
+
+
+async def test_lines_that_come_together_share_a_flush(tmp_path: Path, disk: Disk) -> None:
+    """A hundred callers cost two flushes, and each returns only when its line is on disk."""
+    with trail(tmp_path) as opened:
+        disk.free.clear()
+        waiting = [asyncio.ensure_future(opened.record("x", number=n)) for n in range(100)]
+        await asyncio.wait(waiting, timeout=0.02)
+        assert not any(one.done() for one in waiting)
+        disk.free.set()
+        await asyncio.gather(*waiting)
+    assert disk.flushes <= 2
+    assert sorted(line["number"] for line in whole_chain(tmp_path)) == list(range(100))
+
+
+async def test_callers_that_go_away_leave_a_whole_chain(tmp_path: Path, disk: Disk) -> None:
+    """Cancelled in the middle of a flush, and while waiting for it."""
+    with trail(tmp_path) as opened:
+        disk.free.clear()
+        waiting = [asyncio.ensure_future(opened.record("x", number=n)) for n in range(5)]
+        await asyncio.wait(waiting, timeout=0.02)
+        for one in waiting[:4]:
+            one.cancel()
+        disk.free.set()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        assert [one.cancelled() for one in waiting] == [True] * 4 + [False]
+        await opened.record("after")
+    assert len(whole_chain(tmp_path)) == 6
+
+
+async def test_a_caller_that_goes_away_from_a_full_disk_harms_nobody(
+    tmp_path: Path, disk: Disk
+) -> None:
+    """Its refusal is heard by nobody; the next caller's line is written."""
+    with trail(tmp_path) as opened:
+        disk.free.clear()
+        disk.broken = True
+        gone = asyncio.ensure_future(opened.record("gone"))
+        await asyncio.wait([gone], timeout=0.02)
+        gone.cancel()
+        disk.free.set()
+        await asyncio.gather(gone, return_exceptions=True)
+        with pytest.raises(AuditUnavailable):
+            await opened.record("refused")
+        disk.broken = False
+        await opened.record("after")
+    assert [line["event"] for line in whole_chain(tmp_path)] == ["gone", "refused", "after"]
+
+
+def test_a_trail_that_cannot_be_opened_is_a_wrong_setting(tmp_path: Path) -> None:
+    """By its path."""
+    with pytest.raises(BadSettings, match=r"audit-r1\.jsonl"):
+        AuditTrail(tmp_path / "none", "r1", FakeClock())

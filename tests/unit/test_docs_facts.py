@@ -1,0 +1,285 @@
+"""What README and docs state as fact is so: names, tables, figures of the demo, import floors."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+import tomllib
+from itertools import pairwise, takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from credbroker.api.problems import status_of
+from credbroker.broker import leasing, minting
+from credbroker.cli import exits
+from credbroker.cli.exits import exit_code
+from credbroker.config import schema
+from credbroker.demo.openbao.policy import broker_policy
+from credbroker.demo.report import Report
+from credbroker.domain.errors import CredbrokerError, leaves
+from credbroker.domain.grants import GrantState
+from credbroker.edge.plan import is_final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+DOCS = ROOT / "docs"
+PAGES = [README, ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+ROOMS = sorted(path.stem for path in (ROOT / "credbroker").iterdir() if path.stem[0] != "_")
+
+# Errors that only commands and `serve` itself meet; the API never answers with them.
+NEVER_ANSWERED = {"broker_unreachable", "bad_settings", "local_file_unfit"}
+
+
+def rows(page: Path, heading: str) -> list[list[str]]:
+    """Return the cells of every table row below a heading, table heads left out."""
+    lines = page.read_text("utf-8").splitlines()
+    start = next(at for at, line in enumerate(lines) if re.fullmatch(rf"#+ {heading}", line)) + 1
+    section = takewhile(lambda pair: not pair[0].startswith("#"), pairwise([*lines[start:], "#"]))
+    bodies = [line for line, after in section if _is_row(line, after)]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in bodies]
+
+
+def _is_row(line: str, after: str) -> bool:
+    return line.startswith("| ") and not after.startswith("|---")
+
+
+def named(cells: str) -> set[str]:
+    """Return what stands in backticks."""
+    return set(re.findall(r"`([^`]+)`", cells))
+
+
+def exists(dotted: str) -> bool:
+    """Tell whether `credbroker.<dotted>` is a module or something in one."""
+    parts = dotted.removeprefix("credbroker.").split(".")
+    for depth in range(len(parts), 0, -1):
+        try:
+            found: Any = importlib.import_module(".".join(["credbroker", *parts[:depth]]))
+        except ModuleNotFoundError:
+            continue
+        try:
+            for name in parts[depth:]:
+                found = getattr(found, name)
+        except AttributeError:
+            return False
+        return True
+    return False
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_name_of_the_code_that_a_page_mentions_exists(page: Path) -> None:
+    """Modules, classes and functions, written as `room.module.name`."""
+    written = named(page.read_text("utf-8"))
+    pattern = re.compile(rf"(?:credbroker\.)?(?:{'|'.join(ROOMS)})(?:\.\w+)+")
+    names = {one for one in written if pattern.fullmatch(one) and not one.endswith(".py")}
+    keys = dict(settings_of(schema.Settings))
+    assert [one for one in sorted(names - keys.keys()) if not exists(one)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_test_file_that_a_page_mentions_exists(page: Path) -> None:
+    """A promise points at what tries to break it."""
+    files = re.findall(r"`(tests/[\w/]+\.py)`", page.read_text("utf-8"))
+    assert [one for one in files if not (ROOT / one).is_file()] == []
+
+
+def test_a_wrong_name_would_be_noticed() -> None:
+    """The search itself can tell."""
+    assert exists("broker.minting.Minting.mint_access_token")
+    assert not exists("broker.minting.Minting.mint_refresh_token")
+    assert not exists("broker.baking")
+
+
+def test_the_token_path_names_what_it_walks_through() -> None:
+    """Each of its ten steps names at least one function or class."""
+    steps = re.split(r"^\d+\. ", (DOCS / "token-path.md").read_text("utf-8"), flags=re.MULTILINE)[
+        1:
+    ]
+    assert len(steps) == 10
+    assert all(re.search(r"`\w+\.\w+\.\w+", step) for step in steps)
+
+
+def test_the_floors_drawn_are_those_that_are_checked() -> None:
+    """The drawing in the architecture page is the first import contract."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    (layers,) = [
+        contract["layers"]
+        for contract in settings["tool"]["importlinter"]["contracts"]
+        if contract["type"] == "layers"
+    ]
+    page = (DOCS / "architecture.md").read_text("utf-8")
+    (drawn,) = [
+        block for block in re.findall(r"```text\n(.*?)```", page, re.DOTALL) if "domain" in block
+    ]
+    assert drawn.splitlines() == layers
+
+
+def test_every_room_has_its_line_in_the_architecture() -> None:
+    """And no line is about a room that is gone."""
+    described = {name.rstrip("/").removesuffix(".py") for row in rows(DOCS / "architecture.md", "Rooms")
+                 for name in named(row[0])}  # fmt: skip
+    assert described == set(ROOMS) - {"zipapp"}
+
+
+def test_every_state_of_a_grant_is_in_the_glossary() -> None:
+    """In the order of the code."""
+    stated = [row[0].strip("`") for row in rows(DOCS / "glossary.md", "States of a grant")]
+    assert stated == [state.value for state in GrantState]
+
+
+def test_every_error_is_in_the_glossary_with_what_the_tables_say() -> None:
+    """Family, HTTP status, exit code, and what an agent does about it."""
+    stated = rows(DOCS / "glossary.md", "All errors")
+    assert stated == [error_row(kind) for kind in leaves_by_family()]
+
+
+FAMILIES = [family.__name__ for family in CredbrokerError.__subclasses__()]
+
+
+def leaves_by_family() -> list[type[CredbrokerError]]:
+    """Return all kinds of errors, family by family, as the code lists them."""
+    return sorted(dict.fromkeys(leaves()), key=lambda kind: FAMILIES.index(family_of(kind)))
+
+
+def family_of(kind: type[CredbrokerError]) -> str:
+    """Return the name of the family that a kind of error belongs to."""
+    return kind.__mro__[kind.__mro__.index(CredbrokerError) - 1].__name__
+
+
+def error_row(kind: type[CredbrokerError]) -> list[str]:
+    """Return the row that the glossary should have for this kind."""
+    error = kind("A sentence.")
+    status = "-" if kind.code in NEVER_ANSWERED else str(status_of(error))
+    agent = "ends" if is_final(error) else "goes on"
+    return [f"`{kind.code}`", family_of(kind), status, str(exit_code(error)), agent]
+
+
+def test_every_exit_code_is_in_the_glossary() -> None:
+    """Those of the table of errors, and the few beside it."""
+    stated = {int(row[0]) for row in rows(DOCS / "glossary.md", "Exit codes")}
+    beside = {0, exits.FAILED, exits.INTERRUPTED}
+    assert stated == beside | {code for _, code in exits.EXITS}
+
+
+def test_every_setting_is_in_the_operations_page_with_its_default() -> None:
+    """The reference lists each key of the schema once, and nothing else."""
+    stated = [
+        (row[0].strip("`"), row[1].strip("`")) for row in rows(DOCS / "operations.md", "Settings")
+    ]
+    assert sorted(stated) == sorted(settings_of(schema.Settings))
+
+
+def settings_of(section: type[msgspec.Struct], at: str = "") -> Iterator[tuple[str, str]]:
+    """Walk the settings tree: each key with dots, and its default in words."""
+    for field in msgspec.structs.fields(section):
+        inner = _struct_in(field.type)
+        is_mapping = "dict" in str(field.type)
+        key = f"{at}{field.encode_name}" + (".<name>" if is_mapping else "")
+        if inner is not None:
+            yield from settings_of(inner, f"{key}.")
+        else:
+            yield key, _in_words(field)
+
+
+def _struct_in(kind: Any) -> type[msgspec.Struct] | None:
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return kind
+    arguments = getattr(kind, "__args__", ())
+    return next((found for one in arguments if (found := _struct_in(one)) is not None), None)
+
+
+def _in_words(field: msgspec.structs.FieldInfo) -> str:
+    if field.default_factory is not msgspec.NODEFAULT:
+        return "[]"
+    if field.default is msgspec.NODEFAULT:
+        return "required"
+    return "none" if field.default is None else str(field.default)
+
+
+def test_every_audit_event_is_in_the_operations_page() -> None:
+    """The events that are recorded, and no others."""
+    stated = [row[0].strip("`") for row in rows(DOCS / "operations.md", "Events")]
+    found = [word for call, chosen in recordings() for word in texts_of(call.args[0], chosen)]
+    assert sorted(stated) == sorted(set(found))
+
+
+def test_every_audit_field_is_in_the_operations_page() -> None:
+    """Those that every line has, those named at each call, and those that several calls share."""
+    stated = [name for row in rows(DOCS / "operations.md", "Fields") for name in named(row[0])]
+    at_calls = {word.arg for call, _ in recordings() for word in call.keywords if word.arg}
+    in_every_line = {"time", "event", "replica", "previous"}
+    assert set(stated) == in_every_line | at_calls | set(shared_fields())
+    assert len(stated) == len(set(stated))
+
+
+def recordings() -> Iterator[tuple[ast.Call, dict[str, ast.expr]]]:
+    """Find each call that writes to an audit trail, and what names stand for around it."""
+    for source in (ROOT / "credbroker").rglob("*.py"):
+        nodes = list(ast.walk(ast.parse(source.read_text("utf-8"))))
+        chosen = {ast.unparse(node.targets[0]): node.value for node in nodes
+                  if isinstance(node, ast.Assign)}  # fmt: skip
+        for node in nodes:
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in RECORDING and node.args:
+                yield node, chosen
+
+
+RECORDING = {"self._audit.record", "self._note", "audit.record"}
+
+
+def texts_of(said: ast.expr, chosen: dict[str, ast.expr]) -> list[str]:
+    """Return every text that an expression, or the name for it, may come to."""
+    expression = chosen.get(ast.unparse(said), said)
+    return [one.value for one in ast.walk(expression)
+            if isinstance(one, ast.Constant) and isinstance(one.value, str)]  # fmt: skip
+
+
+def shared_fields() -> Iterator[str]:
+    """Return the fields that `about` and `_traces` put into a line."""
+    for module, name in ((leasing, "about"), (minting, "_traces")):
+        tree = ast.parse(inspect.getsource(getattr(module, name)))
+        (told,) = [node for node in ast.walk(tree) if isinstance(node, ast.Dict)]
+        yield from (ast.literal_eval(key) for key in told.keys if key is not None)
+
+
+def test_the_policy_file_is_the_policy() -> None:
+    """What an operator gives OpenBao is what the demo and the tests run under."""
+    assert (DOCS / "openbao-policy.hcl").read_text("utf-8") == broker_policy("credbroker")
+
+
+def test_the_demo_prints_what_the_readme_shows() -> None:
+    """Each line of the excerpt is one that the story tells or the report lists."""
+    excerpt = re.findall(r"```text\n(.*?)```", README.read_text("utf-8"), re.DOTALL)[0]
+    told = list(sentences_of_the_demo())
+    labels = {name for name, _ in Report(1, 1, 1, 1, 1, 1.0, 1, 1.0).rows()}
+    for line in filter(None, excerpt.splitlines()):
+        sentence = re.sub(r"^ *\d+\.\d s  ", "", line)
+        if sentence == line:
+            assert re.split(r"  +", line.strip())[0] in labels
+        else:
+            assert any(re.fullmatch(pattern, sentence) for pattern in told), sentence
+
+
+def sentences_of_the_demo() -> Iterator[str]:
+    """Return each sentence of the story as a pattern that leaves open what is filled in."""
+    story = ast.parse((ROOT / "credbroker/demo/story.py").read_text("utf-8"))
+    for node in ast.walk(story):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "self._say":
+            (said,) = node.args
+            parts = said.values if isinstance(said, ast.JoinedStr) else [said]
+            yield "".join(
+                re.escape(str(part.value)) if isinstance(part, ast.Constant) else ".+"
+                for part in parts
+            )
+
+
+def test_the_first_screen_says_what_it_is_and_how_to_try_it() -> None:
+    """Both commands stand there as they are typed, within forty lines."""
+    screen = README.read_text("utf-8").splitlines()[:40]
+    assert {"make demo", "make test"} <= set(screen)

@@ -1,0 +1,120 @@
+"""Server and client read what the other wrote, and refuse what neither would write."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from credbroker.domain.errors import Malformed
+from credbroker.domain.secret import Secret
+from credbroker.wire import native
+from tests.unit.things import NOON, instants, names
+
+maybe = st.none() | names
+texts = st.lists(names, max_size=3)
+whole = st.integers(0, 10**9)
+lease_tokens = names.map(lambda value: Secret("lease token", value))
+access_tokens = names.map(lambda value: Secret("access token", value))
+
+MESSAGES: dict[type, st.SearchStrategy[Any]] = {
+    native.StartLogin: st.builds(native.StartLogin, names, maybe),
+    native.LoginStarted: st.builds(
+        native.LoginStarted,
+        login_token=lease_tokens,
+        issuer=names,
+        role=names,
+        scopes=texts,
+        user_code=names,
+        verification_uri=names,
+        expires_at=instants,
+        interval_seconds=st.floats(0.1, 100),
+        verification_uri_complete=maybe,
+    ),
+    native.LoginState: st.builds(
+        native.LoginState, st.booleans(), st.floats(0.1, 100), maybe, st.none() | instants, maybe
+    ),
+    native.AskToken: st.builds(native.AskToken, st.none() | texts, st.none() | texts, whole),
+    native.TokenGiven: st.builds(
+        native.TokenGiven,
+        access_token=access_tokens,
+        issuer=names,
+        issuer_url=names,
+        scopes=texts,
+        audiences=texts,
+        jti=names,
+        expires_at=instants,
+        renew_at=instants,
+    ),
+    native.AskLease: st.builds(native.AskLease, names, texts, texts, whole),
+    native.LeaseGiven: st.builds(native.LeaseGiven, lease_tokens, names, names, instants),
+    native.LeaseStatus: st.builds(
+        native.LeaseStatus,
+        issuer=names,
+        role=names,
+        credkey=names,
+        scopes=texts,
+        lease_ends_at=instants,
+        grant_state=names,
+        last_refresh_at=instants,
+        job=maybe,
+        grant_ends_at=st.none() | instants,
+    ),
+    native.LoggedOut: st.builds(native.LoggedOut, st.none() | instants),
+    native.IssuersOffered: st.builds(
+        native.IssuersOffered, st.lists(st.builds(native.IssuerOffered, names, texts), max_size=3)
+    ),
+}
+REQUESTS = [native.StartLogin, native.AskToken, native.AskLease]
+
+
+@pytest.mark.parametrize("kind", MESSAGES, ids=lambda kind: kind.__name__)
+@given(data=st.data())
+def test_a_message_comes_back(kind: Any, data: st.DataObject) -> None:
+    """Every field of it."""
+    message = data.draw(MESSAGES[kind])
+    assert kind.read(message.write()) == message
+
+
+def test_every_message_is_tried() -> None:
+    """A new one must be added above."""
+    written = {
+        one for one in vars(native).values() if isinstance(one, type) and hasattr(one, "read")
+    }
+    assert written - {native.Fields} == set(MESSAGES)
+
+
+@pytest.mark.parametrize("kind", REQUESTS)
+def test_a_request_with_a_field_nobody_knows_is_refused(kind: Any) -> None:
+    """A typo must not widen what is asked for."""
+    with pytest.raises(Malformed, match="'scope'"):
+        kind.read(b'{"scope":["storage.read:/"]}')
+
+
+@pytest.mark.parametrize("kind", MESSAGES, ids=lambda kind: kind.__name__)
+@given(
+    body=st.binary(max_size=30)
+    | st.dictionaries(names, names, max_size=3).map(lambda it: json.dumps(it).encode())
+)
+def test_rubbish_is_refused(kind: Any, body: bytes) -> None:
+    """By one kind of error, whatever it is; an empty body asks for any token."""
+    try:
+        kind.read(body)
+    except Malformed:
+        return
+    assert kind in {native.AskToken, native.LoggedOut}
+
+
+def test_no_scopes_is_not_the_same_as_all() -> None:
+    """Absent means all that the lease allows; an empty list asks for nothing."""
+    assert native.AskToken.read(b"") == native.AskToken(None, None, 0)
+    assert native.AskToken.read(b'{"scopes":[],"audiences":null}') == native.AskToken([], None, 0)
+
+
+def test_messages_do_not_show_their_tokens() -> None:
+    """In a log of the whole message."""
+    shown = native.LeaseGiven(Secret("lease token", "cb_secret"), "id", "job", NOON)
+    assert "cb_secret" not in repr(shown)

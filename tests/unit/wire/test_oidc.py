@@ -1,0 +1,311 @@
+"""What each answer of a token endpoint proves; what it does not prove is unclear."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from credbroker.domain.device import LoginOver, StillPending
+from credbroker.domain.errors import (
+    ClientRejected,
+    CredbrokerError,
+    IssuerMisbehaved,
+    IssuerRefusedRequest,
+    IssuerUnreachable,
+    LoginDenied,
+    LoginExpired,
+    Malformed,
+    Unavailable,
+)
+from credbroker.domain.rotation import Dead, NotActedOn, Renewed, Unclear
+from credbroker.domain.scopes import ScopeSet
+from credbroker.domain.secret import Secret
+from credbroker.telemetry.canaries import Canaries
+from credbroker.wire.oidc import (
+    check_success,
+    form,
+    poll_outcome,
+    read_device_start,
+    read_renewed,
+    refresh_outcome,
+)
+
+REFRESH = "kd83jf0aKQ1zP5vbnT7wXyQm"
+AUP = "User ada needs to sign AUP for this organization in order to proceed."
+
+
+def body(**fields: object) -> bytes:
+    """Write a JSON answer."""
+    return json.dumps(fields).encode()
+
+
+def error(word: str, text: object = "no luck") -> bytes:
+    """Write an OAuth error."""
+    return body(error=word, error_description=text)
+
+
+# Refreshes
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "outcome", "kind"),
+    [
+        (401, error("invalid_token"), Dead, None),
+        (400, error("invalid_grant"), Dead, None),
+        (400, error("invalid_grant", AUP), NotActedOn, IssuerRefusedRequest),
+        (400, error("invalid_grant", "Sign the (AUP)."), NotActedOn, IssuerRefusedRequest),
+        (401, error("unauthorized", "User ada is not active."), NotActedOn, IssuerRefusedRequest),
+        (401, error("unauthorized", "Bad client credentials"), NotActedOn, ClientRejected),
+        (401, error("invalid_client"), NotActedOn, ClientRejected),
+        (401, error("invalid_client", "Client is suspended: broker"), NotActedOn, ClientRejected),
+        (400, error("unauthorized_client"), NotActedOn, ClientRejected),
+        (400, error("invalid_scope"), NotActedOn, IssuerRefusedRequest),
+        (403, error("access_denied"), NotActedOn, IssuerRefusedRequest),
+        (400, error("invalid_target"), Unclear, None),
+        (400, b"", Unclear, None),
+        (401, b"<html>", Unclear, None),
+        (307, b"", NotActedOn, None),
+        (404, b"<html>", NotActedOn, None),
+        (429, b"slow", NotActedOn, IssuerUnreachable),
+        (301, b"", Unclear, None),
+        (302, b"", Unclear, None),
+        (500, error("server_error"), Unclear, IssuerUnreachable),
+        (502, b"<html>", Unclear, IssuerUnreachable),
+        (503, b"", Unclear, IssuerUnreachable),
+        (504, b"", Unclear, IssuerUnreachable),
+        (200, b"<html>", Unclear, IssuerMisbehaved),
+        (200, b'{"error":"invalid_grant"}', Unclear, IssuerMisbehaved),
+        (204, b"", Unclear, None),
+    ],
+)
+def test_an_answer_to_a_refresh_proves_what_the_table_says(
+    status: int, answer: bytes, outcome: type, kind: type[CredbrokerError] | None
+) -> None:
+    """INDIGO IAM's deviations included: 401 means "dead", "our client" or "the user" by its word."""
+    got = refresh_outcome(status, answer)
+    assert type(got) is outcome
+    assert not isinstance(got, Renewed)
+    assert kind is None or type(got.error) is kind
+
+
+@given(st.integers(100, 599), st.binary(max_size=80))
+def test_rubbish_never_kills_a_grant(status: int, answer: bytes) -> None:
+    """Only the issuer's own word does."""
+    assert isinstance(refresh_outcome(status, b"?" + answer), Unclear | NotActedOn)
+
+
+@pytest.mark.parametrize("text", ["", None, 5, ["x"], {"a": "b"}])
+def test_an_odd_description_does_not_hide_the_word(text: object) -> None:
+    """Else a dead token would be posted for ever, and a waiting login would fail."""
+    assert isinstance(refresh_outcome(400, error("invalid_grant", text)), Dead)
+    assert isinstance(poll_outcome(400, error("authorization_pending", text)), StillPending)
+
+
+WORDS = [
+    *["invalid_token", "invalid_grant", "invalid_client", "unauthorized", "invalid_scope"],
+    *["server_error", "slow_down", "access_denied", "expired_token", "never_heard_of"],
+]
+
+
+def test_the_issuers_text_is_never_repeated(canaries: Canaries) -> None:
+    """Incident 23: error texts quote refresh tokens and device codes."""
+    canaries.plant("refresh token", REFRESH)
+    for status, word in itertools.product([200, 400, 401, 403, 429, 500], WORDS):
+        answers = [
+            error(word, f"Bad token: {REFRESH}"),
+            error(f"{word} {REFRESH}"),
+            REFRESH.encode(),
+        ]
+        asked = itertools.product(
+            [refresh_outcome, poll_outcome, read_device_start, _succeeded], answers
+        )
+        seen = [_said(ask, status, answer) for ask, answer in asked]
+        canaries.search_text(f"{status} {word}", " ".join(seen).encode())
+
+
+def _succeeded(status: int, answer: bytes) -> object:
+    return vars(check_success(status, answer, "The answer")).keys()
+
+
+def _said(ask: Callable[[int, bytes], object], status: int, answer: bytes) -> str:
+    try:
+        return repr(ask(status, answer))
+    except CredbrokerError as refused:
+        return f"{refused!r} {refused.remedy}"
+
+
+# Successful answers
+
+
+@pytest.mark.parametrize("refresh", [{}, {"refresh_token": None}, {"refresh_token": ""}])
+def test_an_answer_without_a_successor_is_a_success(refresh: dict[str, object]) -> None:
+    """Incident 15: an issuer that does not rotate sends none."""
+    got = refresh_outcome(200, body(access_token="a", **refresh))
+    assert got == Renewed(Secret("access token", "a"))
+
+
+def test_a_whole_answer_is_read() -> None:
+    """Tokens, scope and lifetimes."""
+    fields = {
+        "access_token": "a",
+        "refresh_token": "r",
+        "id_token": "i",
+        "scope": "openid storage.read:/",
+    }
+    assert read_renewed(body(**fields, expires_in=60, refresh_expires_in=600)) == Renewed(
+        Secret("access token", "a"),
+        Secret("refresh token", "r"),
+        Secret("ID token", "i"),
+        ScopeSet.parse("openid storage.read:/"),
+        60.0,
+        600.0,
+    )
+
+
+@pytest.mark.parametrize("name", ["expires_in", "refresh_expires_in"])
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        (60, 60.0),
+        ("60", 60.0),
+        (0, None),
+        (-5, None),
+        (1e14, None),
+        ("soon", None),
+        ([], None),
+        (True, None),
+        ("9" * 400, None),
+    ],
+)
+def test_an_odd_lifetime_does_not_cost_the_successor(
+    name: str, said: object, read: float | None
+) -> None:
+    """The refresh token beside it may be the only good one left; zero is some issuers' "no end"."""
+    got = read_renewed(body(access_token="a", refresh_token="r", **{name: said}))
+    assert got.refresh_token == Secret("refresh token", "r")
+    assert getattr(got, name) == read
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        ("storage.read:/a storage.read:/a/../b fts", "storage.read:/a fts"),
+        ("storage.read", ""),
+        ("", ""),
+        (["storage.read:/"], ""),
+        (5, ""),
+    ],
+)
+def test_a_scope_that_cannot_be_read_was_not_granted(said: object, read: str) -> None:
+    """And it does not cost the successor either."""
+    got = read_renewed(body(access_token="a", refresh_token="r", scope=said))
+    assert got.refresh_token == Secret("refresh token", "r")
+    assert str(got.scopes) == read
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"access_token": None}, {"access_token": 5}, {"refresh_token": 5}, {"id_token": {"a": 1}}],
+)
+def test_an_odd_token_makes_the_answer_unreadable(odd: dict[str, object]) -> None:
+    """Nobody could say what is good now."""
+    with pytest.raises(Malformed):
+        read_renewed(body(**{"access_token": "a"} | odd))
+
+
+# Device logins
+
+
+@pytest.mark.parametrize(
+    ("status", "word", "kind"),
+    [
+        (400, "access_denied", LoginDenied),
+        (400, "expired_token", LoginExpired),
+        (400, "invalid_grant", LoginExpired),
+        (401, "invalid_client", ClientRejected),
+        (401, "unauthorized", ClientRejected),
+        (400, "invalid_scope", IssuerRefusedRequest),
+    ],
+)
+def test_a_login_ends_by_the_issuers_word(status: int, word: str, kind: type) -> None:
+    """RFC 8628 section 3.5."""
+    got = poll_outcome(status, error(word))
+    assert isinstance(got, LoginOver)
+    assert type(got.error) is kind
+
+
+def test_a_login_goes_on_while_the_issuer_says_so() -> None:
+    """Slower if it asks for that."""
+    assert poll_outcome(400, error("authorization_pending")) == StillPending()
+    assert poll_outcome(400, error("slow_down")) == StillPending(slower=True)
+
+
+@pytest.mark.parametrize("status", [200, 302, 429, 500, 502])
+def test_an_answer_that_says_nothing_does_not_end_a_login(status: int) -> None:
+    """It is asked again later."""
+    with pytest.raises(Unavailable):
+        poll_outcome(status, b"<html>")
+
+
+STARTED = {"device_code": "d", "user_code": "ABC-123", "verification_uri": "https://i.test/device"}
+
+
+def test_a_device_answer_has_the_standards_defaults() -> None:
+    """IAM names no interval, and no lifetime where the client has none."""
+    started = read_device_start(200, body(**STARTED))
+    assert (started.interval_seconds, started.expires_in) == (5.0, 600.0)
+    assert started.verification_uri_complete is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("interval", -5), ("interval", 0), ("interval", "x"), ("expires_in", 1e14)]
+)
+def test_an_odd_time_in_a_device_answer_becomes_the_default(name: str, value: object) -> None:
+    """So that nobody polls in a spin or waits for ever."""
+    started = read_device_start(200, body(**STARTED | {name: value}))
+    assert (started.interval_seconds, started.expires_in) == (5.0, 600.0)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"verification_uri": "file:///etc/passwd"},
+        {"verification_uri": "javascript:alert(1)"},
+        {"verification_uri": "https://i.test/\x1b[2J"},
+        {"verification_uri": "https://i.test/ $(reboot)"},
+        {"verification_uri_complete": "ftp://i.test/"},
+        {"user_code": "AB\x1b[2J"},
+        {"user_code": "A\nB"},
+        {"device_code": None},
+    ],
+)
+def test_a_device_answer_unfit_for_a_terminal_is_refused(odd: dict[str, object]) -> None:
+    """What it says is shown to a person, or handed to a browser."""
+    with pytest.raises(IssuerMisbehaved):
+        read_device_start(200, body(**STARTED | odd))
+
+
+def test_a_refused_device_request_tells_why() -> None:
+    """By the issuer's word, else by its status."""
+    for status, answer, kind in [
+        (400, error("invalid_scope"), IssuerRefusedRequest),
+        (401, error("invalid_client"), ClientRejected),
+        (503, b"", IssuerUnreachable),
+        (404, b"", IssuerMisbehaved),
+    ]:
+        with pytest.raises(kind):
+            read_device_start(status, answer)
+
+
+# Forms
+
+
+def test_a_form_has_no_empty_fields_and_repeats_lists() -> None:
+    """RFC 8707 names each resource in a field of its own."""
+    fields = {"a": "x y&z", "b": None, "resource": ["https://1.test", "https://2.test"], "c": []}
+    assert form(fields) == b"a=x+y%26z&resource=https%3A%2F%2F1.test&resource=https%3A%2F%2F2.test"
