@@ -88,7 +88,6 @@ class Refreshing:
         """
         task = self._running.get(wish)
         if task is None:
-            self._check_rested(wish.key.issuer)
             task = self._deeds.begin(self._refresh(wish), "refresh")
             self._running[wish] = task
             task.add_done_callback(lambda _: self._running.pop(wish, None))
@@ -129,10 +128,11 @@ class Refreshing:
                     break
                 except StaleVersionError:
                     continue  # another replica was first; look again
-            await self._settle(claimed, outcome)
-        if not isinstance(outcome, Renewed):
-            raise outcome.error
-        return await self._checked(wish, claimed.value, outcome.access_token)
+            after = await self._settle(claimed, outcome)
+        if isinstance(outcome, Renewed):
+            return await self._checked(wish, claimed.value, outcome.access_token)
+        # Who must log in again is told so by the first answer, not by the next.
+        raise outcome.error if after.state is GrantState.READY else rotation.why_lost(after)
 
     async def _checked(self, wish: Wish, grant: Grant, value: Secret) -> AccessToken:
         """Hold the issuer's answer against what was asked, and keep it at hand if it fits."""
@@ -151,6 +151,7 @@ class Refreshing:
         issuer = self._issuer(grant.key.issuer)
         if grant.client_id != issuer.client_id:
             raise ClientRejected("This login was made through another client_id than is set now.")
+        self._check_rested(grant.key.issuer)
         claimed: Stored[Grant] | None = None
 
         async def claim() -> None:
@@ -200,8 +201,8 @@ class Refreshing:
         if found is not None and found.value.write_id == claim.write_id:
             await self._settle(found, unused)
 
-    async def _settle(self, claimed: Stored[Grant], outcome: Outcome) -> None:
-        """Store what follows from the outcome, and do not give up while it is a successor.
+    async def _settle(self, claimed: Stored[Grant], outcome: Outcome) -> Grant:
+        """Store and return what follows from the outcome; never give up while it is a successor.
 
         Raises `Busy` if a later write, of a logout or a new login, had taken the place.
         """
@@ -223,6 +224,7 @@ class Refreshing:
             state=after.state.value,
             why=None if isinstance(outcome, Renewed) else outcome.error.sentence,
         )
+        return after
 
     async def _store(self, claimed: Stored[Grant], after: Grant) -> None:
         version, failures = claimed.version, 0

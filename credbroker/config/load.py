@@ -51,8 +51,7 @@ def read_secret(file: Path, kind: str) -> Secret:
     Refuses, with `BadSettings`, a file that other people may read, an empty one and a huge one.
     """
     try:
-        opened = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-        with os.fdopen(opened, "rb") as stream:
+        with file.open("rb") as stream:
             mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
             content = stream.read(_LARGEST_SECRET_BYTES + 1)
     except OSError as error:

@@ -69,7 +69,7 @@ class Search:
         return [
             Sighting(kind, form, "a rehearsed leak")
             for kind, value in self._secrets
-            for form, leak in forms_of(value).items()
+            for form, leak in forms_of(_telling_part(kind, value).decode()).items()
             if all(seen.kind != kind for seen in self.find(leak, "a rehearsed leak"))
         ]
 

@@ -24,8 +24,12 @@ class MemoryRecords(Generic[T]):
     """The newest version of each record, what was written before it, and failures to come."""
 
     def __init__(self, clock: Clock | None = None) -> None:
-        """Tell ages by `clock`; without one every record is new."""
+        """Tell ages by `clock`; without one every record is new.
+
+        With `put_seconds` above 0 a write takes so long before it is taken, and again after.
+        """
         self._clock = clock
+        self.put_seconds = 0.0
         self._newest: dict[str, tuple[T, int, float]] = {}
         self._failures: list[_Failure] = []
         self.history: list[T] = []
@@ -54,7 +58,7 @@ class MemoryRecords(Generic[T]):
 
     async def put(self, segment: str, value: T, expected_version: int) -> int:
         """Write by check-and-set; see `ports.RecordStore.put`."""
-        await turns(1)
+        await self._on_the_way()
         failure = self._due("put")
         if failure is not None and not failure.acted:
             raise failure.error
@@ -63,9 +67,15 @@ class MemoryRecords(Generic[T]):
             raise StaleVersionError
         self._newest[segment] = (value, version + 1, self._seconds())
         self.history.append(value)
+        await self._on_the_way()
         if failure is not None:
             raise failure.error
         return version + 1
+
+    async def _on_the_way(self) -> None:
+        await turns(1)
+        if self._clock is not None and self.put_seconds:
+            await self._clock.sleep(self.put_seconds)
 
     def _due(self, call: Call) -> _Failure | None:
         failure = next((one for one in self._failures if one.on in {None, call}), None)

@@ -190,12 +190,15 @@ class Served(Asked):
             )  # fmt: skip
         await self.world.until(self._is_up)
 
+    def said(self) -> str:
+        """Return what it has written to its log so far."""
+        assert self.log_file is not None
+        return self.log_file.read_text()
+
     def _is_up(self) -> bool:
         assert self.child is not None
-        assert self.log_file is not None
-        said = self.log_file.read_text()
-        assert self.child.returncode is None, said
-        return '"event": "ready"' in said
+        assert self.child.returncode is None, self.said()
+        return '"event": "ready"' in self.said()
 
     async def kill(self) -> None:
         """End it as a crash would."""

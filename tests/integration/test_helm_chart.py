@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import helm_python
-import kubernetes_validate
 import pytest
 import yaml
+from kubernetes_validate import (  # type: ignore[attr-defined]  # it offers these without saying so
+    ValidationError,
+    latest_version,
+    validate,
+)
 
 import credbroker
 from credbroker import daemon
@@ -78,12 +82,12 @@ def changed(tree: Document, dotted: str, value: object) -> Document:
 
 def invalid(documents: dict[str, Document]) -> list[str]:
     """Return what Kubernetes' schemas, unknown keys refused, find in the documents."""
-    version = kubernetes_validate.latest_version()
+    version = latest_version()
     faults = []
     for kind, document in documents.items():
         try:
-            kubernetes_validate.validate(document, version, strict=True)
-        except kubernetes_validate.ValidationError as error:
+            validate(document, version, strict=True)
+        except ValidationError as error:
             faults.append(f"{kind}: {error.message}")
     return faults
 
@@ -186,7 +190,7 @@ def test_the_pod_is_restricted(site: Document) -> None:
     ("place", "value"),
     [
         ("hostNetwork", True),
-        ("volumes.0", {"name": "settings", "hostPath": {"path": "/etc"}}),
+        ("volumes", [{"name": "settings", "hostPath": {"path": "/etc"}}]),
         ("securityContext.seccompProfile.type", "Unconfined"),
         ("securityContext.runAsNonRoot", False),
         ("securityContext.runAsUser", 0),
@@ -202,11 +206,7 @@ def test_the_pod_is_restricted(site: Document) -> None:
 def test_a_softer_pod_is_seen(minimal: Document, place: str, value: object) -> None:
     """Each way out of the restricted standard is found, and only that one."""
     pod = pod_of(render(minimal))
-    if isinstance(pod["volumes"], list) and place == "volumes.0":
-        pod["volumes"][0] = value
-    else:
-        pod = changed(pod, place, value)
-    assert len(unrestricted(pod)) == 1
+    assert len(unrestricted(changed(pod, place, value))) == 1
 
 
 def test_the_broker_takes_the_settings_that_the_chart_renders(
@@ -228,9 +228,7 @@ def test_a_setting_that_the_broker_does_not_know_is_seen(minimal: Document, tmp_
         settings_in(render(changed(minimal, "settings.vault.adresses", [])), tmp_path)
 
 
-@pytest.mark.parametrize(
-    "text", ["012", "yes", "1e3", "null", "{{ .Values }}", "a: b # c", "ü\u2028"]
-)
+@pytest.mark.parametrize("text", ["012", "yes", "1e3", "null", "{{ .Values }}", "a: b # c", "ü"])
 def test_texts_that_look_like_something_else_stay_texts(
     minimal: Document, tmp_path: Path, text: str
 ) -> None:
@@ -374,7 +372,7 @@ def test_values_that_the_chart_cannot_keep_are_refused(
         ("settings.vault.approle", {"role_id": "swordfish"}),
         ("settings.vault.token", "swordfish"),
         ("settings.extra", [{"password": "swordfish"}]),
-        ("settings.vault.ca_file", "/ca\n-----BEGIN CERTIFICATE-----"),
+        ("settings.vault.ca_file", "/ca\nswordfish"),
         ("existingSecrets.vault", {"role-id": "swordfish"}),
         ("existingSecrets.roleId", "swordfish"),
     ],
@@ -383,7 +381,9 @@ def test_a_secret_among_the_values_is_refused(minimal: Document, place: str, val
     """No secret gets into the values, where it would be readable in the release and the ConfigMap."""
     with pytest.raises(helm_python.HelmValuesError) as refused:
         render(changed(minimal, place, value))
-    assert place.split(".")[1] in str(refused.value)
+    assert place.rpartition(".")[0].replace(".", "/") in str(refused.value)
+    assert place.rpartition(".")[2] in str(refused.value)
+    assert "swordfish" not in str(refused.value)
 
 
 def test_all_values_are_described_by_the_schema(minimal: Document) -> None:

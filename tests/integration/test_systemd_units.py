@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from credbroker import daemon
+from credbroker.config.check import DEFAULT_FOLDER
 
 UNITS = Path(__file__).parents[2] / "systemd"
 MOST_EXPOSURE = 15  # tenths of a point; a service that is left open has 96
@@ -106,6 +110,17 @@ def test_a_weaker_service_is_seen(unit: Path, old: str, new: str) -> None:
 def test_the_service_keeps_what_the_promises_lean_on(line: str) -> None:
     """What a score cannot see, or weighs too little, is there by its letter."""
     assert line in (UNITS / "credbroker.service").read_text().splitlines()
+
+
+def test_the_service_runs_serve_with_the_settings_in_their_usual_place() -> None:
+    """The command is one that the broker takes."""
+    lines = (UNITS / "credbroker.service").read_text().splitlines()
+    (line,) = [line for line in lines if line.startswith("ExecStart=")]
+    program, command, *words = line.partition("=")[2].split()
+    parser = argparse.ArgumentParser()
+    daemon.add_arguments(parser)
+    assert (program, command) == ("/usr/bin/credbroker", "serve")
+    assert parser.parse_args(words).config == DEFAULT_FOLDER
 
 
 def test_secrets_reach_the_service_by_file_only() -> None:

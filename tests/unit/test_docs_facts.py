@@ -37,6 +37,9 @@ ROOMS = sorted(path.stem for path in (ROOT / "credbroker").iterdir() if path.ste
 # Errors that only commands and `serve` itself meet; the API never answers with them.
 NEVER_ANSWERED = {"broker_unreachable", "bad_settings", "local_file_unfit"}
 
+# How the package writes a line of the audit trail.
+RECORDING = {"self._audit.record", "self._note", "audit.record"}
+
 
 def rows(page: Path, heading: str) -> list[list[str]]:
     """Return the cells of every table row below a heading, table heads left out."""
@@ -228,9 +231,6 @@ def recordings() -> Iterator[tuple[ast.Call, dict[str, ast.expr]]]:
         for node in nodes:
             if isinstance(node, ast.Call) and ast.unparse(node.func) in RECORDING and node.args:
                 yield node, chosen
-
-
-RECORDING = {"self._audit.record", "self._note", "audit.record"}
 
 
 def texts_of(said: ast.expr, chosen: dict[str, ast.expr]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -31,7 +32,7 @@ def right(folder: Path) -> dict[str, Any]:
                 "url": f"https://{name}.test/",
                 "client_id": "broker",
                 "client_secret_file": str(folder / "client-secret"),
-                "roles": {"default": role, "pilot.2": role},
+                "roles": {"default": copy.deepcopy(role), "pilot.2": copy.deepcopy(role)},
             }
             for name in ("egi", "cms")
         },

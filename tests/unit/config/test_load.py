@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 from pathlib import Path
 from typing import Any
 
@@ -223,11 +222,11 @@ def test_a_secret_that_is_unfit_is_refused_unshown(
 
 def test_a_missing_secret_is_named(tmp_path: Path) -> None:
     """And so is a folder in its place; no file stays open."""
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     for file in (tmp_path / "none", tmp_path):
         with pytest.raises(BadSettings, match="the client secret cannot be read"):
             read_secret(file, "client secret")
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9", "::1"])

@@ -31,6 +31,11 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[dict[st
     structlog.reset_defaults()
 
 
+def fail() -> None:
+    """Fail with a secret in the error and in its cause."""
+    raise ValueError(SECRET) from KeyError(SECRET)
+
+
 def test_a_line_is_one_object_with_time_level_and_words(
     lines: Callable[[], list[dict[str, Any]]],
 ) -> None:
@@ -56,7 +61,7 @@ def test_no_way_into_the_log_shows_a_secret(
     ours.info(f"got {SECRET}", why=SECRET, nested={"a": [SECRET]})
     theirs.debug("sent %s with %r", SECRET, {"token": SECRET})
     try:
-        raise ValueError(SECRET) from KeyError(SECRET)
+        fail()
     except ValueError:
         ours.exception("it failed")
         theirs.exception("it failed too: %s", SECRET)

@@ -1,0 +1,434 @@
+"""The client writes once, says what is unclear, finds the active node and heals its own login."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+
+import pytest
+
+from credbroker.domain.errors import (
+    BadSettings,
+    StoreMisconfigured,
+    StoreUnavailable,
+    StoreUnclear,
+)
+from credbroker.domain.secret import Secret
+from credbroker.ports import HttpAnswer, NoAnswerError, NotSentError, StaleVersionError
+from credbroker.stores.vault import AppRoleLogin, VaultClient, age_seconds, json_of
+from tests.fakes.clock import FakeClock
+from tests.fakes.door import FakeDoor, Reply, Sent, answer
+from tests.fakes.entropy import FakeEntropy
+
+ONE, TWO = "https://vault1.test", "https://vault2.test"
+PATH = "credbroker/data/grants/x"
+REDIRECT = answer(307, None, location="https://elsewhere.test/")
+DENIED = answer(403, {"errors": ["permission denied"]})
+
+
+class Cluster:
+    """A Vault that gives out tokens, takes the newest one only, and knows its active node."""
+
+    def __init__(self, active: str = ONE, token_seconds: float = 3600) -> None:
+        self.active = active
+        self.token_seconds = token_seconds
+        self.tokens = 0
+        self.expired = False
+
+    def __call__(self, sent: Sent) -> Reply:
+        if not sent.url.startswith(self.active):
+            return answer(429) if sent.url.endswith("sys/health") else REDIRECT
+        if sent.url.endswith("sys/health"):
+            return answer(200, {})
+        if sent.url.endswith("auth/approle/login"):
+            self.tokens += 1
+            self.expired = False
+            return self._auth()
+        if sent.headers.get("X-Vault-Token") != f"s.token-{self.tokens}" or self.expired:
+            return DENIED
+        return self._auth() if sent.url.endswith("renew-self") else answer(200, {"data": {}})
+
+    def _auth(self) -> HttpAnswer:
+        auth = {"client_token": f"s.token-{self.tokens}", "lease_duration": self.token_seconds}
+        return answer(200, {"auth": auth})
+
+
+def role(
+    addresses: list[str], door: FakeDoor, clock: FakeClock, **changes: Callable[[], Secret]
+) -> VaultClient:
+    """Return a client of the cluster behind `door`."""
+    halves = {
+        "role_id": lambda: Secret("AppRole role id", "role-id"),
+        "secret_id": lambda: Secret("AppRole secret id", "secret-id"),
+    }
+    login = AppRoleLogin("approle", **halves | changes)
+    return VaultClient(door, addresses, login, clock=clock, entropy=FakeEntropy(), seconds=5)
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    """The cluster, for the test to break."""
+    return Cluster()
+
+
+@pytest.fixture
+def door(cluster: Cluster) -> FakeDoor:
+    """The way to it."""
+    return FakeDoor(cluster)
+
+
+@pytest.fixture
+async def client(door: FakeDoor, clock: FakeClock) -> VaultClient:
+    """A client of one address that has logged in; what it sent for that is forgotten."""
+    made = role([ONE], door, clock)
+    await made.log_in()
+    door.sent.clear()
+    return made
+
+
+async def test_a_login_shows_both_halves_and_no_token(door: FakeDoor, clock: FakeClock) -> None:
+    """By POST, at the mount of the settings."""
+    await role([ONE + "/"], door, clock).log_in()
+    (sent,) = door.sent
+    assert (sent.method, sent.url) == ("POST", f"{ONE}/v1/auth/approle/login")
+    assert json.loads(sent.body or b"") == {"role_id": "role-id", "secret_id": "secret-id"}
+    assert "X-Vault-Token" not in sent.headers
+
+
+@pytest.mark.parametrize("status", [400, 403])
+async def test_a_refused_login_is_the_operators_to_mend(
+    door: FakeDoor, clock: FakeClock, status: int
+) -> None:
+    """Its sentence holds neither half."""
+    door.reply_next(answer(status, {"errors": ["invalid role or secret ID"]}))
+    with pytest.raises(StoreMisconfigured, match="AppRole login"):
+        await role([ONE], door, clock).log_in()
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"auth": None}, {"auth": {"client_token": 5, "lease_duration": 1}}, []]
+)
+async def test_a_login_answered_by_something_else_is_no_login(
+    door: FakeDoor, clock: FakeClock, fields: object
+) -> None:
+    """Such as a proxy's page."""
+    door.reply_next(answer(200, fields))
+    with pytest.raises(StoreUnavailable):
+        await role([ONE], door, clock).log_in()
+
+
+async def test_reads_and_writes_carry_the_token(client: VaultClient, door: FakeDoor) -> None:
+    """Writes go by POST, which nothing on the way repeats."""
+    assert await client.get(PATH) is not None
+    await client.post(PATH, {"a": 1})
+    assert [(one.method, one.url) for one in door.sent] == [
+        ("GET", f"{ONE}/v1/{PATH}"),
+        ("POST", f"{ONE}/v1/{PATH}"),
+    ]
+    assert all(one.headers["X-Vault-Token"] == "s.token-1" for one in door.sent)
+    assert json.loads(door.sent[1].body or b"") == {"a": 1}
+
+
+async def test_what_is_not_there_is_none(client: VaultClient, door: FakeDoor) -> None:
+    """And no error."""
+    door.reply_next(answer(404, {"errors": []}))
+    assert await client.get(PATH) is None
+
+
+# A refused token
+
+
+@pytest.mark.parametrize("write", [False, True])
+async def test_a_refused_token_leads_to_one_login_and_one_more_try(
+    client: VaultClient, cluster: Cluster, door: FakeDoor, write: bool
+) -> None:
+    """Incident 16: the broker's own token expired; it recovers by itself."""
+    cluster.expired = True
+    await (client.post(PATH, {"a": 1}) if write else client.get(PATH))
+    assert [url.rpartition("/v1/")[2] for url in door.urls()] == [PATH, "auth/approle/login", PATH]
+    assert door.sent[-1].headers["X-Vault-Token"] == "s.token-2"
+
+
+async def test_a_request_refused_twice_is_the_operators_to_mend(
+    client: VaultClient, door: FakeDoor
+) -> None:
+    """Bounded: two tries and one login, then a worded error; nothing is deleted."""
+    door.reply_next(DENIED, DENIED, to=PATH)
+    with pytest.raises(StoreMisconfigured):
+        await client.get(PATH)
+    assert len(door.sent) == 3
+
+
+async def test_many_refused_requests_share_one_login(
+    client: VaultClient, cluster: Cluster, door: FakeDoor
+) -> None:
+    """A hundred callers meet the expired token at once."""
+    cluster.expired = True
+    await asyncio.gather(*(client.get(PATH) for _ in range(100)))
+    assert cluster.tokens == 2
+    assert len(door.sent) == 201
+
+
+async def test_a_login_that_fails_in_between_leaves_the_write_undone(
+    client: VaultClient, cluster: Cluster, door: FakeDoor
+) -> None:
+    """It was refused, so it was not carried out."""
+    cluster.expired = True
+    door.reply_next(answer(503), to="login")
+    with pytest.raises(StoreUnavailable) as error:
+        await client.post(PATH, {})
+    assert not isinstance(error.value, StoreUnclear)
+
+
+# What an answer means
+
+
+@pytest.mark.parametrize(
+    ("reply", "read", "write"),
+    [
+        (NoAnswerError(), StoreUnavailable, StoreUnclear),
+        (NotSentError(), StoreUnavailable, StoreUnavailable),
+        (REDIRECT, StoreUnavailable, StoreUnavailable),
+        (answer(500, {"errors": ["x"]}), StoreUnavailable, StoreUnclear),
+        (answer(502), StoreUnavailable, StoreUnclear),
+        (answer(503, {"errors": ["Vault is sealed"]}), StoreUnavailable, StoreUnavailable),
+        (answer(412), StoreUnavailable, StoreUnavailable),
+        (answer(429), StoreUnavailable, StoreUnavailable),
+        (answer(472), StoreUnavailable, StoreUnavailable),
+        (answer(473), StoreUnavailable, StoreUnavailable),
+        (
+            answer(
+                400,
+                {
+                    "errors": [
+                        "Upgrading from non-versioned to versioned data: upgrade from non-versioned to versioned"
+                    ]
+                },
+            ),
+            StoreUnavailable,
+            StoreUnavailable,
+        ),
+        (answer(400, {"errors": ["no"]}), StoreMisconfigured, StoreMisconfigured),
+        (answer(405), StoreMisconfigured, StoreMisconfigured),
+        (
+            answer(400, {"errors": ["check-and-set parameter did not match the current version"]}),
+            StaleVersionError,
+            StaleVersionError,
+        ),
+    ],
+)
+async def test_an_answer_means_what_the_table_says(
+    client: VaultClient, door: FakeDoor, reply: Reply, read: type[Exception], write: type[Exception]
+) -> None:
+    """Unclear is only what may or may not have been written."""
+    for kind, ask in ((read, lambda: client.get(PATH)), (write, lambda: client.post(PATH, {}))):
+        door.reply_next(reply)
+        with pytest.raises(kind) as error:
+            await ask()
+        assert type(error.value) is kind
+
+
+async def test_an_unclear_write_is_not_sent_again(client: VaultClient, door: FakeDoor) -> None:
+    """Only a read can tell."""
+    door.reply_next(NoAnswerError())
+    with pytest.raises(StoreUnclear):
+        await client.post(PATH, {})
+    assert len(door.sent) == 1
+
+
+async def test_errors_hold_nothing_of_the_answer(client: VaultClient, door: FakeDoor) -> None:
+    """Incident 24: it may hold what was written."""
+    door.reply_next(
+        answer(400, {"errors": ["refresh-token-value"]}), answer(500, "refresh-token-value")
+    )
+    for _ in range(2):
+        with pytest.raises((StoreMisconfigured, StoreUnclear)) as error:
+            await client.post(PATH, {})
+        assert "refresh-token-value" not in f"{error.value!r} {error.value.remedy}"
+
+
+# Several nodes
+
+
+async def test_the_active_node_is_asked_first(clock: FakeClock) -> None:
+    """Standbys answer reads from a stale state."""
+    door = FakeDoor(Cluster(active=TWO))
+    client = role([ONE, TWO], door, clock)
+    await client.log_in()
+    door.sent.clear()
+    await client.get(PATH)
+    await client.post(PATH, {})
+    assert door.urls() == [f"{TWO}/v1/{PATH}"] * 2
+
+
+@pytest.mark.parametrize("reply", [NotSentError(), REDIRECT, answer(301)])
+async def test_a_node_that_is_not_active_is_left_for_the_next(
+    clock: FakeClock, reply: Reply
+) -> None:
+    """Nothing is sent to where a redirect points, and the next request starts at the good node."""
+    cluster = Cluster()
+    door = FakeDoor(cluster)
+    client = role([ONE, TWO], door, clock)
+    await client.log_in()
+    cluster.active = TWO
+    door.sent.clear()
+    door.reply_next(reply, to=ONE)
+    await client.post(PATH, {})
+    await client.post(PATH, {})
+    assert door.urls() == [f"{at}/v1/{PATH}" for at in (ONE, TWO, TWO)]
+
+
+async def test_many_requests_find_the_new_active_node_together(clock: FakeClock) -> None:
+    """None of them gives up because another has already moved the old one to the end."""
+    cluster = Cluster()
+    door = FakeDoor(cluster)
+    client = role([ONE, TWO, "https://vault3.test"], door, clock)
+    await client.log_in()
+    cluster.active = "https://vault3.test"
+    await asyncio.gather(*(client.get(PATH) for _ in range(20)))
+
+
+async def test_a_silent_node_is_left_for_reads_only(clock: FakeClock) -> None:
+    """A write that it may have taken is not made elsewhere."""
+    door = FakeDoor(Cluster())
+    client = role([ONE, TWO], door, clock)
+    await client.log_in()
+    door.reply_next(NoAnswerError(), to=ONE)
+    with pytest.raises(StoreUnclear):
+        await client.post(PATH, {})
+    door.reply_next(NoAnswerError(), to=ONE)
+    door.reply_next(answer(200, {}), to=TWO)
+    assert await client.get(PATH) is not None
+
+
+async def test_a_read_names_the_state_that_the_last_write_made(
+    client: VaultClient, door: FakeDoor
+) -> None:
+    """So that a standby that lags passes it on."""
+    await client.get(PATH)
+    door.reply_next(answer(200, {}, x_vault_index="state-7"))
+    await client.post(PATH, {})
+    await client.get(PATH)
+    before, _, after = door.sent
+    assert "X-Vault-Index" not in before.headers
+    assert after.headers["X-Vault-Index"] == "state-7"
+    assert after.headers["X-Vault-Inconsistent"] == "forward-active-node"
+
+
+# Staying logged in
+
+
+async def test_the_token_is_renewed_at_half_its_life(clock: FakeClock) -> None:
+    """An hour's token twenty times in ten hours, without a new login."""
+    cluster = Cluster(token_seconds=1000)
+    door = FakeDoor(cluster)
+    client = role([ONE], door, clock)
+    await client.log_in()
+    staying = asyncio.ensure_future(client.stay_logged_in())
+    await clock.pass_time(5000)
+    staying.cancel()
+    assert len(door.sent) == 1 + 10
+    assert cluster.tokens == 1
+
+
+async def test_a_token_near_its_longest_life_is_replaced(clock: FakeClock) -> None:
+    """When a renewal gives less than half of what it gave before."""
+    cluster = Cluster(token_seconds=1000)
+    client = role([ONE], FakeDoor(cluster), clock)
+    await client.log_in()
+    staying = asyncio.ensure_future(client.stay_logged_in())
+    await clock.pass_time(400)
+    cluster.token_seconds = 100
+    await clock.pass_time(101)
+    staying.cancel()
+    assert cluster.tokens == 2
+
+
+async def test_a_token_that_expired_is_replaced_without_a_request(clock: FakeClock) -> None:
+    """Incident 16: no restart, no person."""
+    cluster = Cluster(token_seconds=100)
+    door = FakeDoor(cluster)
+    client = role([ONE], door, clock)
+    await client.log_in()
+    staying = asyncio.ensure_future(client.stay_logged_in())
+    cluster.expired = True
+    await clock.pass_time(51)
+    assert cluster.tokens == 2
+    assert await client.get(PATH) is not None
+    staying.cancel()
+
+
+@pytest.mark.parametrize("reply", [NotSentError(), answer(503), answer(500), NoAnswerError()])
+async def test_an_outage_is_waited_out_in_growing_pauses(clock: FakeClock, reply: Reply) -> None:
+    """Incident 19: an hour of it costs few requests; the token in hand stays in use."""
+    cluster = Cluster(token_seconds=600)
+    down = False
+    door = FakeDoor(lambda sent: reply if down else cluster(sent))
+    client = role([ONE], door, clock)
+    await client.log_in()
+    staying = asyncio.ensure_future(client.stay_logged_in())
+    await clock.pass_time(1)
+    down = True
+    await clock.pass_time(3600)
+    assert 10 < len(door.sent) < 40
+    down = False
+    await clock.pass_time(300)
+    staying.cancel()
+    assert cluster.tokens == 1
+
+
+async def test_a_refused_login_is_tried_again_too(clock: FakeClock) -> None:
+    """As long as a secret file is being replaced, or the role is gone for a moment."""
+    cluster = Cluster(token_seconds=100)
+    door = FakeDoor(cluster)
+    broken = False
+
+    def secret_id() -> Secret:
+        if broken:
+            raise BadSettings("secret-id: the AppRole secret id cannot be read.")
+        return Secret("AppRole secret id", "secret-id")
+
+    client = role([ONE], door, clock, secret_id=secret_id)
+    await client.log_in()
+    staying = asyncio.ensure_future(client.stay_logged_in())
+    cluster.expired = broken = True
+    door.reply_next(DENIED, to="login")
+    await clock.pass_time(120)
+    broken = False
+    await clock.pass_time(120)
+    staying.cancel()
+    assert cluster.tokens == 2
+
+
+# Reading answers
+
+
+def test_a_records_age_is_by_the_stores_own_clock() -> None:
+    """Its `Date` against `created_time`; never negative, however fast its disk."""
+    said = answer(200, {}, date="Mon, 01 Jun 2026 12:01:00 GMT")
+    assert age_seconds("2026-06-01T12:00:00.999999999Z", said) == 60
+    assert age_seconds("2026-06-01T12:09:00.1Z", said) == 0
+
+
+@pytest.mark.parametrize(
+    ("created", "date"),
+    [
+        ("yesterday", "Mon, 01 Jun 2026 12:01:00 GMT"),
+        ("2026-06-01T12:00:00Z", "noon"),
+        ("2026-06-01T12:00:00Z", ""),
+    ],
+)
+def test_an_age_that_cannot_be_told_is_no_age(created: str, date: str) -> None:
+    """A claim of unknown age must not look old."""
+    with pytest.raises(StoreUnavailable):
+        age_seconds(created, answer(200, {}, date=date))
+    with pytest.raises(StoreUnavailable):
+        age_seconds(created, answer(200, {}))
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"5", b"\xff"])
+def test_what_does_not_speak_the_api_is_not_the_store(body: bytes) -> None:
+    """Such as a proxy."""
+    with pytest.raises(StoreUnavailable):
+        json_of(HttpAnswer(200, {}, body))
