@@ -83,7 +83,9 @@ class Metadata:
         names = ("issuer", "token_endpoint", "jwks_uri", "authorization_endpoint")
         if urlsplit(self._issuer_url).scheme != "https":
             return  # a loopback issuer without TLS, which the settings allow and the library does not
-        metadata = OpenIDProviderMetadata({name: fields.raw(name) for name in names})
+        metadata = OpenIDProviderMetadata(
+            {name: fields.optional(name, fields.text) for name in names}
+        )
         try:
             for name in names:
                 getattr(metadata, f"validate_{name}")()

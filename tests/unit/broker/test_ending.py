@@ -114,7 +114,7 @@ async def test_a_refresh_that_came_between_is_revoked_too() -> None:
             successor = Secret("refresh token", "second")
             await world.rewrite(refresh_token=successor, generation=2, write_id="theirs")
 
-    world.issuer.revoke = interrupted  # type: ignore[method-assign]
+    world.issuer.revoke = interrupted  # type: ignore[method-assign]  # stands in for the fake's own
     await replica.ending.log_out(caller)
     assert world.issuer.revoked == ["first", "second"]
     assert (world.grant.state, world.grant.generation) == (GrantState.ENDED, 3)
@@ -155,7 +155,7 @@ async def test_a_logout_goes_on_when_the_person_hangs_up() -> None:
         await world.clock.sleep(5)
         await revoke(refresh_token)
 
-    world.issuer.revoke = slowly  # type: ignore[method-assign]
+    world.issuer.revoke = slowly  # type: ignore[method-assign]  # stands in for the fake's own
     leaving = replica.start(replica.ending.log_out(caller))
     await turns()
     leaving.cancel()

@@ -374,7 +374,7 @@ async def test_a_grant_whose_storing_got_no_answer_is_never_stored_and_revoked(
             raise AWAY
         return await get(segment)
 
-    world.grants.get = fails_second  # type: ignore[method-assign, assignment]
+    world.grants.get = fails_second  # type: ignore[method-assign, assignment]  # stands in for the fake's own
     await world.clock.pass_time(1)
     assert isinstance(poll.exception(), StoreUnclear)
     stored = world.grant.refresh_token

@@ -111,6 +111,17 @@ async def test_while_the_store_is_away_a_known_lease_is_marked_as_not_confirmed(
     assert not (await replica.leasing.identify(job_token, ORIGIN)).fresh
 
 
+async def test_a_jobs_lease_is_confirmed_only_if_its_parent_is() -> None:
+    """Its own record may be fresh while the person's was ended meanwhile."""
+    world, replica, _, caller = await settled_world()
+    world.clock.advance(3)
+    job_token, _ = await job_of(replica, caller)
+    world.clock.advance(3)
+    world.leases.fail_next(AWAY)
+    assert not (await replica.leasing.identify(job_token, ORIGIN)).fresh
+    assert (await replica.leasing.identify(job_token, ORIGIN)).fresh
+
+
 async def test_a_jobs_lease_ends_with_its_parent() -> None:
     """Incident response: end the person's lease, and every job's is over."""
     world, replica, _, caller = await settled_world()

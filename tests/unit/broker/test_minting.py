@@ -14,7 +14,6 @@ from credbroker.domain.attenuation import ANY_AUDIENCE, Ceiling, Wanted
 from credbroker.domain.errors import (
     AuditUnavailable,
     Busy,
-    CredbrokerError,
     GrantInDoubt,
     IssuerGaveLess,
     IssuerMisbehaved,

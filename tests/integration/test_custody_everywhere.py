@@ -1,0 +1,100 @@
+"""A whole run at the lowest log level, down every path that goes wrong: no secret is anywhere.
+
+The broker is a process of its own, so that its log, its files and its arguments are what an
+operator would have. OpenBao's own files are looked at too: what it stores there is encrypted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+
+from credbroker.demo.issuer import faults
+from credbroker.telemetry.canaries import Canaries
+from credbroker.wire import native
+from tests.integration.broker_world import READ
+
+if TYPE_CHECKING:
+    from credbroker.demo.openbao import OpenBaoServer
+    from tests.integration.broker_world import BrokerWorld, Served
+    from tests.integration.conftest import WorldFactory
+
+REST_SECONDS = 1.1  # how long the issuer is left alone after one failure, at the most
+GIVEN_OUT = ("access_token", "lease_token", "login_token")
+
+
+async def live_through_everything(world: BrokerWorld, broker: Served) -> None:
+    """Log in, fetch, narrow, refuse, misbehave in every way the issuer knows, log out."""
+    leases = {name: await broker.log_in(name) for name in ("alice", "bob", "carol")}
+    lease = leases["alice"]
+    await broker.token(lease)
+    job = await broker.job_lease(lease)
+    await broker.token(job, "storage.read:/job")
+    await broker.token(job, READ)
+    await broker.token(lease + "x")
+    await broker.ask("POST", native.TOKENS, lease, b"{" + lease.encode())
+    await broker.ask("GET", native.LEASE_SELF + f"?access_token={lease}")
+    await broker.ask("GET", f"/{lease}")
+    for fault in (
+        faults.wider_scope("storage.modify:/"),
+        faults.WRONG_KEY,
+        faults.wrong_audience("https://evil.test"),
+        faults.redirect_307("http://127.0.0.1:1/"),
+        faults.oauth_error("invalid_client", "Bad client secret: {refresh_token}", 401),
+        faults.oauth_error("invalid_scope", "{refresh_token}"),
+    ):
+        world.on_refresh(fault)
+        wrong = await broker.token(lease, "storage.create:/", audiences=["https://se"])
+        assert wrong.status >= 400
+    for name, fault in (
+        ("alice", faults.Spoiled(200, '{"refresh_token": "{refresh_token}"}')),
+        ("bob", faults.LEAKY_ERROR),
+        ("carol", faults.Spoiled(502, "<html>{refresh_token}</html>", "text/html")),
+    ):
+        world.on_refresh(fault)
+        assert (await broker.token(leases[name], "storage.create:/")).status == 403
+    again = await broker.log_in("alice")
+    denied = await broker.begin_login()
+    world.issuer.deny(denied["user_code"])
+    await broker.ask("POST", native.LOGIN_POLL, denied["login_token"])
+    await world.clock.sleep(REST_SECONDS)  # the broker's clock does not leap
+    assert (await broker.token(again)).status == 200
+    assert (await broker.ask("DELETE", native.GRANT_SELF, again)).status == 200
+
+
+async def test_after_a_whole_run_no_secret_is_where_it_must_not_be(
+    openbao: OpenBaoServer, open_world: WorldFactory, unused_tcp_port: int
+) -> None:
+    """Refresh tokens, the client's secret and the Vault login: nowhere. Tokens: in answers alone."""
+    world = await open_world(openbao, report_denial=True)
+    broker = await world.serve(port=unused_tcp_port, log={"level": "debug"})
+    await live_through_everything(world, broker)
+    kept, given = Canaries(), Canaries()
+    for value in world.issuer.refresh_tokens_issued:
+        kept.plant("refresh token", value)
+    kept.plant("client secret", world.client_secret)
+    kept.plant("AppRole secret id", openbao.secret_id_file.read_text())
+    for answer in broker.answers:
+        kept.search_text("answer", answer.body + str(answer.headers).encode())
+        for value in _given_out(answer.body):
+            given.plant("access or lease token", value)
+            given.plant("its secret half", value.rpartition(".")[2])
+
+    await asyncio.to_thread(openbao.stop)
+    for seen in (kept, given):
+        assert broker.child is not None
+        seen.search_arguments([broker.child.pid], environment=False)
+        seen.search_folder(world.folder, except_for=["config-served/client-secret"])
+        seen.search_folder(
+            openbao.log_file.parent, except_for=[openbao.secret_id_file, openbao.role_id_file]
+        )
+        seen.assert_unseen()
+    assert len(broker.said().splitlines()) > len(broker.answers) / 2  # it did write a log
+    for line in broker.said().splitlines():
+        assert isinstance(json.loads(line), dict)  # and nothing but its log: no stray stack
+
+
+def _given_out(body: bytes) -> list[str]:
+    answer = json.loads(body) if body else {}
+    return [answer[name] for name in GIVEN_OUT if name in answer]

@@ -1,0 +1,161 @@
+"""`credbroker serve` and `config check` refuse what cannot be right, in one line that says where.
+
+Every case is a program of its own, and all of them run side by side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from tests.fixtures_openbao import admin_hvac
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+    from tests.integration.broker_world import BrokerWorld
+
+WRONG, AWAY = 2, 3
+NOBODY = "https://127.0.0.1:1"
+DEFAULT_MOUNT = "usual"
+
+
+@dataclass
+class Case:
+    """Settings with something wrong, and what both commands have to say to them."""
+
+    name: str
+    says: tuple[str, ...]
+    change: dict[str, Any] = field(default_factory=dict)
+    text: str = ""
+    exit: int = WRONG
+    settings_alone: bool = True
+    """Whether `config check`, which asks nobody, sees it too."""
+
+    @property
+    def is_served(self) -> bool:
+        """Whether to try `serve`: what both see in the same way need not be seen twice."""
+        return not self.settings_alone or self.name in {"no-folder", "unknown", "twice", "readable"}
+
+
+CASES = [
+    Case("no-folder", ("no-folder", "there is no *.yaml file")),
+    Case("unknown", ("20-more.yaml", "vault.adresses", "not known"), {"vault": {"adresses": []}}),
+    Case(
+        "unknown-deep",
+        ("20-more.yaml", "roles.default.scope", "not known"),
+        {"issuers": {"ISSUER": {"roles": {"default": {"scope": "x"}}}}},
+    ),
+    Case("missing", ("audit", "this key is missing"), {"audit": None}),
+    Case("twice", ("20-more.yaml", "line 3", "'level'", "twice"), text="log:\n  level: info\n  level: debug\n"),
+    Case("no-yaml", ("20-more.yaml", "line 2"), text="log: [\n"),
+    Case("plain-http", ("20-more.yaml", "public_url", "https"), {"public_url": "http://host.example"}),
+    Case("no-tls", ("listen.tls",), {"listen": {"address": "192.0.2.1", "tls": None}}),
+    Case("readable", ("client-secret", "everybody may read", "chmod 0600")),
+    Case("no-secret", ("nowhere", "client secret", "No such file"), {"issuers": {"ISSUER": {"client_secret_file": "nowhere"}}}),
+    Case("no-certificates", ("10-all.yaml", "certificates"), settings_alone=False),
+    Case("no-audit-folder", ("nowhere", "audit trail cannot be written"), {"audit": {"folder": "nowhere"}}, settings_alone=False),
+    Case("default-mount", (f"{DEFAULT_MOUNT}/", "cas_required=true", "max_versions=1", "bao write"), {"vault": {"mount": DEFAULT_MOUNT}}, settings_alone=False),
+    Case("no-mount", ("no-such/", "mount"), {"vault": {"mount": "no-such"}}, settings_alone=False),
+    Case("wrong-secret-id", ("refuses the broker's AppRole login",), settings_alone=False),
+    Case("openbao-away", ("OpenBao/Vault cannot be reached",), {"vault": {"addresses": [NOBODY]}}, exit=AWAY, settings_alone=False),
+]  # fmt: skip
+
+
+def prepare(world: BrokerWorld, case: Case) -> Path:
+    """Write the settings of a case; return the folder to name."""
+    if case.name == "no-folder":
+        return world.folder / "no-folder"
+    folder = world.write_settings(case.name)
+    change = yaml.safe_load(yaml.safe_dump(case.change).replace("ISSUER", world.issuer_name))
+    if case.name == "missing":
+        whole = yaml.safe_load((folder / "10-all.yaml").read_text())
+        (folder / "10-all.yaml").write_text(yaml.safe_dump({**whole, "audit": {}}))
+        change = {}
+    if case.name == "readable":
+        (folder / "client-secret").chmod(0o604)
+    if case.name == "no-certificates":
+        change = {"vault": {"ca_file": str(folder / "10-all.yaml")}}
+    if case.name == "wrong-secret-id":
+        (folder / "secret-id").write_text("00000000-0000-0000-0000-000000000000")
+        (folder / "secret-id").chmod(0o600)
+        change = {"vault": {"approle": {"secret_id_file": str(folder / "secret-id")}}}
+    (folder / "20-more.yaml").write_text(case.text or yaml.safe_dump(change))
+    return folder
+
+
+async def run(*words: str) -> tuple[int, str, str]:
+    """Run the program; return its exit code and what it wrote."""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "credbroker", *words,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={"PATH": os.defpath},
+    )  # fmt: skip
+    out, err = await child.communicate()
+    assert child.returncode is not None
+    return child.returncode, out.decode(), err.decode()
+
+
+@pytest.fixture
+async def usual_mount(broker_world: BrokerWorld) -> None:
+    """A KV mount as one gets it who says nothing, readable for the broker."""
+    admin = await asyncio.to_thread(admin_hvac, broker_world.openbao)
+    mounts = await asyncio.to_thread(admin.sys.list_mounted_secrets_engines)
+    if f"{DEFAULT_MOUNT}/" not in mounts["data"]:
+        await asyncio.to_thread(
+            admin.sys.enable_secrets_engine, "kv", DEFAULT_MOUNT, options={"version": "2"}
+        )
+
+
+@pytest.mark.usefixtures("usual_mount")
+async def test_what_cannot_be_right_is_refused_in_one_line_that_says_where(
+    broker_world: BrokerWorld,
+) -> None:
+    """`serve` names file and key and ends with 2, or with 3 where waiting may help."""
+    cases = [case for case in CASES if case.is_served]
+    folders = [str(prepare(broker_world, case)) for case in cases]
+    ended = await asyncio.gather(*(run("serve", "--config", folder) for folder in folders))
+    for case, (code, out, err) in zip(cases, ended, strict=True):
+        check(case, code, out, err)
+
+
+async def test_the_settings_alone_are_refused_by_config_check_just_as_well(
+    broker_world: BrokerWorld,
+) -> None:
+    """It asks nobody, so it says that all is well where the settings are not to blame."""
+    cases = [case for case in CASES if case.settings_alone or case.exit == AWAY]
+    folders = [str(prepare(broker_world, case)) for case in cases]
+    ended = await asyncio.gather(*(run("config", "check", folder) for folder in folders))
+    for case, (code, out, err) in zip(cases, ended, strict=True):
+        if case.settings_alone:
+            check(case, code, out, err)
+        else:
+            assert (code, err) == (0, "")
+            assert "the settings are right (1 issuer)" in out
+
+
+def check(case: Case, code: int, out: str, err: str) -> None:
+    """Fail unless the program said in one line what the case wants said, and nothing more."""
+    assert (case.name, code, out) == (case.name, case.exit, ""), err
+    assert all(word in err for word in case.says), err
+    assert err.startswith("credbroker: ")
+    assert err.count("\n") == 1, err
+    assert "Traceback" not in err
+    assert "client_secret=" not in err
+
+
+async def test_a_stack_is_shown_only_to_who_asks_for_one(broker_world: BrokerWorld) -> None:
+    """`--debug` shows where; the sentence and the exit code stay."""
+    code, _, err = await run("serve", "--config", str(broker_world.folder / "none"), "--debug")
+    assert code == WRONG
+    assert "Traceback" in err
+    assert "there is no *.yaml file" in err.splitlines()[-1]

@@ -1,0 +1,21 @@
+"""The machine's clock; what it shares with the fake is in the contract."""
+
+from __future__ import annotations
+
+import time
+
+from credbroker.host.clock import SystemClock
+
+
+def test_elapsed_counts_from_boot_with_sleep_of_the_machine() -> None:
+    """So that a claim's deadline passes also while a laptop sleeps."""
+    before = time.clock_gettime(time.CLOCK_BOOTTIME)
+    assert before <= SystemClock().elapsed() <= time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def test_block_waits_without_a_loop() -> None:
+    """And not at all for less than nothing."""
+    begun = time.monotonic()
+    SystemClock().block(-5)
+    SystemClock().block(0.01)
+    assert 0.01 <= time.monotonic() - begun < 5
