@@ -122,7 +122,10 @@ class Issuer(Protocol):
         """Check an access token's signature and read its claims. Raises `IssuerMisbehaved`."""
 
     async def revoke(self, refresh_token: Secret) -> None:
-        """Have the issuer revoke a refresh token (RFC 7009)."""
+        """Have the issuer revoke a refresh token (RFC 7009).
+
+        Raises `NoRevocation` if it offers no way, `IssuerUnreachable` if it does not answer.
+        """
 
 
 class Audit(Protocol):

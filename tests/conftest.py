@@ -11,7 +11,7 @@ pytest_plugins = ["tests.fixtures_openbao", "tests.canaries"]
 
 # The same examples in every run; a failure is looked at, not met by chance.
 settings.register_profile(
-    "project", derandomize=True, database=None, deadline=None, max_examples=30
+    "project", derandomize=True, database=None, deadline=None, max_examples=25
 )
 settings.load_profile("project")
 

@@ -141,7 +141,9 @@ class NativeApi:
         asked = native.AskLease.read(await request.read())
         if asked.lifetime_seconds <= 0:
             raise Malformed("A lease must last at least a second.")
-        wanted = Wanted(ScopeSet.of(asked.scopes), tuple(asked.audiences) or None)
+        if not asked.scopes or not asked.audiences:
+            raise Malformed("A job's lease names at least one scope and one audience.")
+        wanted = Wanted(ScopeSet.of(asked.scopes), tuple(asked.audiences))
         right = await self._minting.right_of(caller, wanted)
         token, lease = await self._leasing.make_child(
             caller, right, job=asked.job, seconds=asked.lifetime_seconds
@@ -177,7 +179,8 @@ class NativeApi:
     async def log_out(self, request: web.Request) -> web.Response:
         """Revoke the grant at the issuer and end all its leases."""
         caller = await identify(request, self._leasing)
-        return _json(native.LoggedOut(await self._ending.log_out(caller)))
+        ended = await self._ending.log_out(caller)
+        return _json(native.LoggedOut(ended.tokens_until, ended.revoked))
 
 
 def _wanted(asked: native.AskToken) -> Wanted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import dataclass
 from functools import partial
 
 from credbroker.broker.leasing import Caller, Leasing, about
@@ -11,11 +12,24 @@ from credbroker.broker.refreshing import Refreshing
 from credbroker.broker.running import Means
 from credbroker.broker.storing import put_surely
 from credbroker.domain import rotation
+from credbroker.domain.errors import NoRevocation
 from credbroker.domain.grants import Grant
 from credbroker.domain.leases import check_login
+from credbroker.domain.names import GrantKey
+from credbroker.domain.secret import Secret
 from credbroker.ports import RecordStore, StaleVersionError
 
 ANSWER_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What a logout could do, and what it could not: tokens already given out live on."""
+
+    revoked: bool
+    """False if the issuer offers no revocation."""
+    tokens_until: datetime.datetime | None
+    """When the last access token given out expires, as far as is known."""
 
 
 class Ending:
@@ -38,24 +52,25 @@ class Ending:
         self._audit = means.audit
         self._entropy = means.entropy
 
-    async def log_out(self, caller: Caller) -> datetime.datetime | None:
+    async def log_out(self, caller: Caller) -> Ended:
         """Revoke the caller's grant at the issuer and remove it; every lease on it ends.
 
-        Returns when the last access token given out expires, if known: those cannot be called
-        back. Raises `IssuerUnreachable` if the issuer cannot be told; then nothing has changed.
+        Raises `IssuerUnreachable` if the issuer cannot be told; then nothing has changed. An
+        issuer that offers no revocation is no obstacle: the refresh token is forgotten here.
         """
         check_login(caller.lease)
         await self._minting.grant_of(caller)
         task = self._deeds.begin(self._log_out(caller), "logout")
         return await self._deeds.result(task, ANSWER_SECONDS)
 
-    async def _log_out(self, caller: Caller) -> datetime.datetime | None:
+    async def _log_out(self, caller: Caller) -> Ended:
         key, line = caller.lease.key, caller.lease.line
+        revoked = True
         async with self._refreshing.alone_with(key):
             while True:
                 stored = await self._refreshing.settled(key, line)
                 if stored.value.refresh_token is not None:
-                    await self._refreshing.revoke(key, stored.value.refresh_token)
+                    revoked = await self._revoke(key, stored.value.refresh_token)
                 tombstone = rotation.log_out(stored.value, self._entropy.token(16))
                 try:
                     await put_surely(
@@ -74,10 +89,18 @@ class Ending:
             **about(caller),
             sub=tombstone.subject,
             client_id=tombstone.client_id,
+            revoked=revoked,
             tokens_until=tombstone.tokens_until,
         )
         await self._leasing.end(caller)
-        return tombstone.tokens_until
+        return Ended(revoked, tombstone.tokens_until)
+
+    async def _revoke(self, key: GrantKey, refresh_token: Secret) -> bool:
+        try:
+            await self._refreshing.revoke(key, refresh_token)
+        except NoRevocation:
+            return False
+        return True
 
 
 def _same_write(mine: Grant, found: Grant) -> bool:

@@ -23,6 +23,7 @@ from credbroker.domain import device
 from credbroker.domain.attenuation import Ceiling
 from credbroker.domain.device import DeviceStart, PendingLogin, StillPending
 from credbroker.domain.errors import (
+    BrokerFault,
     CredbrokerError,
     IssuerMisbehaved,
     LeaseUnknown,
@@ -40,6 +41,8 @@ from credbroker.domain.secret import Secret
 from credbroker.ports import Issuer, RecordStore, StaleVersionError
 
 POLL_ANSWER_SECONDS = 9.0
+# A client that keeps the interval by its own clock may come this part of it too early.
+EARLY_FRACTION = 0.1
 
 log = structlog.get_logger(__name__)
 
@@ -128,7 +131,7 @@ class Enrolling:
         if lease is not None:
             return check_secret(lease, token)
         login, version = await self._waiting(token)
-        if self._too_soon(login):
+        if not await self._in_turn(login):
             return login
         assert login.device_code is not None
         outcome = await self._issuer(login).poll_device_login(login.device_code)
@@ -139,6 +142,9 @@ class Enrolling:
                 login = device.slower(login)
                 await self._replace(login, version)
             return login
+        lease = await self._leasing.known(token.id)
+        if lease is not None:
+            return lease  # another replica got the one answer, and has finished meanwhile
         await self._close(login, version, outcome.error, origin)
         raise outcome.error
 
@@ -153,15 +159,19 @@ class Enrolling:
             raise LoginExpired("Nobody confirmed the login in time.")
         return login, stored.version
 
-    def _too_soon(self, login: PendingLogin) -> bool:
-        """Keep to the issuer's interval whoever polls how often."""
+    async def _in_turn(self, login: PendingLogin) -> bool:
+        """Keep to the issuer's interval whoever polls how often; a poll a little early waits."""
         now = self._clock.elapsed()
-        if now - self._polled.get(login.id, float("-inf")) < login.interval_seconds * 0.9:
-            return True
+        early = self._polled.get(login.id, float("-inf")) + login.interval_seconds - now
+        if early > login.interval_seconds * EARLY_FRACTION:
+            return False
+        if early > 0:
+            await self._clock.sleep(early)
+        now = self._clock.elapsed()
         longest = 2 * login.interval_seconds
         self._polled = {name: at for name, at in self._polled.items() if now - at < longest}
         self._polled[login.id] = now
-        return False
+        return True
 
     async def _complete(
         self, login: PendingLogin, version: int, answer: Renewed, origin: Origin
@@ -172,12 +182,12 @@ class Enrolling:
             lease = self._lease(login, kept)
             await self._note("login", login, origin, **_who(kept), lease=lease.id)
             await self._leasing.begin(lease)
-        except CredbrokerError as error:
+        except Exception as error:
             # What is in custody, or may be, stays good: running jobs may live on it by now.
             in_custody = kept is not None or isinstance(error, StoreUnclear)
             if answer.refresh_token is not None and not in_custody:
                 await self._revoke(login, answer.refresh_token)
-            await self._close(login, version, error, origin)
+            await self._close(login, version, _told(error), origin)
             raise
         await self._replace(device.over(login, "This login is done."), version)
         return lease
@@ -289,6 +299,13 @@ class Enrolling:
         if name not in enrolment.roles:
             raise NotFound(f"The issuer {issuer!r} has no role {name[:64]!r} here.")
         return name, enrolment.roles[name]
+
+
+def _told(error: Exception) -> CredbrokerError:
+    """Return the error as the login's record may tell it: never in words nobody checked."""
+    if isinstance(error, CredbrokerError):
+        return error
+    return BrokerFault("Something went wrong inside the broker.")
 
 
 def _who(grant: Grant) -> dict[str, object]:

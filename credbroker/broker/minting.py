@@ -94,7 +94,8 @@ class Minting:
         now = self._clock.now()
         if token.seconds_left(now) < wanted.floor_seconds:
             raise _too_short()
-        await self._audit.record("mint", **about(caller), **_traces(token, grant, right))
+        event = "delivery" if token is held else "mint"
+        await self._audit.record(event, **about(caller), **_traces(token, grant, right))
         spread = self._entropy.fraction()
         back_at = renew_at(token, self._rules.renew_after, spread, now)
         return Minted(token, grant.key.issuer, back_at)

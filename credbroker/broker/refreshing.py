@@ -24,6 +24,7 @@ from credbroker.domain.errors import (
     Busy,
     ClientRejected,
     CredbrokerError,
+    IssuerGaveLess,
     IssuerMisbehaved,
     IssuerUnreachable,
     LoginNeeded,
@@ -43,6 +44,8 @@ LOOK_AGAIN_SECONDS = 0.2
 # A claim that took longer than this to store is given back unused: its time may be up.
 CLAIM_MUST_STORE_SECONDS = 15.0
 LONGEST_ISSUER_PAUSE_SECONDS = 5.0
+# An issuer that answered with the wrong token is not asked for the same one again so soon.
+UNFIT_PAUSE_SECONDS = 30.0
 
 log = structlog.get_logger(__name__)
 
@@ -79,6 +82,7 @@ class Refreshing:
         self._locks: WeakValueDictionary[GrantKey, asyncio.Lock] = WeakValueDictionary()
         self._running: dict[Wish, asyncio.Task[AccessToken]] = {}
         self._resting: dict[str, tuple[int, float]] = {}
+        self._unfit: dict[Wish, tuple[CredbrokerError, float]] = {}
 
     async def refresh(self, wish: Wish, seconds: float) -> AccessToken:
         """Return a new access token whose refresh token's successor is safely stored.
@@ -88,6 +92,7 @@ class Refreshing:
         """
         task = self._running.get(wish)
         if task is None:
+            self._check_fit(wish)
             task = self._deeds.begin(self._refresh(wish), "refresh")
             self._running[wish] = task
             task.add_done_callback(lambda _: self._running.pop(wish, None))
@@ -137,9 +142,13 @@ class Refreshing:
     async def _checked(self, wish: Wish, grant: Grant, value: Secret) -> AccessToken:
         """Hold the issuer's answer against what was asked, and keep it at hand if it fits."""
         issuer = self._issuer(grant.key.issuer)
-        token = await issuer.verify_access_token(value)
-        now = self._clock.now()
-        check_issued(token, wish.right, issuer_url=issuer.url, subject=grant.subject, now=now)
+        try:
+            token = await issuer.verify_access_token(value)
+            now = self._clock.now()
+            check_issued(token, wish.right, issuer_url=issuer.url, subject=grant.subject, now=now)
+        except (IssuerMisbehaved, IssuerGaveLess) as error:
+            self._note_unfit(wish, error)
+            raise
         self._held.put(wish.line, wish.right, token)
         return token
 
@@ -312,6 +321,17 @@ class Refreshing:
         _, until = self._resting.get(issuer, (0, 0.0))
         if self._clock.elapsed() < until:
             raise IssuerUnreachable("The issuer does not answer; it is tried again in a moment.")
+
+    def _check_fit(self, wish: Wish) -> None:
+        """Refuse at once what was answered wrongly a moment ago: asking again spends a token."""
+        error, until = self._unfit.get(wish, (None, 0.0))
+        if error is not None and self._clock.elapsed() < until:
+            raise type(error)(error.sentence, error.remedy)
+
+    def _note_unfit(self, wish: Wish, error: CredbrokerError) -> None:
+        now = self._clock.elapsed()
+        self._unfit = {one: it for one, it in self._unfit.items() if it[1] > now}
+        self._unfit[wish] = (error, now + UNFIT_PAUSE_SECONDS)
 
     def _note_issuer(self, issuer: str, error: Exception | None) -> None:
         if not isinstance(error, IssuerUnreachable):

@@ -41,8 +41,11 @@ def run(args: argparse.Namespace, desk: Optional[Desk] = None) -> int:
     broker = desk.broker_of(lease, choose_ca_file(args, desk.environ))
     valid_until = None
     try:
-        valid_until = broker.log_out().valid_until
+        ended = broker.log_out()
+        valid_until = ended.valid_until
         desk.say(f"Logged out of {lease.issuer} in the role {lease.role}.")
+        if not ended.revoked:
+            desk.say("The issuer offers no way to revoke the login there; the broker forgot it.")
     except (LeaseEnded, LeaseUnknown, LoginNeeded):
         desk.say(f"The login at {lease.issuer} in the role {lease.role} had ended already.")
     token_path = _own_token_file(lease, desk)

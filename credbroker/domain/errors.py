@@ -110,6 +110,13 @@ class IssuerRefusedRequest(Refused):
     default_remedy = "Ask for another scope or audience, or ask the issuer's operators for it."
 
 
+class NoRevocation(Refused):
+    """The issuer offers no way to revoke a refresh token."""
+
+    code = "no_revocation"
+    default_remedy = "Ask the issuer's operators to end the login there."
+
+
 class TooSoonExpired(Refused):
     """No token can be had that lives as long as the caller needs."""
 
@@ -133,6 +140,12 @@ class LoginNeeded(GrantLost):
     """There is no usable grant: none was made, the issuer ended it, or the person logged out."""
 
     code = "login_needed"
+
+
+class GrantPaused(GrantLost):
+    """The issuer wants something of the person or its operators first; the grant is kept."""
+
+    code = "grant_paused"
 
 
 class GrantInDoubt(GrantLost):

@@ -1,39 +1,19 @@
-"""What to do after an error: wait and try again, stop, or have the person log in."""
+"""What to do after an error: stop, or wait and try again, and how long."""
 
 from __future__ import annotations
 
-import enum
-
-from credbroker.domain.errors import (
-    CredbrokerError,
-    GrantLost,
-    LeaseEnded,
-    LeaseUnknown,
-    Unavailable,
-)
+from credbroker.domain.errors import CredbrokerError, Refused
 
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 300.0
 
 
-class Next(enum.Enum):
-    """The next step of somebody who keeps a token fresh."""
+def is_final(error: CredbrokerError) -> bool:
+    """True if the same request under the same lease can never succeed.
 
-    WAIT = "wait"
-    """Nobody did wrong: keep what there is and try again later."""
-    LOGIN = "login"
-    """Only the person can mend it."""
-    STOP = "stop"
-    """The same request will never succeed."""
-
-
-def after(error: CredbrokerError) -> Next:
-    """Say what follows from `error`, by its family."""
-    if isinstance(error, Unavailable):
-        return Next.WAIT
-    if isinstance(error, (GrantLost, LeaseEnded, LeaseUnknown)):
-        return Next.LOGIN
-    return Next.STOP
+    A lost or paused grant is not final: once the person has mended it, the same lease works again.
+    """
+    return isinstance(error, Refused)
 
 
 def backoff_seconds(failures: int, spread: float) -> float:

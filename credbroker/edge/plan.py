@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional, Union
 
-from credbroker.domain.errors import CredbrokerError, Refused
-from credbroker.domain.retry import backoff_seconds
+from credbroker.domain.errors import CredbrokerError
+from credbroker.domain.retry import backoff_seconds, is_final
 
 LEAST_PAUSE_SECONDS = 1.0
 _USUAL_LEAST_PAUSE_SECONDS = 5.0
@@ -73,14 +73,6 @@ def next_step(now: float, held: Optional[Held], failed: Optional[Failed], spread
         return Stop(failed.error)
     due = _due(held, failed, spread)
     return Renew() if due is None or now >= due else Sleep(due - now)
-
-
-def is_final(error: CredbrokerError) -> bool:
-    """True if this lease will never get this token: it is over, or the request is refused.
-
-    A lost grant is not final: once the person has logged in again, this lease works again.
-    """
-    return isinstance(error, Refused)
 
 
 def _due(held: Optional[Held], failed: Optional[Failed], spread: float) -> Optional[float]:

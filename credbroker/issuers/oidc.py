@@ -18,6 +18,7 @@ from credbroker.domain.errors import (
     IssuerMisbehaved,
     IssuerUnreachable,
     Malformed,
+    NoRevocation,
 )
 from credbroker.domain.rotation import Outcome, Unclear, UnclearRule
 from credbroker.domain.scopes import ScopeSet
@@ -164,7 +165,7 @@ class OidcIssuer:
         """Revoke a refresh token (RFC 7009); see `ports.Issuer`."""
         endpoints = await self._metadata.endpoints()
         if endpoints.revocation is None:
-            raise IssuerMisbehaved("The issuer offers no way to revoke a refresh token.")
+            raise NoRevocation("The issuer offers no way to revoke a refresh token.")
         fields = {"token": refresh_token.reveal(), "token_type_hint": "refresh_token"}
         answer = await self._post(endpoints.revocation, fields)
         if answer.status != 200:

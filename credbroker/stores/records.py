@@ -94,7 +94,13 @@ async def check_mount(client: VaultClient, mount: str) -> None:
     With KV's defaults ten old refresh tokens would stay readable, and a late write could bring
     back what a logout removed.
     """
-    answer = await client.get(f"{mount}/config")
+    try:
+        answer = await client.get(f"{mount}/config")
+    except StoreMisconfigured:
+        raise StoreMisconfigured(
+            f"The mount {mount}/ is missing, or the broker's policy does not let it read"
+            f" {mount}/config."
+        ) from None
     found = json_of(answer).get("data") if answer is not None else None
     if not isinstance(found, dict):
         raise StoreMisconfigured(f"The mount {mount}/ is missing or is not KV version 2.")

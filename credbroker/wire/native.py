@@ -324,16 +324,20 @@ class LoggedOut:
     """The grant is revoked and gone; access tokens already given out last until `valid_until`."""
 
     valid_until: Optional[datetime.datetime] = None
+    revoked: bool = True
+    """False if the issuer offers no way to revoke; the refresh token is forgotten all the same."""
 
     def write(self) -> bytes:
         """Write the answer body."""
-        return write_object({"valid_until": write_optional_instant(self.valid_until)})
+        return write_object(
+            {"valid_until": write_optional_instant(self.valid_until), "revoked": self.revoked}
+        )
 
     @classmethod
     def read(cls, body: bytes) -> LoggedOut:
         """Read the answer body; raise `Malformed`."""
         fields = parse_object(body, "The broker's answer")
-        return cls(fields.optional("valid_until", fields.instant))
+        return cls(fields.optional("valid_until", fields.instant), fields.flag("revoked"))
 
 
 @dataclass(frozen=True)

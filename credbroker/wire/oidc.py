@@ -25,6 +25,7 @@ from credbroker.domain.device import (
 from credbroker.domain.errors import (
     ClientRejected,
     CredbrokerError,
+    GrantPaused,
     IssuerMisbehaved,
     IssuerRefusedRequest,
     IssuerUnreachable,
@@ -79,14 +80,14 @@ def refresh_outcome(status: int, body: bytes) -> Outcome:
         return Dead(LoginNeeded("The issuer no longer accepts this login."))
     if error in _DEAD:
         return NotActedOn(
-            IssuerRefusedRequest(
+            GrantPaused(
                 "The issuer wants its usage policy (AUP) signed first.",
                 "Sign in at the issuer's own page and accept the policy; then try again.",
             )
         )
     if error == "unauthorized" and "not active" in text.lower():
         return NotActedOn(
-            IssuerRefusedRequest(
+            GrantPaused(
                 "The issuer says that this account is not active.",
                 "Ask the issuer's operators; the login is kept.",
             )

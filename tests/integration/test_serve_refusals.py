@@ -11,7 +11,6 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import pytest
 import yaml
 
 from tests.fixtures_openbao import admin_hvac
@@ -20,11 +19,12 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    from credbroker.demo.openbao import OpenBaoServer
     from tests.integration.broker_world import BrokerWorld
+    from tests.integration.conftest import WorldFactory
 
 WRONG, AWAY = 2, 3
 NOBODY = "https://127.0.0.1:1"
-DEFAULT_MOUNT = "usual"
 
 
 @dataclass
@@ -62,11 +62,12 @@ CASES = [
     Case("no-secret", ("nowhere", "client secret", "No such file"), {"issuers": {"ISSUER": {"client_secret_file": "nowhere"}}}),
     Case("no-certificates", ("10-all.yaml", "certificates"), settings_alone=False),
     Case("no-audit-folder", ("nowhere", "audit trail cannot be written"), {"audit": {"folder": "nowhere"}}, settings_alone=False),
-    Case("default-mount", (f"{DEFAULT_MOUNT}/", "cas_required=true", "max_versions=1", "bao write"), {"vault": {"mount": DEFAULT_MOUNT}}, settings_alone=False),
-    Case("no-mount", ("no-such/", "mount"), {"vault": {"mount": "no-such"}}, settings_alone=False),
+    Case("no-mount", ("no-such/", "missing"), {"vault": {"mount": "no-such"}}, settings_alone=False),
     Case("wrong-secret-id", ("refuses the broker's AppRole login",), settings_alone=False),
     Case("openbao-away", ("OpenBao/Vault cannot be reached",), {"vault": {"addresses": [NOBODY]}}, exit=AWAY, settings_alone=False),
 ]  # fmt: skip
+
+LOOSE_MOUNT = Case("loose", ("credbroker/", "cas_required=true", "max_versions=1", "bao write"))
 
 
 def prepare(world: BrokerWorld, case: Case) -> Path:
@@ -105,18 +106,6 @@ async def run(*words: str) -> tuple[int, str, str]:
     return child.returncode, out.decode(), err.decode()
 
 
-@pytest.fixture
-async def usual_mount(broker_world: BrokerWorld) -> None:
-    """A KV mount as one gets it who says nothing, readable for the broker."""
-    admin = await asyncio.to_thread(admin_hvac, broker_world.openbao)
-    mounts = await asyncio.to_thread(admin.sys.list_mounted_secrets_engines)
-    if f"{DEFAULT_MOUNT}/" not in mounts["data"]:
-        await asyncio.to_thread(
-            admin.sys.enable_secrets_engine, "kv", DEFAULT_MOUNT, options={"version": "2"}
-        )
-
-
-@pytest.mark.usefixtures("usual_mount")
 async def test_what_cannot_be_right_is_refused_in_one_line_that_says_where(
     broker_world: BrokerWorld,
 ) -> None:
@@ -151,6 +140,18 @@ def check(case: Case, code: int, out: str, err: str) -> None:
     assert err.count("\n") == 1, err
     assert "Traceback" not in err
     assert "client_secret=" not in err
+
+
+async def test_a_mount_with_the_usual_rules_is_refused_with_the_command_that_mends_it(
+    openbao: OpenBaoServer, open_world: WorldFactory
+) -> None:
+    """KV's defaults would keep ten old refresh tokens and take late writes."""
+    world = await open_world(openbao)
+    admin = await asyncio.to_thread(admin_hvac, openbao)
+    defaults = {"cas_required": False, "max_versions": 0}
+    await asyncio.to_thread(admin.write_data, "credbroker/config", data=defaults)
+    folder = prepare(world, LOOSE_MOUNT)
+    check(LOOSE_MOUNT, *await run("serve", "--config", str(folder)))
 
 
 async def test_a_stack_is_shown_only_to_who_asks_for_one(broker_world: BrokerWorld) -> None:

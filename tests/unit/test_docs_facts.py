@@ -23,7 +23,7 @@ from credbroker.demo.openbao.policy import broker_policy
 from credbroker.demo.report import Report
 from credbroker.domain.errors import CredbrokerError, leaves
 from credbroker.domain.grants import GrantState
-from credbroker.edge.plan import is_final
+from credbroker.domain.retry import is_final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -36,12 +36,12 @@ async def test_a_logout_revokes_at_the_issuer_and_leaves_a_tombstone() -> None:
     """It tells until when the last access token lives on."""
     world, replica, caller = await settled_world()
     minted = await replica.minting.mint_access_token(caller, WANT_READ)
-    until = await replica.ending.log_out(caller)
-    assert until == minted.token.expires_at
+    ended = await replica.ending.log_out(caller)
+    assert (ended.revoked, ended.tokens_until) == (True, minted.token.expires_at)
     assert world.issuer.revoked == ["refresh-1"]
     assert (world.grant.state, world.grant.refresh_token) == (GrantState.ENDED, None)
     assert world.leases.newest(caller.lease.id).ended_at == world.clock.now()
-    assert world.audit.last("logout")["tokens_until"] == until
+    assert world.audit.last("logout")["tokens_until"] == ended.tokens_until
 
 
 async def test_after_a_logout_nothing_more_is_given_out_anywhere() -> None:

@@ -35,13 +35,13 @@ def test_a_token_is_found_by_its_own_line_and_right_only() -> None:
 
 
 def test_expired_tokens_do_not_pile_up() -> None:
-    """They go when the next one comes."""
+    """They go when as many again have come, or a thousand."""
     clock = FakeClock()
     held = HeldTokens(clock)
-    for number in range(100):
+    for number in range(5000):
         held.put(f"line-{number}", READ, access_token(clock, str(number)))
         clock.advance(30)
-    assert len(held._held) == 2
+    assert len(held._held) <= 1000
 
 
 def test_a_logout_takes_the_tokens_of_its_line_and_no_others() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from credbroker.broker.leasing import Caller
 from credbroker.broker.minting import ANSWER_SECONDS, Minted
+from credbroker.broker.refreshing import UNFIT_PAUSE_SECONDS
 from credbroker.domain.attenuation import ANY_AUDIENCE, Ceiling, Wanted
 from credbroker.domain.errors import (
     AuditUnavailable,
@@ -318,6 +319,10 @@ async def test_an_issuers_answer_is_checked_not_trusted(change: Widen) -> None:
     assert "mint" not in world.audit.events()
     assert world.grant.generation == 2
     world.issuer.widen = lambda one: one
+    with pytest.raises(IssuerMisbehaved):
+        await mint(replica, caller, wanted)  # the same again so soon would only spend a token
+    assert world.grant.generation == 2
+    world.clock.advance(UNFIT_PAUSE_SECONDS)
     assert (await mint(replica, caller, wanted)).token.audiences == ("https://se.test/",)
     assert set(world.issuer.posts.values()) == {1}
 

@@ -58,6 +58,7 @@ def test_a_renewal_never_spins(life: float, fraction: float, spread: float, at: 
 
 
 @given(st.floats(20, 400 * 86400), fractions, spreads, st.floats(0, 1))
+@example(3600.0, 0.98, 0.99, 0.0)
 def test_a_renewal_is_asked_for_before_the_end(
     life: float, fraction: float, spread: float, part: float
 ) -> None:

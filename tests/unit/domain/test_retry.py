@@ -5,19 +5,16 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from credbroker.domain.errors import GrantLost, LeaseEnded, LeaseUnknown, Unavailable, leaves
-from credbroker.domain.retry import LONGEST_PAUSE_SECONDS, Next, after, backoff_seconds
+from credbroker.domain.errors import Refused, leaves
+from credbroker.domain.retry import LONGEST_PAUSE_SECONDS, backoff_seconds, is_final
 
 spreads = st.floats(0, 1, exclude_max=True)
 
 
-def test_every_error_has_a_next_step() -> None:
-    """Waiting only where nobody did wrong; logging in only where that mends it."""
+def test_only_a_refusal_is_final() -> None:
+    """A lease that is over stays over; what others must mend may be mended."""
     for kind in leaves():
-        step = after(kind("Something happened."))
-        needs_login = issubclass(kind, GrantLost | LeaseEnded | LeaseUnknown)
-        assert (step is Next.WAIT) is issubclass(kind, Unavailable)
-        assert (step is Next.LOGIN) is needs_login
+        assert is_final(kind("Something happened.")) is issubclass(kind, Refused)
 
 
 @given(st.integers(-5, 10**9), spreads)

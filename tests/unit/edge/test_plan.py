@@ -9,8 +9,6 @@ from hypothesis import strategies as st
 from credbroker.domain.errors import (
     CredbrokerError,
     GrantLost,
-    LeaseEnded,
-    LeaseUnknown,
     Misconfigured,
     Refused,
     Unavailable,
@@ -23,7 +21,6 @@ from credbroker.edge.plan import (
     Renew,
     Sleep,
     Stop,
-    is_final,
     next_step,
 )
 
@@ -118,10 +115,3 @@ def test_every_kind_of_error_either_ends_the_agent_or_is_waited_out(
     else:
         assert isinstance(error, (GrantLost, Unavailable, Misconfigured))
         assert isinstance(step, Sleep)
-
-
-def test_a_lease_that_is_over_is_final_and_a_lost_grant_is_not() -> None:
-    """A new login of the person brings a lost grant back to life."""
-    assert is_final(LeaseEnded("Over."))
-    assert is_final(LeaseUnknown("Never heard of."))
-    assert not is_final(GrantLost("Log in."))

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, unquote_plus
 import pytest
 
 from credbroker.domain.attenuation import Right
-from credbroker.domain.errors import IssuerMisbehaved, IssuerUnreachable
+from credbroker.domain.errors import IssuerUnreachable, NoRevocation
 from credbroker.domain.rotation import NotActedOn, Renewed, Unclear, UnclearRule
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
@@ -44,6 +44,7 @@ class Issuer:
             "audience_parameter": "audience",
             "unclear_rule": UnclearRule.ASK,
             "seconds": 30.0,
+            "refresh_seconds": 120.0,
         }
         return OidcIssuer(Dialect(**usual | changes), self.door, clock)
 
@@ -152,12 +153,12 @@ async def test_a_hook_that_fails_stops_the_refresh(clock: FakeClock) -> None:
 async def test_an_issuer_without_revocation_says_so(clock: FakeClock) -> None:
     """A logout must not claim what did not happen."""
     issuer = Issuer(revocation_endpoint=None)
-    with pytest.raises(IssuerMisbehaved, match="no way to revoke"):
+    with pytest.raises(NoRevocation):
         await issuer.client(clock).revoke(REFRESH)
 
 
 async def test_a_claim_outlasts_the_issuers_time(clock: FakeClock) -> None:
     """By the time it takes to store, and some more."""
-    client = Issuer().client(clock, seconds=120.0)
+    client = Issuer().client(clock, refresh_seconds=120.0)
     assert client.claim_seconds == 180
     assert (client.url, client.client_id, client.unclear_rule) == (URL, "broker:1", UnclearRule.ASK)

@@ -21,7 +21,6 @@ from hypothesis import strategies as st
 from credbroker.domain.errors import AuditUnavailable, BadSettings
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
-from credbroker.telemetry import audit
 from credbroker.telemetry.audit import FIRST_LINK, AuditTrail
 from credbroker.telemetry.canaries import Canaries
 from tests.fakes.clock import FakeClock
@@ -146,8 +145,8 @@ class Disk:
         self.free = threading.Event()
         self.free.set()
         self._write, self._fsync = os.write, os.fsync
-        monkeypatch.setattr(audit.os, "write", self.write)
-        monkeypatch.setattr(audit.os, "fsync", self.fsync)
+        monkeypatch.setattr("credbroker.telemetry.audit.os.write", self.write)
+        monkeypatch.setattr("credbroker.telemetry.audit.os.fsync", self.fsync)
 
     def write(self, file: int, content: bytes) -> int:
         if self.room == 0:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from credbroker.domain.errors import Malformed
 from credbroker.domain.secret import Secret
 from credbroker.wire import native
+from credbroker.wire.fields import Fields
 from tests.unit.things import NOON, instants, names
 
 maybe = st.none() | names
@@ -63,7 +64,7 @@ MESSAGES: dict[type, st.SearchStrategy[Any]] = {
         job=maybe,
         grant_ends_at=st.none() | instants,
     ),
-    native.LoggedOut: st.builds(native.LoggedOut, st.none() | instants),
+    native.LoggedOut: st.builds(native.LoggedOut, st.none() | instants, st.booleans()),
     native.IssuersOffered: st.builds(
         native.IssuersOffered, st.lists(st.builds(native.IssuerOffered, names, texts), max_size=3)
     ),
@@ -84,7 +85,7 @@ def test_every_message_is_tried() -> None:
     written = {
         one for one in vars(native).values() if isinstance(one, type) and hasattr(one, "read")
     }
-    assert written - {native.Fields} == set(MESSAGES)
+    assert written - {Fields} == set(MESSAGES)
 
 
 @pytest.mark.parametrize("kind", REQUESTS)

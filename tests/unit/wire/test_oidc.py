@@ -14,6 +14,7 @@ from credbroker.domain.device import LoginOver, StillPending
 from credbroker.domain.errors import (
     ClientRejected,
     CredbrokerError,
+    GrantPaused,
     IssuerMisbehaved,
     IssuerRefusedRequest,
     IssuerUnreachable,
@@ -57,9 +58,9 @@ def error(word: str, text: object = "no luck") -> bytes:
     [
         (401, error("invalid_token"), Dead, None),
         (400, error("invalid_grant"), Dead, None),
-        (400, error("invalid_grant", AUP), NotActedOn, IssuerRefusedRequest),
-        (400, error("invalid_grant", "Sign the (AUP)."), NotActedOn, IssuerRefusedRequest),
-        (401, error("unauthorized", "User ada is not active."), NotActedOn, IssuerRefusedRequest),
+        (400, error("invalid_grant", AUP), NotActedOn, GrantPaused),
+        (400, error("invalid_grant", "Sign the (AUP)."), NotActedOn, GrantPaused),
+        (401, error("unauthorized", "User ada is not active."), NotActedOn, GrantPaused),
         (401, error("unauthorized", "Bad client credentials"), NotActedOn, ClientRejected),
         (401, error("invalid_client"), NotActedOn, ClientRejected),
         (401, error("invalid_client", "Client is suspended: broker"), NotActedOn, ClientRejected),

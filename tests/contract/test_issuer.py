@@ -1,0 +1,506 @@
+"""What `ports.Issuer` promises, by the broker's own client at the development issuer, over TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from credbroker.demo.issuer import (
+    Client,
+    DeadAnswer,
+    DevIssuer,
+    Endpoint,
+    IssuerSettings,
+    Person,
+    RefreshPolicy,
+    SigningKeys,
+    faults,
+)
+from credbroker.domain.attenuation import ANY_AUDIENCE, Right
+from credbroker.domain.device import LoginOver, StillPending
+from credbroker.domain.errors import (
+    ClientRejected,
+    IssuerMisbehaved,
+    IssuerRefusedRequest,
+    IssuerUnreachable,
+    LoginDenied,
+)
+from credbroker.domain.rotation import Dead, NotActedOn, Outcome, Renewed, Unclear, UnclearRule
+from credbroker.domain.scopes import ScopeSet
+from credbroker.domain.secret import Secret
+from credbroker.domain.tokens import check_issued
+from credbroker.host.entropy import SystemEntropy
+from credbroker.host.http import OutgoingHttp
+from credbroker.issuers.keys import REFETCH_SECONDS
+from credbroker.issuers.oidc import Dialect, OidcIssuer
+from tests.fakes.clock import FakeClock
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from credbroker.demo.certificates import Authority
+
+SCOPES = ScopeSet.parse("openid offline_access wlcg.groups storage.read:/ storage.create:/")
+READ = Right(ScopeSet.parse("storage.read:/cms"), ("https://se.test",))
+SECRET = "broker's word/+%"
+ALICE = Person("alice", "alice's word", groups=("/cms",))
+SILENCE = 0.2
+
+
+@dataclass
+class World:
+    """A development issuer, and the broker's client there."""
+
+    dev: DevIssuer
+    client: OidcIssuer
+    clock: FakeClock
+    door: OutgoingHttp
+    hooks: int = 0
+
+    def other_client(self, **changes: Any) -> OidcIssuer:
+        """Return the same issuer's client with another dialect."""
+        usual: dict[str, Any] = {
+            "url": self.dev.url,
+            "client_id": "broker",
+            "client_secret": Secret("client secret", SECRET),
+            "audience_parameter": "audience",
+            "unclear_rule": UnclearRule.ASK,
+            "seconds": 5.0,
+            "refresh_seconds": 5.0,
+        }
+        return OidcIssuer(Dialect(**usual | changes), self.door, self.clock)
+
+    async def hook(self) -> None:
+        """Count how often a first byte was about to be sent."""
+        self.hooks += 1
+
+    async def log_in(self) -> Renewed:
+        """Go through a device login that alice confirms."""
+        started = await self.client.start_device_login(SCOPES)
+        self.dev.approve(started.user_code)
+        outcome = await self.client.poll_device_login(started.device_code)
+        assert isinstance(outcome, Renewed)
+        return outcome
+
+    async def refresh_token(self) -> Secret:
+        """Log in and return the refresh token."""
+        value = (await self.log_in()).refresh_token
+        assert value is not None
+        return value
+
+    async def refresh(self, value: Secret, right: Right = READ) -> Outcome:
+        """Refresh once."""
+        return await self.client.refresh(value, right, self.hook)
+
+    async def renewed(self, value: Secret, right: Right = READ) -> Renewed:
+        """Refresh once, with success."""
+        outcome = await self.refresh(value, right)
+        assert isinstance(outcome, Renewed)
+        return outcome
+
+
+MakeWorld = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def keys() -> SigningKeys:
+    """One set of keys for the tests that do not rotate them."""
+    return SigningKeys()
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> ssl.SSLContext:
+    """The certificate that issuers show."""
+    folder: Path = tmp_path_factory.mktemp("issuer")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*authority.issue("issuer", folder))
+    return context
+
+
+@pytest.fixture
+async def make_world(
+    clock: FakeClock, keys: SigningKeys, tls: ssl.SSLContext, authority: Authority
+) -> AsyncIterator[MakeWorld]:
+    """Return a maker of worlds; keywords go to the issuer's settings."""
+    running: list[DevIssuer] = []
+    async with OutgoingHttp(str(authority.ca_file)) as door:
+
+        async def make(own_keys: SigningKeys = keys, **wanted: Any) -> World:
+            settings = IssuerSettings(
+                (Client("broker", SECRET), Client("public")), (ALICE,), **wanted
+            )
+            dev = DevIssuer(settings, clock, SystemEntropy(), tls, own_keys)
+            await dev.start()
+            running.append(dev)
+            world = World(dev, None, clock, door)  # type: ignore[arg-type]  # set in the next line
+            world.client = world.other_client()
+            return world
+
+        yield make
+        for dev in running:
+            await dev.stop()
+
+
+@pytest.fixture
+async def world(make_world: MakeWorld) -> World:
+    """An issuer with usual settings, which rotates."""
+    made: World = await make_world()
+    return made
+
+
+# Logging in
+
+
+async def test_a_device_login_ends_with_tokens_and_a_proven_identity(world: World) -> None:
+    """Pending first; the ID token is alice's and for us."""
+    started = await world.client.start_device_login(SCOPES)
+    assert started.verification_uri == f"{world.dev.url}device"
+    assert started.interval_seconds == 5
+    assert await world.client.poll_device_login(started.device_code) == StillPending()
+    world.dev.approve(started.user_code)
+    outcome = await world.client.poll_device_login(started.device_code)
+    assert isinstance(outcome, Renewed)
+    assert outcome.scopes is not None
+    assert outcome.scopes.same_as(SCOPES)
+    assert outcome.refresh_token is not None
+    assert outcome.id_token is not None
+    claims = await world.client.verify_identity(outcome.id_token)
+    assert (claims["sub"], claims["iss"]) == (ALICE.subject, world.dev.url)
+
+
+async def test_a_trimmed_consent_shows_in_the_granted_scopes(world: World) -> None:
+    """The broker records what was granted, not what was asked for."""
+    started = await world.client.start_device_login(SCOPES)
+    world.dev.approve(started.user_code, scopes=["openid", "offline_access", "storage.read:/"])
+    outcome = await world.client.poll_device_login(started.device_code)
+    assert isinstance(outcome, Renewed)
+    assert str(outcome.scopes) == "openid offline_access storage.read:/"
+
+
+async def test_a_login_that_is_refused_late_or_used_is_over(make_world: MakeWorld) -> None:
+    """Each in its own words."""
+    world = await make_world(report_denial=True)
+    denied, late, used = [await world.client.start_device_login(SCOPES) for _ in range(3)]
+    world.dev.deny(denied.user_code)
+    outcome = await world.client.poll_device_login(denied.device_code)
+    assert isinstance(outcome, LoginOver)
+    assert isinstance(outcome.error, LoginDenied)
+    world.dev.approve(used.user_code)
+    await world.client.poll_device_login(used.device_code)
+    world.clock.advance(601)
+    for login in (late, used):
+        assert isinstance(await world.client.poll_device_login(login.device_code), LoginOver)
+
+
+async def test_a_hasty_login_is_told_to_slow_down(make_world: MakeWorld) -> None:
+    """RFC 8628 section 3.5."""
+    world = await make_world(enforce_interval=True)
+    started = await world.client.start_device_login(SCOPES)
+    polls = [await world.client.poll_device_login(started.device_code) for _ in range(2)]
+    assert polls == [StillPending(), StillPending(slower=True)]
+
+
+async def test_a_scope_that_is_not_registered_is_the_askers_fault(world: World) -> None:
+    """Told at the start of the login."""
+    with pytest.raises(IssuerRefusedRequest):
+        await world.client.start_device_login(ScopeSet.parse("openid never.heard"))
+
+
+async def test_a_public_client_logs_in_too(world: World) -> None:
+    """It names itself in the form."""
+    client = world.other_client(client_id="public", client_secret=None)
+    started = await client.start_device_login(SCOPES)
+    world.dev.approve(started.user_code)
+    assert isinstance(await client.poll_device_login(started.device_code), Renewed)
+
+
+def identity(world: World, **changes: Any) -> Secret:
+    """Return an ID token that the issuer really signed, with these claims."""
+    now = int(world.clock.now().timestamp())
+    right = {"iss": world.dev.url, "sub": "sub", "aud": "broker", "iat": now, "exp": now + 600}
+    return Secret("ID token", world.dev.keys.sign(right | changes, "ES256"))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"aud": "other"},
+        {"aud": ["broker", "other"]},
+        {"aud": ["broker", "other"], "azp": "other"},
+        {"aud": None},
+        {"aud": []},
+        {"iss": "https://evil.test/"},
+        {"exp": 0},
+        {"exp": None},
+        {"exp": True},
+        {"exp": "never"},
+        {"iat": 4_000_000_000},
+        {"iat": None},
+    ],
+)
+async def test_an_identity_that_is_not_for_us_or_not_for_now_is_refused(
+    world: World, wrong: dict[str, Any]
+) -> None:
+    """OpenID Connect Core section 3.1.3.7, with the issuer's own signature under it."""
+    await world.client.verify_identity(identity(world))
+    await world.client.verify_identity(identity(world, aud=["broker", "other"], azp="broker"))
+    with pytest.raises(IssuerMisbehaved):
+        await world.client.verify_identity(identity(world, **wrong))
+
+
+async def test_an_identity_by_another_key_is_refused(world: World) -> None:
+    """Though its header names the issuer's."""
+    forged = world.dev.keys.forge({"iss": world.dev.url, "aud": "broker"}, "ES256")
+    with pytest.raises(IssuerMisbehaved, match="signature"):
+        await world.client.verify_identity(Secret("ID token", forged))
+
+
+# Refreshing
+
+
+async def test_a_refresh_gives_what_was_asked_for_and_a_successor(world: World) -> None:
+    """Narrowed in scope and audience; signed, and about alice."""
+    old = await world.refresh_token()
+    outcome = await world.renewed(old)
+    assert outcome.refresh_token not in {None, old}
+    await believed(world, outcome.access_token)
+    token = await world.client.verify_access_token(outcome.access_token)
+    assert (str(token.scopes), token.audiences) == ("storage.read:/cms", READ.audiences)
+    assert (world.hooks, world.dev.count_refreshes()) == (1, 1)
+
+
+async def test_an_issuer_that_does_not_rotate_is_fine(make_world: MakeWorld) -> None:
+    """Incident 15: the same value works again and again."""
+    world = await make_world(refresh_policy=RefreshPolicy.REUSE)
+    value = await world.refresh_token()
+    for _ in range(3):
+        assert (await world.renewed(value)).refresh_token in {None, value}
+
+
+async def test_one_audience_does_not_stick_to_the_next(world: World) -> None:
+    """Incident 29: with an audience, then without one."""
+    first = await world.renewed(await world.refresh_token())
+    assert first.refresh_token is not None
+    second = await world.renewed(first.refresh_token, Right(READ.scopes))
+    token = await world.client.verify_access_token(second.access_token)
+    assert token.audiences == (ANY_AUDIENCE,)
+
+
+@pytest.mark.parametrize("style", DeadAnswer)
+async def test_a_dead_token_is_dead_in_both_styles(
+    make_world: MakeWorld, style: DeadAnswer
+) -> None:
+    """IAM's 401 `invalid_token` and the standard's 400 `invalid_grant`."""
+    world = await make_world(dead_answer=style)
+    old = await world.refresh_token()
+    await world.renewed(old)
+    assert isinstance(await world.refresh(old), Dead)
+    assert isinstance(await world.refresh(Secret("refresh token", "never-issued")), Dead)
+
+
+FAULTS: list[tuple[faults.Fault, type, type[Exception]]] = [
+    (faults.LOST_ANSWER, Unclear, IssuerUnreachable),
+    (faults.LOST_REQUEST, Unclear, IssuerUnreachable),
+    (faults.ERROR_500, Unclear, IssuerUnreachable),
+    (faults.after_acting(faults.ERROR_500), Unclear, IssuerUnreachable),
+    (faults.HTML_BODY, Unclear, IssuerUnreachable),
+    (faults.Spoiled(200, "<html>", "text/html", acted=True), Unclear, IssuerMisbehaved),
+    (faults.too_many(17), NotActedOn, IssuerUnreachable),
+    (faults.oauth_error("invalid_client", "x", 401), NotActedOn, ClientRejected),
+    (
+        faults.oauth_error("unauthorized", "User ada is not active.", 401),
+        NotActedOn,
+        IssuerRefusedRequest,
+    ),
+    (
+        faults.oauth_error("invalid_scope", "Up-scoping is not allowed."),
+        NotActedOn,
+        IssuerRefusedRequest,
+    ),
+    (
+        faults.oauth_error("invalid_grant", "User needs to sign AUP first"),
+        NotActedOn,
+        IssuerRefusedRequest,
+    ),
+    (faults.oauth_error("invalid_target", "x"), Unclear, IssuerMisbehaved),
+]
+
+
+@pytest.mark.parametrize(("fault", "outcome", "kind"), FAULTS)
+async def test_a_fault_at_a_refresh_is_what_it_proves(
+    world: World, fault: faults.Fault, outcome: type, kind: type[Exception]
+) -> None:
+    """The value is posted once in every case."""
+    value = await world.refresh_token()
+    world.dev.faults.on(Endpoint.TOKEN, fault)
+    got = await world.refresh(value)
+    assert type(got) is outcome
+    assert isinstance(got, Unclear | NotActedOn)
+    assert type(got.error) is kind
+    assert len(world.dev.posts_of(value.reveal())) == 1
+
+
+async def test_silence_at_a_refresh_is_unclear(make_world: MakeWorld, clock: FakeClock) -> None:
+    """The issuer is still at it when the time is over."""
+    world = await make_world()
+    value = await world.refresh_token()
+    world.dev.faults.on(Endpoint.TOKEN, faults.Slow(3600, acted=True))
+    hasty = world.other_client(refresh_seconds=SILENCE)
+    assert isinstance(await hasty.refresh(value, READ, world.hook), Unclear)
+    assert world.dev.count_refreshes() == 1
+    clock.advance(3600)
+
+
+async def test_an_issuers_error_text_is_never_repeated(world: World) -> None:
+    """Incident 23: this one quotes the refresh token."""
+    value = await world.refresh_token()
+    world.dev.faults.on(Endpoint.TOKEN, faults.LEAKY_ERROR)
+    assert value.reveal() not in repr(await world.refresh(value))
+
+
+async def test_a_redirect_takes_the_token_nowhere(world: World, make_world: MakeWorld) -> None:
+    """The other host sees nothing at all, and the redirect proves that nothing was used up."""
+    other = await make_world()
+    value = await world.refresh_token()
+    world.dev.faults.on(Endpoint.TOKEN, faults.redirect_307(f"{other.dev.url}token"))
+    assert isinstance(await world.refresh(value), NotActedOn)
+    assert other.dev.journal == []
+    await world.renewed(value)
+
+
+async def test_an_issuer_that_is_down_was_sent_nothing(world: World) -> None:
+    """The error is raised, the hook does not run, and the value works when it is back."""
+    value = await world.refresh_token()
+    await world.dev.go_dark()
+    with pytest.raises(IssuerUnreachable):
+        await world.refresh(value)
+    assert world.hooks == 0
+    await world.dev.come_back()
+    await world.renewed(value)
+
+
+async def test_a_hook_that_fails_keeps_the_token_unused(world: World) -> None:
+    """As when the claim cannot be stored."""
+
+    async def fail() -> None:
+        raise KeyError("claim")
+
+    value = await world.refresh_token()
+    with pytest.raises(KeyError):
+        await world.client.refresh(value, READ, fail)
+    assert world.dev.posts_of(value.reveal()) == []
+
+
+async def test_a_wrong_client_secret_keeps_the_token(world: World) -> None:
+    """It is the client's trouble; the grant is as good as before."""
+    value = await world.refresh_token()
+    wrong = world.other_client(client_secret=Secret("client secret", "wrong"))
+    outcome = await wrong.refresh(value, READ, world.hook)
+    assert isinstance(outcome, NotActedOn)
+    assert isinstance(outcome.error, ClientRejected)
+    await world.renewed(value)
+
+
+# Access tokens and keys
+
+
+async def believed(world: World, value: Secret) -> None:
+    """Check an access token as minting does: its signature first, then what it says."""
+    token = await world.client.verify_access_token(value)
+    now = world.clock.now()
+    check_issued(token, READ, issuer_url=world.dev.url, subject=ALICE.subject, now=now)
+
+
+@pytest.mark.parametrize(
+    "flaw",
+    [
+        faults.wider_scope("storage.modify:/"),
+        faults.wrong_audience("https://evil.test"),
+        faults.wrong_issuer("https://evil.test/"),
+        faults.wlcg_version("2.0"),
+        faults.wlcg_version(None),
+        faults.skewed_clock(-4000),
+        faults.skewed_clock(4000),
+        faults.WRONG_KEY,
+    ],
+    ids=lambda flaw: flaw.name,
+)
+async def test_a_flawed_access_token_is_refused(world: World, flaw: faults.Flaw) -> None:
+    """Promise 5: the answer of an issuer is checked, not trusted."""
+    value = await world.refresh_token()
+    world.dev.faults.on(Endpoint.TOKEN, flaw)
+    outcome = await world.renewed(value)
+    with pytest.raises(IssuerMisbehaved):
+        await believed(world, outcome.access_token)
+
+
+async def test_a_rotated_key_is_found(make_world: MakeWorld) -> None:
+    """Prepared or not; old tokens verify while the old key is published, and not after."""
+    world = await make_world(SigningKeys(), algorithm="ES256")
+    first = await world.renewed(await world.refresh_token())
+    await world.client.verify_access_token(first.access_token)
+    world.clock.advance(REFETCH_SECONDS)
+    world.dev.keys.rotate("ES256")
+    assert first.refresh_token is not None
+    second = await world.renewed(first.refresh_token)
+    for token in (first, second):
+        await world.client.verify_access_token(token.access_token)
+    world.dev.keys.drop_retired()
+    world.clock.advance(6 * 3600 + 1)
+    with pytest.raises(IssuerMisbehaved, match="does not publish"):
+        await world.client.verify_access_token(first.access_token)
+
+
+async def test_a_key_nobody_published_is_refused(world: World) -> None:
+    """After one look at the set, and no further ones for a minute."""
+    await world.client.verify_identity(identity(world))
+    world.clock.advance(REFETCH_SECONDS)
+    foreign = Secret("access token", SigningKeys().sign({"iss": world.dev.url}, "ES256"))
+    outcomes = await asyncio.gather(
+        *(world.client.verify_access_token(foreign) for _ in range(5)), return_exceptions=True
+    )
+    assert all(isinstance(one, IssuerMisbehaved) for one in outcomes)
+    assert sum(one.endpoint is Endpoint.JWKS for one in world.dev.journal) == 2
+
+
+async def test_tokens_verify_while_the_issuer_is_down(world: World) -> None:
+    """By the keys at hand."""
+    outcome = await world.renewed(await world.refresh_token())
+    await world.client.verify_access_token(outcome.access_token)
+    await world.dev.go_dark()
+    await world.client.verify_access_token(outcome.access_token)
+
+
+# Revoking
+
+
+async def test_a_revoked_token_is_dead(world: World) -> None:
+    """RFC 7009; revoking it again is fine."""
+    value = await world.refresh_token()
+    for _ in range(2):
+        await world.client.revoke(value)
+    assert isinstance(await world.refresh(value), Dead)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (faults.LOST_ANSWER, IssuerUnreachable),
+        (faults.ERROR_500, IssuerUnreachable),
+        (faults.redirect_307("https://127.0.0.1:1/"), IssuerMisbehaved),
+        (faults.oauth_error("invalid_client", "x", 401), ClientRejected),
+    ],
+)
+async def test_a_revocation_that_may_have_failed_is_told(
+    world: World, fault: faults.Fault, kind: type[Exception]
+) -> None:
+    """A logout must not claim what did not happen."""
+    value = await world.refresh_token()
+    world.dev.faults.on(Endpoint.REVOKE, fault)
+    with pytest.raises(kind):
+        await world.client.revoke(value)
