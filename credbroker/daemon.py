@@ -211,7 +211,10 @@ def _rules(settings: Settings) -> MintingRules:
         for name, issuer in settings.issuers.items()
         for role_name, role in issuer.roles.items()
     }
-    return MintingRules(audiences, settings.tokens.renew_after)
+    only_one = frozenset(
+        at for at in audiences if settings.issuers[at[0]].audience_parameter == "resource"
+    )
+    return MintingRules(audiences, settings.tokens.renew_after, only_one)
 
 
 def _door(ca_file: Path | None) -> OutgoingHttp:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -43,10 +43,15 @@ class Minted:
 
 @dataclass(frozen=True, slots=True)
 class MintingRules:
-    """The audiences each (issuer, role) may be used for (none = any), and when tokens are due."""
+    """The audiences each (issuer, role) may be used for (none = any), and when tokens are due.
+
+    `only_one` names the (issuer, role) pairs whose issuer gives a token one audience at a time:
+    there a caller that asks for none gets the first.
+    """
 
     audiences: Mapping[tuple[str, str], tuple[str, ...]]
     renew_after: float
+    only_one: frozenset[tuple[str, str]] = frozenset()
 
 
 class Minting:
@@ -77,7 +82,7 @@ class Minting:
         `Unavailable` kinds.
         """
         grant, fresh = await self.grant_of(caller)
-        right = attenuate(self._granted(grant), caller.lease.ceiling, wanted)
+        right = self._narrowed(grant, caller, wanted)
         held = self._held.get(grant.line, right)
         judged = self._judge(held, wanted)
         if judged is Freshness.GOOD and held is not None:
@@ -103,7 +108,7 @@ class Minting:
     async def right_of(self, caller: Caller, wanted: Wanted) -> Right:
         """Return what the caller would get for this wish, without fetching anything."""
         grant, _ = await self.grant_of(caller)
-        return attenuate(self._granted(grant), caller.lease.ceiling, wanted)
+        return self._narrowed(grant, caller, wanted)
 
     async def grant_of(self, caller: Caller) -> tuple[Grant, bool]:
         """Return the caller's grant, and whether the store confirmed it just now.
@@ -129,6 +134,13 @@ class Minting:
             if life < floor:
                 raise _too_short()  # asking the issuer each time would only wear it out
         return judged
+
+    def _narrowed(self, grant: Grant, caller: Caller, wanted: Wanted) -> Right:
+        granted, ceiling = self._granted(grant), caller.lease.ceiling
+        if wanted.audiences is None and (grant.key.issuer, grant.key.role) in self._rules.only_one:
+            first = (ceiling.audiences or granted.audiences)[:1]
+            wanted = replace(wanted, audiences=first or None)
+        return attenuate(granted, ceiling, wanted)
 
     def _granted(self, grant: Grant) -> Right:
         try:

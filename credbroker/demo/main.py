@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import shlex
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -41,6 +44,9 @@ def run(args: argparse.Namespace) -> int:
     except (StageError, OpenBaoError) as error:
         sys.stderr.write(f"credbroker: {error}\n")
         return 1
+    except asyncio.CancelledError:
+        shutil.rmtree(folder)
+        raise KeyboardInterrupt from None  # everything has been ended
     if not report.good:
         sys.stderr.write(f"credbroker: the demo did not hold; its logs are in {folder / 'logs'}\n")
         return 1
@@ -60,6 +66,10 @@ async def play(stage: Stage, report_file: Path | None, *, keep: bool) -> Report:
         sys.stdout.write(f"{clock.elapsed() - started:6.1f} s  {line}\n")
         sys.stdout.flush()
 
+    playing = asyncio.current_task()
+    assert playing is not None
+    for name in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(name, playing.cancel)
     try:
         report = await Story(stage, say).play(log_out=not keep)
         _show(report, report_file)
@@ -84,13 +94,20 @@ def _show(report: Report, file: Path | None) -> None:
 
 
 async def _keep(stage: Stage) -> None:
-    """Say what to try, and wait for Ctrl-C."""
+    """Say what to try, and wait to be told to stop."""
+    sys.stdout.write(_what_to_try(stage))
+    sys.stdout.flush()
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
+    sys.stdout.write("\nEnding everything.\n")
+
+
+def _what_to_try(stage: Stage) -> str:
     environment = stage.environment()
     names = ("CREDBROKER_URL", "CREDBROKER_CA_FILE", "XDG_STATE_HOME", "XDG_RUNTIME_DIR")
     program = "credbroker" if shutil.which("credbroker") else Path(sys.argv[0]).absolute()
-    exports = "\n".join(f"  export {name}={environment[name]}" for name in names)
-    sys.stdout.write(
-        f"""
+    exports = "\n".join(f"  export {name}={shlex.quote(environment[name])}" for name in names)
+    return f"""
 Everything still runs, below {stage.folder}. In another terminal:
 
 {exports}
@@ -101,9 +118,3 @@ Everything still runs, below {stage.folder}. In another terminal:
 
 Press Ctrl-C here to end it all.
 """
-    )
-    sys.stdout.flush()
-    try:
-        await asyncio.Event().wait()
-    except asyncio.CancelledError:
-        sys.stdout.write("\nEnding everything.\n")

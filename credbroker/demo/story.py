@@ -47,11 +47,11 @@ class Story:
         await self._until_renewals(3)
         await self._issuer_outage()
         await self._until_renewals(5)
-        self._look_at_processes()
+        self._look_at_arguments()
         seen = await self._end_job()
         if log_out:
             await self._log_out()
-        outside = self._search()
+        outside = self.search()
         return Report(
             samples=seen["samples"],
             invalid_samples=seen["invalid_samples"],
@@ -130,7 +130,7 @@ class Story:
             self._renewals_told = number
             self._say(f"renewal {number}: the agent put a new token in place of the old one")
 
-    def _look_at_processes(self) -> None:
+    def _look_at_arguments(self) -> None:
         """Look for refresh tokens in the command lines of everything that runs."""
         self._canaries.search_arguments(self._stage.pids, environment=False)
 
@@ -154,8 +154,8 @@ class Story:
         for line in told.splitlines():
             self._say(f"  {line}")
 
-    def _search(self) -> int:
-        """Look for every refresh token the issuer ever gave, in all that the run left behind."""
+    def search(self) -> int:
+        """Return in how many places a refresh token is seen, of all that the run left behind."""
         for value in self._stage.issuer.refresh_tokens_issued:
             self._canaries.plant("refresh token", value)
         # OpenBao's own files are no exception: what it stores there is encrypted.

@@ -112,7 +112,7 @@ class _PausingConnector(aiohttp.TCPConnector):
     """One fresh connection that waits for `before` once it stands, then starts the time limit."""
 
     def __init__(self, tls: ssl.SSLContext, before: BeforeFirstByte, seconds: float) -> None:
-        super().__init__(ssl=tls, force_close=True)
+        super().__init__(ssl=tls)
         self._before = before
         self._seconds = seconds
         self.deadline: asyncio.Timeout | None = None

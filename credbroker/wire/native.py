@@ -172,7 +172,7 @@ class TokenGiven:
     jti: str
     expires_at: datetime.datetime
     renew_at: datetime.datetime
-    token_type: str = "Bearer"
+    token_type: str = "Bearer"  # noqa: S105 - the name of a kind, no secret
     """The one type there is (RFC 6750)."""
 
     def write(self) -> bytes:

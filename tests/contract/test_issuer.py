@@ -25,6 +25,7 @@ from credbroker.domain.attenuation import ANY_AUDIENCE, Right
 from credbroker.domain.device import LoginOver, StillPending
 from credbroker.domain.errors import (
     ClientRejected,
+    GrantPaused,
     IssuerMisbehaved,
     IssuerRefusedRequest,
     IssuerUnreachable,
@@ -315,7 +316,7 @@ FAULTS: list[tuple[faults.Fault, type, type[Exception]]] = [
     (
         faults.oauth_error("unauthorized", "User ada is not active.", 401),
         NotActedOn,
-        IssuerRefusedRequest,
+        GrantPaused,
     ),
     (
         faults.oauth_error("invalid_scope", "Up-scoping is not allowed."),
@@ -325,7 +326,7 @@ FAULTS: list[tuple[faults.Fault, type, type[Exception]]] = [
     (
         faults.oauth_error("invalid_grant", "User needs to sign AUP first"),
         NotActedOn,
-        IssuerRefusedRequest,
+        GrantPaused,
     ),
     (faults.oauth_error("invalid_target", "x"), Unclear, IssuerMisbehaved),
 ]

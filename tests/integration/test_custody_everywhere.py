@@ -36,16 +36,18 @@ async def live_through_everything(world: BrokerWorld, broker: Served) -> None:
     await broker.ask("POST", native.TOKENS, lease, b"{" + lease.encode())
     await broker.ask("GET", native.LEASE_SELF + f"?access_token={lease}")
     await broker.ask("GET", f"/{lease}")
-    for fault in (
-        faults.wider_scope("storage.modify:/"),
-        faults.WRONG_KEY,
-        faults.wrong_audience("https://evil.test"),
-        faults.redirect_307("http://127.0.0.1:1/"),
-        faults.oauth_error("invalid_client", "Bad client secret: {refresh_token}", 401),
-        faults.oauth_error("invalid_scope", "{refresh_token}"),
+    for number, fault in enumerate(
+        (
+            faults.wider_scope("storage.modify:/"),
+            faults.WRONG_KEY,
+            faults.wrong_audience("https://evil.test"),
+            faults.redirect_307("http://127.0.0.1:1/"),
+            faults.oauth_error("invalid_client", "Bad client secret: {refresh_token}", 401),
+            faults.oauth_error("invalid_scope", "{refresh_token}"),
+        )
     ):
         world.on_refresh(fault)
-        wrong = await broker.token(lease, "storage.create:/", audiences=["https://se"])
+        wrong = await broker.token(lease, f"storage.read:/{number}", audiences=["https://se"])
         assert wrong.status >= 400
     for name, fault in (
         ("alice", faults.Spoiled(200, '{"refresh_token": "{refresh_token}"}')),

@@ -89,7 +89,7 @@ async def test_a_person_logs_in_once_and_a_job_gets_its_own_narrow_tokens(
 async def test_a_jobs_lease_can_fetch_the_jobs_tokens_and_nothing_else(broker: Replica) -> None:
     """It makes no leases, logs nobody out, and gets nothing beyond its right."""
     job = await broker.job_lease(await broker.log_in())
-    more = {"job": "2", "scopes": [JOB_SCOPE], "audiences": [], "lifetime_seconds": 60}
+    more = {"job": "2", "scopes": [JOB_SCOPE], "audiences": [JOB_AUDIENCE], "lifetime_seconds": 60}
     for refused in (
         await broker.ask("POST", native.LEASES, job, more),
         await broker.ask("DELETE", native.GRANT_SELF, job),
@@ -188,7 +188,12 @@ async def test_every_operation_answers_as_the_document_says(broker: Replica) -> 
     contract = Contract((await broker.ask("GET", native.OPENAPI)).json)
     person = await broker.log_in()
     asked_login = {"issuer": broker.world.issuer_name}
-    asked_lease = {"job": "1", "scopes": [JOB_SCOPE], "audiences": [], "lifetime_seconds": 60}
+    asked_lease = {
+        "job": "1",
+        "scopes": [JOB_SCOPE],
+        "audiences": [JOB_AUDIENCE],
+        "lifetime_seconds": 60,
+    }
     calls: list[tuple[str, str, str, object]] = [
         ("GET", native.ISSUERS, "", None),
         ("POST", native.LOGINS, "", asked_login),
@@ -256,7 +261,12 @@ async def test_names_that_are_not_served_are_refused_whatever_they_hold(broker: 
         check_problem(answer)
     lease = await broker.log_in()
     for job in ("", "\x00", "two\nlines", "x" * 201):
-        asked = {"job": job, "scopes": [JOB_SCOPE], "audiences": [], "lifetime_seconds": 60}
+        asked = {
+            "job": job,
+            "scopes": [JOB_SCOPE],
+            "audiences": [JOB_AUDIENCE],
+            "lifetime_seconds": 60,
+        }
         answer = await broker.ask("POST", native.LEASES, lease, asked)
         assert answer.error == "malformed"
         check_problem(answer)
@@ -364,20 +374,20 @@ async def test_the_trail_is_one_chain_with_one_line_for_each_deed(broker: Replic
     check_chain(file.read_bytes())
     lines = broker.world.audit_lines()
     assert Counter(line["event"] for line in lines) == {
-        "login_started": 1, "login": 1, "refresh": 1, "mint": 2, "lease_made": 1,
+        "login_started": 1, "login": 1, "refresh": 1, "mint": 1, "delivery": 1, "lease_made": 1,
         "refused": 2, "lease_ended": 2, "logout": 1,
     }  # fmt: skip
     written = {(line.get("request_id"), line["event"]) for line in lines}
     for answer, event in (
-        (minted, "mint"), (again, "mint"), (refused, "refused"), (unknown, "refused"),
+        (minted, "mint"), (again, "delivery"), (refused, "refused"), (unknown, "refused"),
         (ended, "lease_ended"), (out, "lease_ended"), (out, "logout"),
     ):  # fmt: skip
         assert (answer.headers["X-Request-Id"], event) in written
     of_refusal = next(line for line in lines if line["event"] == "refused")
     assert of_refusal["lease"] in job
     assert (of_refusal["error"], of_refusal["address"]) == ("outside_ceiling", "127.0.0.1")
-    mints = [line for line in lines if line["event"] == "mint"]
-    assert {line["jti"] for line in mints} == {minted.json["jti"]}
+    given = [line for line in lines if line["event"] in {"mint", "delivery"}]
+    assert {line["jti"] for line in given} == {minted.json["jti"]}
 
 
 def check_chain(trail: bytes) -> None:

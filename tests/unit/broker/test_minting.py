@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from credbroker.broker.leasing import Caller
-from credbroker.broker.minting import ANSWER_SECONDS, Minted
+from credbroker.broker.minting import ANSWER_SECONDS, Minted, MintingRules
 from credbroker.broker.refreshing import UNFIT_PAUSE_SECONDS
 from credbroker.domain.attenuation import ANY_AUDIENCE, Ceiling, Wanted
 from credbroker.domain.errors import (
@@ -30,7 +30,7 @@ from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.tokens import AccessToken
 from tests.fakes.clock import turns
 from tests.fakes.issuer import Widen
-from tests.unit.broker.world import READ, WANT_READ, Replica, World
+from tests.unit.broker.world import ISSUER, READ, ROLE, WANT_READ, Replica, World
 
 LIFE = 1200
 DUE = LIFE / 2
@@ -325,6 +325,19 @@ async def test_an_issuers_answer_is_checked_not_trusted(change: Widen) -> None:
     world.clock.advance(UNFIT_PAUSE_SECONDS)
     assert (await mint(replica, caller, wanted)).token.audiences == ("https://se.test/",)
     assert set(world.issuer.posts.values()) == {1}
+
+
+async def test_where_a_token_has_one_audience_the_first_is_the_usual_one() -> None:
+    """An issuer that reads `resource` may use up a refresh token over a second one."""
+    world = World()
+    allowed = ("https://one.test/", "https://two.test/")
+    world.rules = MintingRules({(ISSUER, ROLE): allowed}, 0.5, frozenset({(ISSUER, ROLE)}))
+    replica = world.replica()
+    await world.give_grant()
+    _, caller = await world.give_lease(replica)
+    assert (await mint(replica, caller)).token.audiences == ("https://one.test/",)
+    second = scopes("storage.read:/", "https://two.test/")
+    assert (await mint(replica, caller, second)).token.audiences == ("https://two.test/",)
 
 
 async def test_an_answer_with_less_than_asked_is_told() -> None:

@@ -73,6 +73,7 @@ class World:
         self.logins = MemoryRecords[PendingLogin](self.clock)
         self.issuer = FakeIssuer(self.clock, rule=rule, rotates=rotates)
         self.issuer.is_stored = self.was_stored
+        self.rules = MintingRules({(ISSUER, ROLE): ()}, renew_after=0.5)
 
     def replica(self, name: str = "replica-1") -> Replica:
         """Start one more broker process over the same store."""
@@ -81,8 +82,7 @@ class World:
         issuers = {ISSUER: self.issuer}
         held = HeldTokens(self.clock)
         refreshing = Refreshing(self.grants, issuers, held, means, name)
-        rules = MintingRules({(ISSUER, ROLE): ()}, renew_after=0.5)
-        minting = Minting(self.grants, refreshing, held, rules, means)
+        minting = Minting(self.grants, refreshing, held, self.rules, means)
         leasing = Leasing(self.leases, means, longest_job_seconds=DAY)
         enrolments = {ISSUER: Enrolment(self.issuer, "wlcg.credkey", {ROLE: GRANTED})}
         enrolling = Enrolling(
