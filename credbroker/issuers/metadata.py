@@ -17,6 +17,8 @@ from credbroker.wire.fields import Fields
 from credbroker.wire.oidc import check_success
 
 FRESH_SECONDS = 86400.0
+# While the issuer is silent, an old copy is used without waiting for it each time.
+TRY_AGAIN_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +41,16 @@ class Metadata:
         self._clock = clock
         self._seconds = seconds
         self._held: Endpoints | None = None
-        self._fetched_at = 0.0
+        self._fetched_at = float("-inf")
+        self._tried_at = float("-inf")
 
     async def endpoints(self) -> Endpoints:
         """Return the endpoints; raise `IssuerUnreachable` or `IssuerMisbehaved`."""
         now = self._clock.elapsed()
-        if self._held is not None and now - self._fetched_at < FRESH_SECONDS:
+        fresh = now - self._fetched_at < FRESH_SECONDS
+        if self._held is not None and (fresh or now - self._tried_at < TRY_AGAIN_SECONDS):
             return self._held
+        self._tried_at = now
         try:
             self._held = await self._fetch()
             self._fetched_at = now

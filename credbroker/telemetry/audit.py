@@ -7,6 +7,7 @@ seen. A file belongs to one replica. Never a token: only its `jti` and hashes.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import hashlib
 import json
 import os
@@ -18,6 +19,8 @@ from credbroker.ports import Clock
 from credbroker.telemetry.redact import redact
 
 FIRST_LINK = "0" * 64
+# Lines that wait for a full disk to be mended; more than this and nothing new is taken on.
+MOST_WAITING = 10_000
 _TAIL_BYTES = 64 * 1024
 
 
@@ -30,10 +33,12 @@ class AuditTrail:
         self._replica = replica
         self._path = folder / f"audit-{replica}.jsonl"
         try:
-            self._file = os.open(
-                self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
-            )
+            self._file = _open_alone(self._path)
             self._link = _last_link(self._file)
+        except BlockingIOError:
+            raise BadSettings(
+                f"{self._path}: another process writes here; give each replica its own name."
+            ) from None
         except OSError as error:
             raise BadSettings(
                 f"{self._path}: the audit trail cannot be written ({error.strerror})."
@@ -48,6 +53,8 @@ class AuditTrail:
 
         Lines that come while the disk is busy go out together, with one flush for all of them.
         """
+        if len(self._waiting) >= MOST_WAITING:
+            raise AuditUnavailable("The audit trail cannot be written, so nothing is given out.")
         self._append(event, fields)
         # Shielded: a caller that goes away must not leave the chain half-written.
         await asyncio.shield(self._until_written(self._queued))
@@ -95,6 +102,22 @@ class AuditTrail:
             # Half a line would break the chain for every line after it.
             os.ftruncate(self._file, start)
             raise
+
+
+def _open_alone(path: Path) -> int:
+    """Open the file for this process alone: two writers would break each other's chain."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)  # so that a new file's name, too, survives a power cut
+        finally:
+            os.close(folder)
+    except BaseException:
+        os.close(file)
+        raise
+    return file
 
 
 def _plain(value: object) -> object:

@@ -16,11 +16,25 @@ from credbroker.wire import native
 from tests.integration.broker_world import READ
 
 if TYPE_CHECKING:
+    from credbroker.demo.issuer.faults import Fault
     from credbroker.demo.openbao import OpenBaoServer
     from tests.integration.broker_world import BrokerWorld, Served
     from tests.integration.conftest import WorldFactory
 
 REST_SECONDS = 1.1  # how long the issuer is left alone after one failure, at the most
+HARMLESS: tuple[Fault, ...] = (
+    faults.wider_scope("storage.modify:/"),
+    faults.WRONG_KEY,
+    faults.wrong_audience("https://evil.test"),
+    faults.redirect_307("http://127.0.0.1:1/"),
+    faults.oauth_error("invalid_client", "Bad client secret: {refresh_token}", 401),
+    faults.oauth_error("invalid_scope", "{refresh_token}"),
+)
+DEADLY: dict[str, Fault] = {
+    "alice": faults.Spoiled(200, '{"refresh_token": "{refresh_token}"}'),
+    "bob": faults.LEAKY_ERROR,
+    "carol": faults.Spoiled(502, "<html>{refresh_token}</html>", "text/html"),
+}
 GIVEN_OUT = ("access_token", "lease_token", "login_token")
 
 
@@ -36,24 +50,11 @@ async def live_through_everything(world: BrokerWorld, broker: Served) -> None:
     await broker.ask("POST", native.TOKENS, lease, b"{" + lease.encode())
     await broker.ask("GET", native.LEASE_SELF + f"?access_token={lease}")
     await broker.ask("GET", f"/{lease}")
-    for number, fault in enumerate(
-        (
-            faults.wider_scope("storage.modify:/"),
-            faults.WRONG_KEY,
-            faults.wrong_audience("https://evil.test"),
-            faults.redirect_307("http://127.0.0.1:1/"),
-            faults.oauth_error("invalid_client", "Bad client secret: {refresh_token}", 401),
-            faults.oauth_error("invalid_scope", "{refresh_token}"),
-        )
-    ):
+    for number, fault in enumerate(HARMLESS):
         world.on_refresh(fault)
         wrong = await broker.token(lease, f"storage.read:/{number}", audiences=["https://se"])
         assert wrong.status >= 400
-    for name, fault in (
-        ("alice", faults.Spoiled(200, '{"refresh_token": "{refresh_token}"}')),
-        ("bob", faults.LEAKY_ERROR),
-        ("carol", faults.Spoiled(502, "<html>{refresh_token}</html>", "text/html")),
-    ):
+    for name, fault in DEADLY.items():
         world.on_refresh(fault)
         assert (await broker.token(leases[name], "storage.create:/")).status == 403
     again = await broker.log_in("alice")

@@ -7,6 +7,7 @@ posted again by mistake shows.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from tests.fixtures_openbao import admin_hvac
 from tests.integration.broker_world import ACCESS_SECONDS, READ, BrokerWorld
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import AsyncIterator, Coroutine
 
     from credbroker.demo.issuer.faults import Fault
     from credbroker.demo.openbao import OpenBaoServer
@@ -149,32 +150,31 @@ async def test_a_redirect_takes_the_refresh_token_nowhere(broker_world: BrokerWo
     """The other host hears nothing, and the token is as good as before."""
     broker = await broker_world.replica()
     lease = await broker.log_in()
-    async with _listener() as (url, heard):
+    async with listener() as (url, heard):
         broker_world.on_refresh(faults.redirect_307(url))
         assert (await broker.token(lease)).error == "issuer_misbehaved"
         assert heard == []
     assert (await broker.token(lease)).status == 200
 
 
-class _listener:  # noqa: N801 - used like a function
-    """A server elsewhere that notes what it hears."""
+@contextlib.asynccontextmanager
+async def listener() -> AsyncIterator[tuple[str, list[str]]]:
+    """Run a server elsewhere; give its address and what it hears."""
+    heard: list[str] = []
 
-    async def __aenter__(self) -> tuple[str, list[str]]:
-        heard: list[str] = []
+    async def hear(request: web.Request) -> web.Response:
+        heard.append(request.path)
+        return web.Response()
 
-        async def hear(request: web.Request) -> web.Response:
-            heard.append(request.path)
-            return web.Response()
-
-        app = web.Application()
-        app.add_routes([web.route("*", "/{any:.*}", hear)])
-        self._runner = web.AppRunner(app)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        return f"http://127.0.0.1:{self._runner.addresses[0][1]}/token", heard
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._runner.cleanup()
+    app = web.Application()
+    app.add_routes([web.route("*", "/{any:.*}", hear)])
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/token", heard
+    finally:
+        await runner.cleanup()
 
 
 @pytest.mark.parametrize(

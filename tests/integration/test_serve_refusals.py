@@ -112,7 +112,12 @@ async def test_what_cannot_be_right_is_refused_in_one_line_that_says_where(
     """`serve` names file and key and ends with 2, or with 3 where waiting may help."""
     cases = [case for case in CASES if case.is_served]
     folders = [str(prepare(broker_world, case)) for case in cases]
-    ended = await asyncio.gather(*(run("serve", "--config", folder) for folder in folders))
+    ended = await asyncio.gather(
+        *(
+            run("serve", "--config", folder, "--replica", case.name)
+            for case, folder in zip(cases, folders, strict=True)
+        )
+    )
     for case, (code, out, err) in zip(cases, ended, strict=True):
         check(case, code, out, err)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from credbroker.domain.errors import IssuerMisbehaved, IssuerUnreachable
-from credbroker.issuers.metadata import FRESH_SECONDS, Endpoints, Metadata
+from credbroker.issuers.metadata import FRESH_SECONDS, TRY_AGAIN_SECONDS, Endpoints, Metadata
 from credbroker.ports import NoAnswerError, NotSentError
 from tests.fakes.clock import FakeClock
 from tests.fakes.door import FakeDoor, Reply, answer
@@ -135,3 +135,18 @@ async def test_a_loopback_issuer_may_do_without_tls(clock: FakeClock) -> None:
     }
     held, _ = metadata(clock, answer(200, own | {"jwks_uri": f"{url}jwk"}), url)
     assert (await held.endpoints()).token == f"{url}token"
+
+
+async def test_an_old_copy_is_used_while_the_issuer_is_silent(clock: FakeClock) -> None:
+    """And it is asked again once a minute, not by every caller."""
+    replies: list[Reply] = [answer(200, document()), NotSentError(), NotSentError()]
+    door = FakeDoor(lambda _: replies.pop(0))
+    held = Metadata(URL, door, clock, 5)
+    first = await held.endpoints()
+    clock.advance(FRESH_SECONDS)
+    for _ in range(3):
+        assert await held.endpoints() == first
+    assert len(door.sent) == 2
+    clock.advance(TRY_AGAIN_SECONDS)
+    assert await held.endpoints() == first
+    assert len(door.sent) == 3

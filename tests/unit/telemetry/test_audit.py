@@ -248,3 +248,13 @@ def test_a_trail_that_cannot_be_opened_is_a_wrong_setting(tmp_path: Path) -> Non
     """By its path."""
     with pytest.raises(BadSettings, match=r"audit-r1\.jsonl"):
         AuditTrail(tmp_path / "none", "r1", FakeClock())
+
+
+def test_two_writers_of_one_file_are_refused(tmp_path: Path, clock: FakeClock) -> None:
+    """They would break each other's chain; one after the other is fine."""
+    first = AuditTrail(tmp_path, "one", clock)
+    with pytest.raises(BadSettings, match="its own name"):
+        AuditTrail(tmp_path, "one", clock)
+    AuditTrail(tmp_path, "two", clock).close()
+    first.close()
+    AuditTrail(tmp_path, "one", clock).close()
