@@ -69,7 +69,7 @@ def test_a_wider_or_narrower_token_is_not_passed_off(table: Table) -> None:
     }
 
 
-@pytest.mark.parametrize("content", ["", "not a token", "opaque", "a.b.c", access_token], ids=str)
+@pytest.mark.parametrize("content", ["", "not a token", "opaque", "a.b.c", access_token])
 def test_whatever_else_is_in_the_file_is_replaced(table: Table, content: object) -> None:
     """Another issuer's token, a broken one, none: the broker is asked."""
     table.log_in()
