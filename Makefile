@@ -9,7 +9,7 @@ demo: $(VENV)/.demo  ## the main job on this machine: OpenBao, an issuer, the br
 	$(BIN)/credbroker demo --report demo-report.json
 
 test: $(VENV)/.dev  ## every test but the interop ones
-	$(BIN)/pytest -m "not interop"
+	$(BIN)/pytest -m "not interop" -n 2 --dist loadfile
 
 check: $(VENV)/.dev  ## format, lint, types, import contracts, budgets
 	$(BIN)/ruff format --check .

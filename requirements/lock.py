@@ -10,4 +10,6 @@ COMMON = [
 
 for name, extras in {"demo": ["demo", "build"], "dev": ["demo", "build", "dev"]}.items():
     chosen = [word for extra in extras for word in ("--extra", extra)]
-    subprocess.run([sys.executable, "-m", "uv", *COMMON, *chosen, "-o", f"requirements/{name}.txt"], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "uv", *COMMON, *chosen, "-o", f"requirements/{name}.txt"], check=True
+    )
