@@ -50,6 +50,10 @@ from credbroker.stores.vault import AppRoleLogin, VaultClient
 from credbroker.telemetry.audit import AuditTrail
 from credbroker.telemetry.logging import configure
 
+# Callers are answered for this long after SIGTERM; with a refresh in flight (120 s) and its storing
+# that stays below the 180 s that systemd is told to wait.
+STOP_ANSWER_SECONDS = 15.0
+
 EXAMPLE = """\
 example:
   credbroker serve --config /etc/credbroker/config.d
@@ -101,7 +105,9 @@ class Daemon:
         stopping = asyncio.Event()
         for name in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(name, stopping.set)
-        runner = web.AppRunner(self.app, access_log=None, handle_signals=False)
+        runner = web.AppRunner(
+            self.app, access_log=None, handle_signals=False, shutdown_timeout=STOP_ANSWER_SECONDS
+        )
         await runner.setup()
         site = web.TCPSite(
             runner, self.listen.address, self.listen.port, ssl_context=_server_tls(self.listen)
@@ -117,11 +123,13 @@ class Daemon:
                 await stopping.wait()
                 systemd.notify("STOPPING=1")
                 self.troubles.append("This replica is stopping.")
-                await site.stop()
+                # First everybody is answered, so that nothing new begins; then all is finished.
+                await runner.cleanup()
                 await self.deeds.finish()
                 login.cancel()
         finally:
             await runner.cleanup()
+            await self.deeds.finish()
         log.info("stopped")
 
 

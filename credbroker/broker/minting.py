@@ -15,7 +15,7 @@ from credbroker.broker.refreshing import Refreshing, Wish
 from credbroker.broker.running import Means
 from credbroker.domain.attenuation import Right, Wanted, attenuate
 from credbroker.domain.errors import (
-    LoginNeeded,
+    LeaseEnded,
     NotFound,
     StoreUnavailable,
     TooSoonExpired,
@@ -113,12 +113,12 @@ class Minting:
     async def grant_of(self, caller: Caller) -> tuple[Grant, bool]:
         """Return the caller's grant, and whether the store confirmed it just now.
 
-        Raises `LoginNeeded` if the person logged out since the lease was made.
+        Raises `LeaseEnded` if the person logged out since the lease was made.
         """
         recalled = await self._recall.get(caller.lease.key.segment())
         grant = recalled.value
         if grant is None or grant.line != caller.lease.line or grant.state is GrantState.ENDED:
-            raise LoginNeeded("This login was ended by a logout.")
+            raise LeaseEnded("This login was ended by a logout.")
         return grant, recalled.fresh
 
     def forget(self, grant: Grant) -> None:

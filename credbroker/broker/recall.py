@@ -1,8 +1,9 @@
 """Remembers records for a few seconds, so that the steady state asks the store for nothing twice.
 
 A record is read again after `FRESH_SECONDS`; that bounds how long a revocation can go unnoticed.
-While the store does not answer, the last known record is returned, marked as not fresh: good enough
-to hand on tokens that are already held, not to fetch new ones.
+While the store is silent or refuses, the last known record is returned, marked as not fresh: good
+enough to hand on tokens that are already held, not to fetch new ones. Nobody who asks for a known
+record waits for a silent store longer than `PATIENCE_SECONDS`, and then not for every record again.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from credbroker.domain.errors import StoreUnavailable
+from credbroker.broker.running import Deeds
+from credbroker.domain.errors import Busy, RecordDamaged, StoreMisconfigured, StoreUnavailable
 from credbroker.ports import Clock, RecordStore
 
 T = TypeVar("T")
 
 FRESH_SECONDS = 5.0
+UNKNOWN_SECONDS = 30.0
+PATIENCE_SECONDS = 1.5
 KEPT_SECONDS = 3600.0
 ROOM = 20_000
 
@@ -35,32 +39,48 @@ class Recall(Generic[T]):
         """Remember what `records` says; above `room` records, what nobody asks for is let go."""
         self._records = records
         self._clock = clock
+        self._deeds = Deeds(clock)
         self._room = self._full = room
         self._known: dict[str, tuple[T | None, float]] = {}
+        self._silent_until = float("-inf")
 
     async def get(self, segment: str) -> Recalled[T]:
-        """Return the record; raise `StoreUnavailable` if it is not known and cannot be read."""
+        """Return the record; raise what the store raises if it is not known and cannot be read.
+
+        A damaged record is refused even if an earlier version is known.
+        """
         now = self._clock.elapsed()
-        known = self._known.get(segment)
-        if known is not None and now - known[1] < FRESH_SECONDS:
-            return Recalled(known[0], fresh=True)
+        value, read_at = self._known.get(segment, (None, float("-inf")))
+        if now - read_at < (UNKNOWN_SECONDS if value is None else FRESH_SECONDS):
+            return Recalled(value, fresh=True)
+        if value is None:
+            return Recalled(await self._read(segment), fresh=True)
+        if now < self._silent_until:
+            return Recalled(value, fresh=False)
         try:
-            stored = await self._records.get(segment)
-        except StoreUnavailable:
-            if known is None or known[0] is None:
-                raise
-            return Recalled(known[0], fresh=False)
-        meanwhile = self._known.get(segment)
-        if meanwhile is not None and meanwhile is not known:
-            # Learnt while the answer was on its way: a logout must not be undone by an old read.
-            return Recalled(meanwhile[0], fresh=True)
-        value = stored.value if stored is not None else None
-        self._keep(segment, value, now)
-        return Recalled(value, fresh=True)
+            reading = self._deeds.begin(self._read(segment), "read a record")
+            return Recalled(await self._deeds.result(reading, PATIENCE_SECONDS), fresh=True)
+        except RecordDamaged:
+            raise
+        except (StoreUnavailable, StoreMisconfigured, Busy):
+            self._silent_until = self._clock.elapsed() + FRESH_SECONDS
+            return Recalled(value, fresh=False)
 
     def learn(self, segment: str, value: T | None) -> None:
         """Remember what was just written."""
         self._keep(segment, value, self._clock.elapsed())
+
+    async def _read(self, segment: str) -> T | None:
+        known, asked_at = self._known.get(segment), self._clock.elapsed()
+        stored = await self._records.get(segment)
+        self._silent_until = float("-inf")
+        meanwhile = self._known.get(segment)
+        if meanwhile is not None and meanwhile is not known:
+            # Learnt while the answer was on its way: a logout must not be undone by an old read.
+            return meanwhile[0]
+        value = stored.value if stored is not None else None
+        self._keep(segment, value, asked_at)
+        return value
 
     def _keep(self, segment: str, value: T | None, at: float) -> None:
         if len(self._known) >= self._full:
@@ -73,7 +93,7 @@ class Recall(Generic[T]):
         self._known = {
             segment: (value, at)
             for segment, (value, at) in self._known.items()
-            if now - at < (KEPT_SECONDS if value is not None else FRESH_SECONDS)
+            if now - at < (KEPT_SECONDS if value is not None else UNKNOWN_SECONDS)
         }
         # Looking through all of them must stay rare however many are in use.
         self._full = max(self._room, 2 * len(self._known))

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from weakref import WeakValueDictionary
 
 import structlog
 
 from credbroker.broker.holding import HeldTokens
+from credbroker.broker.resting import Rests
 from credbroker.broker.running import Means
 from credbroker.broker.storing import put_surely
 from credbroker.domain import rotation
@@ -24,18 +25,27 @@ from credbroker.domain.errors import (
     Busy,
     ClientRejected,
     CredbrokerError,
+    IssuerFailed,
     IssuerGaveLess,
     IssuerMisbehaved,
     IssuerUnreachable,
-    LoginNeeded,
+    LeaseEnded,
     NotFound,
+    OutsideCeiling,
     StoreUnavailable,
     StoreUnclear,
 )
 from credbroker.domain.grants import Grant, GrantState
 from credbroker.domain.names import GrantKey
 from credbroker.domain.retry import backoff_seconds
-from credbroker.domain.rotation import Judgement, NotActedOn, Outcome, Renewed, Unclear
+from credbroker.domain.rotation import (
+    Judgement,
+    NotActedOn,
+    Outcome,
+    Renewed,
+    Unclear,
+    UnclearRule,
+)
 from credbroker.domain.secret import Secret
 from credbroker.domain.tokens import AccessToken, check_issued
 from credbroker.ports import Issuer, RecordStore, StaleVersionError, Stored
@@ -43,7 +53,7 @@ from credbroker.ports import Issuer, RecordStore, StaleVersionError, Stored
 LOOK_AGAIN_SECONDS = 0.2
 # A claim that took longer than this to store is given back unused: its time may be up.
 CLAIM_MUST_STORE_SECONDS = 15.0
-LONGEST_ISSUER_PAUSE_SECONDS = 5.0
+LONGEST_STORE_PAUSE_SECONDS = 5.0
 # An issuer that answered with the wrong token is not asked for the same one again so soon.
 UNFIT_PAUSE_SECONDS = 30.0
 
@@ -81,8 +91,9 @@ class Refreshing:
         self._replica = replica
         self._locks: WeakValueDictionary[GrantKey, asyncio.Lock] = WeakValueDictionary()
         self._running: dict[Wish, asyncio.Task[AccessToken]] = {}
-        self._resting: dict[str, tuple[int, float]] = {}
-        self._unfit: dict[Wish, tuple[CredbrokerError, float]] = {}
+        self._resting_issuers = Rests[str](means.clock, means.entropy)
+        self._resting_grants = Rests[GrantKey](means.clock, means.entropy)
+        self._unfit = Rests[Wish](means.clock, means.entropy)
 
     async def refresh(self, wish: Wish, seconds: float) -> AccessToken:
         """Return a new access token whose refresh token's successor is safely stored.
@@ -92,7 +103,7 @@ class Refreshing:
         """
         task = self._running.get(wish)
         if task is None:
-            self._check_fit(wish)
+            self._unfit.check(wish)  # asking for the same again so soon would spend a token
             task = self._deeds.begin(self._refresh(wish), "refresh")
             self._running[wish] = task
             task.add_done_callback(lambda _: self._running.pop(wish, None))
@@ -105,13 +116,13 @@ class Refreshing:
     async def settled(self, key: GrantKey, line: str) -> Stored[Grant]:
         """Return the grant once no replica has a claim on it, having settled one left behind.
 
-        Raises `LoginNeeded` if it is gone, or belongs to another line of logins.
+        Raises `LeaseEnded` if it is gone, or belongs to another line of logins.
         """
         issuer = self._issuer(key.issuer)
         while True:
             stored = await self._grants.get(key.segment())
             if stored is None or stored.value.line != line:
-                raise LoginNeeded("This login was ended, or replaced by somebody else's.")
+                raise LeaseEnded("This login was ended by a logout.")
             if stored.value.state is not GrantState.CLAIMED:
                 return stored
             judged = rotation.judge(stored.value, stored.age_seconds, issuer.claim_seconds)
@@ -147,7 +158,7 @@ class Refreshing:
             now = self._clock.now()
             check_issued(token, wish.right, issuer_url=issuer.url, subject=grant.subject, now=now)
         except (IssuerMisbehaved, IssuerGaveLess) as error:
-            self._note_unfit(wish, error)
+            self._unfit.rest(wish, error, UNFIT_PAUSE_SECONDS)
             raise
         self._held.put(wish.line, wish.right, token)
         return token
@@ -160,7 +171,12 @@ class Refreshing:
         issuer = self._issuer(grant.key.issuer)
         if grant.client_id != issuer.client_id:
             raise ClientRejected("This login was made through another client_id than is set now.")
-        self._check_rested(grant.key.issuer)
+        if len(outside := grant.scopes.missing(right.scopes)):
+            raise OutsideCeiling(f"Outside the grant as it is now: {outside}.")
+        self._resting_issuers.check(grant.key.issuer)
+        self._resting_grants.check(grant.key)
+        # Before the claim: if the trail cannot be written, no refresh token is spent.
+        await self._audit.record("refresh_begun", **_about(grant))
         claimed: Stored[Grant] | None = None
 
         async def claim() -> None:
@@ -169,9 +185,13 @@ class Refreshing:
 
         try:
             outcome = await issuer.refresh(grant.refresh_token, right, claim)
+        except IssuerUnreachable as error:
+            self._note(grant.key, error)
+            if claimed is None:
+                raise
+            outcome = NotActedOn(error)  # by the port's word: raised means that nothing was sent
         except Exception as error:
             if claimed is None:
-                self._note_issuer(grant.key.issuer, error)
                 raise
             # Whatever broke, a post may have gone out; what broke on one answer is no outage.
             log.exception("refresh_broke", grant=grant.key.segment())
@@ -179,7 +199,7 @@ class Refreshing:
         if claimed is None:
             raise StoreUnavailable("A refresh went out without its claim: this must not happen.")
         failed = None if isinstance(outcome, Renewed) else outcome.error
-        self._note_issuer(grant.key.issuer, failed)
+        self._note(grant.key, failed)
         return claimed, outcome
 
     async def _claim(self, stored: Stored[Grant]) -> Stored[Grant]:
@@ -195,7 +215,8 @@ class Refreshing:
                 is_ours=lambda found: found.write_id == write_id,
             )
         except StoreUnclear as error:
-            self._deeds.begin(self._give_back(grant, NotActedOn(error)), "give a claim back")
+            unused = NotActedOn(error)
+            self._deeds.begin(self._give_back(stored, grant, unused), "give a claim back")
             raise
         claimed = Stored(grant, version, 0.0)
         if self._clock.elapsed() - started > CLAIM_MUST_STORE_SECONDS:
@@ -204,11 +225,37 @@ class Refreshing:
             raise unused.error
         return claimed
 
-    async def _give_back(self, claim: Grant, unused: NotActedOn) -> None:
-        """Undo a claim that may have been stored: nothing was sent, so nothing is in doubt."""
-        found = await self._found(claim.key.segment())
+    async def _give_back(self, before: Stored[Grant], claim: Grant, unused: NotActedOn) -> None:
+        """Undo a claim that may have been stored, or may yet be: nothing was sent.
+
+        The record is written once more as it was, at the version that the claim wants: whichever
+        of the two comes first, the other one can never land.
+        """
+        segment = claim.key.segment()
+        as_before = replace(before.value, write_id=self._entropy.token(16))
+        try:
+            while not await self._written(segment, as_before, before.version):
+                await self._clock.sleep(LOOK_AGAIN_SECONDS)
+            return
+        except StaleVersionError:
+            found = await self._found(segment)
         if found is not None and found.value.write_id == claim.write_id:
             await self._settle(found, unused)
+
+    async def _written(self, segment: str, grant: Grant, version: int) -> bool:
+        """Write a record; False while the store does not say. Raises `StaleVersionError`."""
+        try:
+            await put_surely(
+                self._grants,
+                segment,
+                grant,
+                version,
+                is_ours=lambda found: found.write_id == grant.write_id,
+            )
+        except CredbrokerError as error:
+            log.warning("not_stored_yet", grant=segment, why=error.sentence)
+            return False
+        return True
 
     async def _settle(self, claimed: Stored[Grant], outcome: Outcome) -> Grant:
         """Store and return what follows from the outcome; never give up while it is a successor.
@@ -224,15 +271,12 @@ class Refreshing:
         renewed = isinstance(outcome, Renewed)
         await self._audit.record(
             "refresh" if renewed else "refresh_failed",
-            issuer=after.key.issuer,
-            credkey=after.key.credkey,
-            role=after.key.role,
-            sub=after.subject,
-            client_id=after.client_id,
-            generation=after.generation,
+            **_about(after),
             state=after.state.value,
             why=None if isinstance(outcome, Renewed) else outcome.error.sentence,
         )
+        if after.rotated and issuer.unclear_rule is UnclearRule.RETRY_SAFE:
+            log.error("issuer_rotates_after_all", issuer=after.key.issuer)
         return after
 
     async def _store(self, claimed: Stored[Grant], after: Grant) -> None:
@@ -240,25 +284,17 @@ class Refreshing:
         segment = after.key.segment()
         while True:
             try:
-                await put_surely(
-                    self._grants,
-                    segment,
-                    after,
-                    version,
-                    is_ours=lambda found: found.write_id == after.write_id,
-                )
-                return
+                if await self._written(segment, after, version):
+                    return
+                failures += 1
+                pause = backoff_seconds(failures, self._entropy.fraction())
+                await self._clock.sleep(min(pause, LONGEST_STORE_PAUSE_SECONDS))
             except StaleVersionError:
                 found = await self._found(segment)
                 if found is None or not _may_replace(after, found.value, claimed.value):
                     await self._superseded(after, found)
                     return
                 version = found.version
-            except CredbrokerError as error:
-                failures += 1
-                log.warning("successor_not_stored_yet", grant=segment, why=error.sentence)
-                pause = backoff_seconds(failures, self._entropy.fraction())
-                await self._clock.sleep(min(pause, LONGEST_ISSUER_PAUSE_SECONDS))
 
     async def _found(self, segment: str) -> Stored[Grant] | None:
         while True:
@@ -316,32 +352,16 @@ class Refreshing:
         except KeyError:
             raise NotFound(f"The issuer {name!r} is not served here any more.") from None
 
-    def _check_rested(self, issuer: str) -> None:
-        """Refuse at once while an unreachable issuer is given a rest."""
-        _, until = self._resting.get(issuer, (0, 0.0))
-        if self._clock.elapsed() < until:
-            raise IssuerUnreachable("The issuer does not answer; it is tried again in a moment.")
-
-    def _check_fit(self, wish: Wish) -> None:
-        """Refuse at once what was answered wrongly a moment ago: asking again spends a token."""
-        error, until = self._unfit.get(wish, (None, 0.0))
-        if error is not None and self._clock.elapsed() < until:
-            raise type(error)(error.sentence, error.remedy)
-
-    def _note_unfit(self, wish: Wish, error: CredbrokerError) -> None:
-        now = self._clock.elapsed()
-        self._unfit = {one: it for one, it in self._unfit.items() if it[1] > now}
-        self._unfit[wish] = (error, now + UNFIT_PAUSE_SECONDS)
-
-    def _note_issuer(self, issuer: str, error: Exception | None) -> None:
-        if not isinstance(error, IssuerUnreachable):
-            self._resting.pop(issuer, None)
-            return
-        failures = self._resting.get(issuer, (0, 0.0))[0] + 1
-        pause = min(
-            backoff_seconds(failures, self._entropy.fraction()), LONGEST_ISSUER_PAUSE_SECONDS
-        )
-        self._resting[issuer] = (failures, self._clock.elapsed() + pause)
+    def _note(self, key: GrantKey, error: CredbrokerError | None) -> None:
+        """Let the issuer rest if it is away, and the grant alone if only its request failed."""
+        if isinstance(error, IssuerUnreachable):
+            self._resting_issuers.rest(key.issuer, error)
+        else:
+            self._resting_issuers.wake(key.issuer)
+        if isinstance(error, IssuerFailed):
+            self._resting_grants.rest(key, error)
+        else:
+            self._resting_grants.wake(key)
 
 
 def _may_replace(ours: Grant, found: Grant, claimed: Grant) -> bool:
@@ -354,3 +374,14 @@ def _may_replace(ours: Grant, found: Grant, claimed: Grant) -> bool:
         return False
     in_doubt = found.state is GrantState.IN_DOUBT
     return in_doubt or ours.generation > found.generation or found.write_id == claimed.write_id
+
+
+def _about(grant: Grant) -> dict[str, object]:
+    return {
+        "issuer": grant.key.issuer,
+        "credkey": grant.key.credkey,
+        "role": grant.key.role,
+        "sub": grant.subject,
+        "client_id": grant.client_id,
+        "generation": grant.generation,
+    }

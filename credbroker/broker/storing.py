@@ -10,6 +10,8 @@ from credbroker.ports import RecordStore, StaleVersionError
 
 T = TypeVar("T")
 
+TRIES = 3
+
 
 async def put_surely(
     records: RecordStore[T],
@@ -21,22 +23,31 @@ async def put_surely(
 ) -> int:
     """Write by check-and-set; after an unclear answer or a mismatch, read to find out.
 
-    `is_ours` tells this very write from anybody else's. Returns the record's version once it is
-    ours. Raises `StaleVersionError` if somebody else wrote, `StoreUnavailable` if nobody did, and
-    `StoreUnclear` if even the reading failed.
+    `is_ours` tells this very write from anybody else's. A write whose answer got lost may still
+    land, so "not there" is no proof: the same write is made again at the same version, of which
+    only one can win. Returns the record's version once it is ours. Raises `StaleVersionError` if
+    somebody else wrote, `StoreUnavailable` if nobody did, and `StoreUnclear` if that stays open.
     """
-    try:
-        return await records.put(segment, value, expected_version)
-    except StoreUnclear as unclear:
+    unclear: StoreUnclear | None = None
+    for _ in range(TRIES):
+        try:
+            return await records.put(segment, value, expected_version)
+        except StoreUnclear as error:
+            unclear = error
+        except StaleVersionError:
+            pass  # an earlier try of the same write may have won
+        except StoreUnavailable:
+            if unclear is None:
+                raise
+            break
         try:
             found = await records.get(segment)
         except StoreUnavailable:
-            raise unclear from None
-    except StaleVersionError:
-        # An earlier try of the same write may have been taken after its answer got lost.
-        found = await records.get(segment)
-    if found is not None and is_ours(found.value):
-        return found.version
-    if (found.version if found is not None else 0) == expected_version:
-        raise StoreUnavailable("OpenBao/Vault did not take a write.")
-    raise StaleVersionError
+            if unclear is None:
+                raise
+            break
+        if found is not None and is_ours(found.value):
+            return found.version
+        if (found.version if found is not None else 0) != expected_version:
+            raise StaleVersionError
+    raise unclear or StoreUnavailable("OpenBao/Vault did not take a write.")

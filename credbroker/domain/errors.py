@@ -160,6 +160,12 @@ class IssuerUnreachable(Unavailable):
     code = "issuer_unreachable"
 
 
+class IssuerFailed(Unavailable):
+    """The issuer answers, but failed on this request."""
+
+    code = "issuer_failed"
+
+
 class IssuerMisbehaved(Unavailable):
     """The issuer answered something that does not verify or cannot be understood."""
 
@@ -226,6 +232,13 @@ class StoreMisconfigured(Misconfigured):
 
     code = "store_misconfigured"
     default_remedy = "The operator must check the broker's AppRole, policy and mount."
+
+
+class RecordDamaged(StoreMisconfigured):
+    """A record in OpenBao or Vault cannot be read."""
+
+    code = "record_damaged"
+    default_remedy = "Other records are not affected. Log in again to replace this one."
 
 
 class LocalFileUnfit(Misconfigured):

@@ -51,5 +51,7 @@ class Grant:
     claimed_by: str | None = None
     note: str = ""
     refresh_expires_at: datetime.datetime | None = None
+    rotated: bool = False
+    """True once a refresh of this grant gave another value: its issuer is one that rotates."""
     tokens_until: datetime.datetime | None = None
     """When the last access token that came with this grant expires, as far as was announced."""

@@ -17,6 +17,7 @@ from credbroker.domain.errors import (
     CredbrokerError,
     GrantInDoubt,
     GrantLost,
+    LeaseEnded,
     LoginDenied,
     LoginNeeded,
 )
@@ -93,13 +94,13 @@ def judge(grant: Grant, claim_age_seconds: float, claim_seconds: float) -> Judge
     raise why_lost(grant)
 
 
-def why_lost(grant: Grant) -> GrantLost:
+def why_lost(grant: Grant) -> CredbrokerError:
     """Return the error that tells the person why this grant cannot be used any more."""
     login = f"Log in again with: credbroker login {grant.key.issuer} --role {grant.key.role}"
     if grant.state is GrantState.IN_DOUBT:
         return GrantInDoubt("A refresh was cut off and may have used up the refresh token.", login)
     if grant.state is GrantState.ENDED:
-        return LoginNeeded("This login was ended by a logout.", login)
+        return LeaseEnded("This login was ended by a logout.", login)
     return LoginNeeded("The issuer no longer accepts this login.", login)
 
 
@@ -118,14 +119,14 @@ def settle(
         return _advance(claimed, outcome, write_id, now)
     if isinstance(outcome, Dead):
         return _rest(claimed, GrantState.LOST, write_id, outcome.error.sentence)
-    if isinstance(outcome, NotActedOn) or rule is UnclearRule.RETRY_SAFE:
+    if isinstance(outcome, NotActedOn) or _is_retry_safe(claimed, rule):
         return _rest(claimed, GrantState.READY, write_id, "")
     return _rest(claimed, GrantState.IN_DOUBT, write_id, outcome.error.sentence)
 
 
 def settle_left_claim(claimed: Grant, rule: UnclearRule, write_id: str) -> Grant:
     """Return the record for a claim whose owner is gone: a post may have happened."""
-    if rule is UnclearRule.RETRY_SAFE:
+    if _is_retry_safe(claimed, rule):
         return _rest(claimed, GrantState.READY, write_id, "")
     return _rest(claimed, GrantState.IN_DOUBT, write_id, "A replica stopped during a refresh.")
 
@@ -137,7 +138,7 @@ def succeed(found: Grant, new: Grant) -> Grant:
     a logout a new line begins. Raises `LoginDenied` if the record belongs to somebody else: a
     credkey that comes to name another person must not open that person's grant.
     """
-    new = replace(new, generation=found.generation + 1)
+    new = replace(new, generation=found.generation + 1, rotated=found.rotated)
     if found.state is GrantState.ENDED:
         return new
     if (found.issuer_url, found.subject) != (new.issuer_url, new.subject):
@@ -161,15 +162,22 @@ def log_out(grant: Grant, write_id: str) -> Grant:
     )
 
 
+def _is_retry_safe(grant: Grant, rule: UnclearRule) -> bool:
+    """One changed value ends the trust in `retry_safe` for good: a rotating issuer may revoke."""
+    return rule is UnclearRule.RETRY_SAFE and not grant.rotated
+
+
 def _advance(claimed: Grant, answer: Renewed, write_id: str, now: datetime.datetime) -> Grant:
     # RFC 6749 section 6: without a new refresh token in the answer the old one stays good.
     refresh_expires_at = claimed.refresh_expires_at
     if answer.refresh_expires_in is not None:
         refresh_expires_at = now + datetime.timedelta(seconds=answer.refresh_expires_in)
+    successor = answer.refresh_token or claimed.refresh_token
     return replace(
         claimed,
         state=GrantState.READY,
-        refresh_token=answer.refresh_token or claimed.refresh_token,
+        refresh_token=successor,
+        rotated=claimed.rotated or successor != claimed.refresh_token,
         generation=claimed.generation + 1,
         write_id=write_id,
         claimed_by=None,

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from credbroker.domain.device import PendingLogin
 from credbroker.domain.errors import (
     Malformed,
+    RecordDamaged,
     StoreMisconfigured,
     StoreUnavailable,
     StoreUnclear,
@@ -65,9 +66,8 @@ class VaultRecords(Generic[T]):
         try:
             value = self._read(_field(found, "data"))
         except Malformed:
-            raise StoreMisconfigured(
-                "A record in OpenBao/Vault is damaged or from a newer version.",
-                "Other records are not affected. Log in again to replace this one.",
+            raise RecordDamaged(
+                "A record in OpenBao/Vault is damaged or from a newer version."
             ) from None
         age = age_seconds(str(_field(metadata, "created_time")), answer)
         return Stored(value, int(_field(metadata, "version")), age)

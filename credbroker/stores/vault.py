@@ -41,6 +41,7 @@ _RENEW_AFTER = 0.5
 # A renewal that gives less than this part of a full life says that the longest life is near.
 _WORTH_KEEPING = 0.75
 _LONGEST_SLEEP_SECONDS = 600.0
+LOGIN_PAUSE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from credbroker.telemetry.redact import redact
 FIRST_LINK = "0" * 64
 # Lines that wait for a full disk to be mended; more than this and nothing new is taken on.
 MOST_WAITING = 10_000
+LONGEST_TEXT = 4096
 _TAIL_BYTES = 64 * 1024
 
 

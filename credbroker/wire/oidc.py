@@ -26,6 +26,7 @@ from credbroker.domain.errors import (
     ClientRejected,
     CredbrokerError,
     GrantPaused,
+    IssuerFailed,
     IssuerMisbehaved,
     IssuerRefusedRequest,
     IssuerUnreachable,
@@ -235,6 +236,8 @@ def _oauth_error(body: bytes) -> tuple[str, str]:
 
 
 def _no_sense(status: int) -> Unavailable:
-    if status >= 500 or status == 429:
-        return IssuerUnreachable(f"The issuer answered with status {status}.")
+    if status in {429, 503}:
+        return IssuerUnreachable(f"The issuer is busy or away: it answered with status {status}.")
+    if status >= 500:
+        return IssuerFailed(f"The issuer failed: it answered with status {status}.")
     return IssuerMisbehaved(f"The issuer answered with status {status}, which makes no sense here.")

@@ -42,6 +42,7 @@ def write_grant(grant: Grant) -> Record:
         claimed_by=grant.claimed_by,
         note=grant.note or None,
         refresh_expires_at=write_optional_instant(grant.refresh_expires_at),
+        rotated=grant.rotated or None,
         tokens_until=write_optional_instant(grant.tokens_until),
     )
 
@@ -70,6 +71,7 @@ def read_grant(record: object) -> Grant:
         claimed_by=fields.optional("claimed_by", fields.text),
         note=fields.optional("note", fields.text) or "",
         refresh_expires_at=fields.optional("refresh_expires_at", fields.instant),
+        rotated=fields.optional("rotated", fields.flag) or False,
         tokens_until=fields.optional("tokens_until", fields.instant),
     )
 

@@ -14,7 +14,7 @@ import pytest
 
 from credbroker.domain.errors import StoreUnclear
 from credbroker.host.clock import SystemClock
-from credbroker.host.http import LARGEST_BODY_BYTES, OutgoingHttp
+from credbroker.host.http import LARGEST_BODY_BYTES, OutgoingHttp, _Request
 from credbroker.ports import HttpAnswer, NoAnswerError, NotSentError
 
 if TYPE_CHECKING:
@@ -253,6 +253,28 @@ async def test_a_hook_that_fails_stops_the_send(
     assert (server.connections, server.received) == (1, b"")
 
 
+async def test_a_server_that_hangs_up_during_the_hook_has_seen_nothing(door: OutgoingHttp) -> None:
+    """As a proxy does that waits for the first byte less long than the claim takes to store."""
+    received: list[bytes] = []
+    gone = asyncio.Event()
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+        received.append(await reader.read())
+        gone.set()
+
+    async def hook() -> None:
+        await gone.wait()
+        await SystemClock().sleep(0.05)  # time for the end of the connection to arrive
+
+    listening = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/token"
+    async with listening:
+        with pytest.raises(NotSentError):
+            await door.post(url, BODY, headers=FORM, seconds=5, before_first_byte=hook)
+    assert received == [b""]
+
+
 async def test_a_caller_that_is_cancelled_in_the_hook_has_sent_nothing(
     door: OutgoingHttp, make_server: MakeServer
 ) -> None:
@@ -345,3 +367,11 @@ async def test_errors_hold_nothing_of_the_request(
     with pytest.raises(NoAnswerError) as lost:
         await post(door, server.url() + "?device_code=kd83jf0aKQ1z", None)
     assert "kd83jf0aKQ1z" not in repr(lost.value) + repr(lost.value.__cause__)
+
+
+def test_nothing_of_a_request_or_an_answer_is_in_its_repr() -> None:
+    """A traceback with values, or a log line, shows neither headers nor body."""
+    request = _Request("POST", "https://issuer.test/", {"Authorization": "Basic abc"}, BODY)
+    answered = HttpAnswer(200, {"set-cookie": "abc"}, BODY)
+    assert "abc" not in repr(request) + repr(answered)
+    assert "kd83jf0aKQ1z" not in repr(request) + repr(answered)

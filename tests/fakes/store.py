@@ -32,12 +32,25 @@ class MemoryRecords(Generic[T]):
         self.put_seconds = 0.0
         self._newest: dict[str, tuple[T, int, float]] = {}
         self._failures: list[_Failure] = []
+        self._delaying: Exception | None = None
+        self._delayed: tuple[str, T, int] | None = None
         self.history: list[T] = []
         self.reads = 0
 
     def fail_next(self, error: Exception, *, acted: bool = False, on: Call | None = None) -> None:
         """Raise `error` at the next call (of kind `on`), after acting if `acted`; may be queued."""
         self._failures.append(_Failure(error, acted, on))
+
+    def delay_next_put(self, error: Exception) -> None:
+        """Answer the next write with `error` and take it only when `land` is called."""
+        self._delaying = error
+
+    async def land(self) -> None:
+        """Take the write that was on its way; raises `StaleVersionError` if it comes too late."""
+        assert self._delayed is not None, "no write is on its way"
+        segment, value, expected_version = self._delayed
+        self._delayed = None
+        await self.put(segment, value, expected_version)
 
     def mend(self) -> None:
         """Forget the failures that are still to come."""
@@ -59,6 +72,9 @@ class MemoryRecords(Generic[T]):
     async def put(self, segment: str, value: T, expected_version: int) -> int:
         """Write by check-and-set; see `ports.RecordStore.put`."""
         await self._on_the_way()
+        if (delaying := self._delaying) is not None:
+            self._delaying, self._delayed = None, (segment, value, expected_version)
+            raise delaying
         failure = self._due("put")
         if failure is not None and not failure.acted:
             raise failure.error

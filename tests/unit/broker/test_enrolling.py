@@ -16,6 +16,7 @@ from credbroker.domain.errors import (
     CredbrokerError,
     IssuerMisbehaved,
     IssuerUnreachable,
+    LeaseEnded,
     LeaseUnknown,
     LoginDenied,
     LoginExpired,
@@ -467,7 +468,7 @@ async def test_leases_from_before_a_logout_never_come_back() -> None:
         world.clock.advance(5)
         for old in (caller, Caller(job, ORIGIN)):
             for one in (replica, world.replica("other")):
-                with pytest.raises(LoginNeeded):
+                with pytest.raises(LeaseEnded):
                     await one.minting.mint_access_token(old, WANT_READ)
 
 

@@ -19,7 +19,7 @@ from credbroker.domain.errors import (
     IssuerGaveLess,
     IssuerMisbehaved,
     IssuerUnreachable,
-    LoginNeeded,
+    LeaseEnded,
     OutsideCeiling,
     StoreUnavailable,
     TooSoonExpired,
@@ -365,7 +365,7 @@ async def test_a_logout_elsewhere_is_noticed_within_five_seconds() -> None:
     await mint(replica, caller)
     await world.rewrite(state=GrantState.ENDED, refresh_token=None, generation=3, write_id="w")
     world.clock.advance(5)
-    with pytest.raises(LoginNeeded):
+    with pytest.raises(LeaseEnded):
         await mint(replica, caller)
 
 
@@ -374,7 +374,7 @@ async def test_a_lease_of_another_line_gets_nothing() -> None:
     _, replica, caller = await settled_world()
     await mint(replica, caller)
     old = replace(caller, lease=replace(caller.lease, line="line-0"))
-    with pytest.raises(LoginNeeded):
+    with pytest.raises(LeaseEnded):
         await mint(replica, old)
 
 

@@ -6,8 +6,14 @@ import asyncio
 
 import pytest
 
-from credbroker.broker.recall import FRESH_SECONDS, Recall, Recalled
-from credbroker.domain.errors import StoreMisconfigured, StoreUnavailable
+from credbroker.broker.recall import (
+    FRESH_SECONDS,
+    PATIENCE_SECONDS,
+    UNKNOWN_SECONDS,
+    Recall,
+    Recalled,
+)
+from credbroker.domain.errors import RecordDamaged, StoreMisconfigured, StoreUnavailable
 from credbroker.ports import Stored
 from tests.fakes.clock import FakeClock, turns
 from tests.fakes.store import MemoryRecords
@@ -61,7 +67,27 @@ async def test_a_store_that_is_away_leaves_the_last_word_marked_as_not_fresh() -
     clock.advance(FRESH_SECONDS)
     records.fail_next(AWAY)
     assert await recall.get("x") == Recalled("one", fresh=False)
+    clock.advance(FRESH_SECONDS)
     assert await recall.get("x") == Recalled("one", fresh=True)
+
+
+async def test_nobody_waits_for_a_silent_store_for_every_record() -> None:
+    """Once is enough for some seconds; what is known is told at once."""
+    clock = FakeClock()
+    records = SlowReads(clock, 0)
+    recall = Recall(records, clock)
+    for segment in ("x", "y"):
+        await records.put(segment, "one", 0)
+        reading = asyncio.ensure_future(recall.get(segment))
+        await clock.pass_time(0)
+        await reading
+    clock.advance(FRESH_SECONDS)
+    records.seconds = 60
+    waited = asyncio.ensure_future(recall.get("x"))
+    await clock.pass_time(PATIENCE_SECONDS)
+    assert await waited == Recalled("one", fresh=False)
+    assert await recall.get("y") == Recalled("one", fresh=False)
+    assert await recall.get("x") == Recalled("one", fresh=False)
 
 
 @pytest.mark.parametrize("asked_before", [False, True])
@@ -71,21 +97,32 @@ async def test_nothing_is_said_of_a_record_that_was_never_seen(asked_before: boo
     recall = Recall(records, clock)
     if asked_before:
         assert await recall.get("x") == Recalled(None, fresh=True)
-        clock.advance(FRESH_SECONDS)
+        clock.advance(UNKNOWN_SECONDS)
     records.fail_next(AWAY)
     with pytest.raises(StoreUnavailable):
         await recall.get("x")
 
 
-async def test_a_store_that_refuses_is_no_outage() -> None:
-    """A damaged record or a wrong policy is told, not papered over."""
+async def test_a_store_that_refuses_us_leaves_the_last_word() -> None:
+    """A login that is refused is an outage like another, for who has a token at hand."""
     clock, records = FakeClock(), MemoryRecords[str]()
     recall = Recall(records, clock)
     await records.put("x", "one", 0)
     await recall.get("x")
     clock.advance(FRESH_SECONDS)
-    records.fail_next(StoreMisconfigured("A record is damaged."))
-    with pytest.raises(StoreMisconfigured):
+    records.fail_next(StoreMisconfigured("OpenBao/Vault refuses the broker."))
+    assert await recall.get("x") == Recalled("one", fresh=False)
+
+
+async def test_a_damaged_record_is_told_not_papered_over() -> None:
+    """Nobody knows what it says."""
+    clock, records = FakeClock(), MemoryRecords[str]()
+    recall = Recall(records, clock)
+    await records.put("x", "one", 0)
+    await recall.get("x")
+    clock.advance(FRESH_SECONDS)
+    records.fail_next(RecordDamaged("A record is damaged."))
+    with pytest.raises(RecordDamaged):
         await recall.get("x")
 
 
@@ -129,6 +166,6 @@ async def test_names_that_do_not_exist_do_not_fill_the_memory() -> None:
     for guess in range(64):
         clock.advance(1)
         await recall.get(f"guess-{guess}")
-        assert len(recall._known) <= 16
+        assert len(recall._known) <= 2 * UNKNOWN_SECONDS
     records.fail_next(AWAY)
     assert (await recall.get("x")).value == "one"

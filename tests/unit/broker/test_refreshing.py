@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
 
-from credbroker.broker.refreshing import CLAIM_MUST_STORE_SECONDS
+from credbroker.broker.refreshing import CLAIM_MUST_STORE_SECONDS, Wish
+from credbroker.broker.storing import TRIES
 from credbroker.domain.attenuation import Right
 from credbroker.domain.errors import (
     AuditUnavailable,
@@ -16,11 +18,14 @@ from credbroker.domain.errors import (
     ClientRejected,
     CredbrokerError,
     GrantInDoubt,
+    IssuerFailed,
     IssuerMisbehaved,
     IssuerRefusedRequest,
     IssuerUnreachable,
+    LeaseEnded,
     LoginNeeded,
     NotFound,
+    OutsideCeiling,
     StoreUnavailable,
     StoreUnclear,
 )
@@ -29,6 +34,7 @@ from credbroker.domain.names import GrantKey
 from credbroker.domain.rotation import Dead, NotActedOn, Outcome, Unclear, UnclearRule
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
+from credbroker.ports import StaleVersionError
 from tests.fakes.clock import turns
 from tests.unit.broker.world import ISSUER, KEY, READ, ROLE, Replica, World, wish
 
@@ -148,7 +154,7 @@ class Story:
         Story(ASK, BUSY, READY, IssuerUnreachable),
         Story(ASK, OTHER_SCOPE, READY, IssuerRefusedRequest),
         Story(ASK, RuntimeError("a bug in the adapter"), IN_DOUBT, GrantInDoubt),
-        Story(ASK, IssuerUnreachable("connection reset"), IN_DOUBT, GrantInDoubt),
+        Story(ASK, IssuerUnreachable("hung up before the first byte"), READY, IssuerUnreachable),
         Story(RETRY_SAFE, SILENT, READY, IssuerUnreachable),
         Story(RETRY_SAFE, REFUSED, LOST, LoginNeeded),
         Story(RETRY_SAFE, RuntimeError("a bug in the adapter"), READY, IssuerMisbehaved),
@@ -244,7 +250,7 @@ async def test_a_wish_for_a_grant_that_is_not_there_posts_nothing(known: str) ->
         await world.give_grant(line="line-2")
     if known == "another issuer":
         key = GrantKey("atlas", "ada", ROLE)
-    with pytest.raises((LoginNeeded, NotFound)):
+    with pytest.raises((LeaseEnded, NotFound)):
         await replica.refreshing.refresh(wish(key=key), PATIENCE)
     assert world.issuer.connections == 0
 
@@ -409,7 +415,7 @@ async def test_a_successor_is_offered_until_the_store_has_it(trouble: Trouble) -
     assert world.refresh_token == world.issuer.issued[access_token.reveal()].successor
     assert (world.grant.state, world.grant.generation) == (READY, 2)
     assert world.issuer.posts == {"first": 1}
-    assert world.audit.events() == ["refresh"]
+    assert world.audit.events() == ["refresh_begun", "refresh"]
 
 
 async def test_an_outage_while_a_successor_waits_is_not_hammered() -> None:
@@ -490,7 +496,7 @@ async def test_a_successor_that_lost_its_place_is_revoked_and_told(came_first: s
     assert isinstance(caller.exception(), Busy)
     assert world.refresh_token == kept
     assert world.issuer.revoked == ["refresh-1"]
-    assert world.audit.events() == ["successor_superseded"]
+    assert world.audit.events() == ["refresh_begun", "successor_superseded"]
     assert world.audit.last("successor_superseded")["revoked"] is True
 
 
@@ -643,3 +649,73 @@ async def test_a_renewed_answer_counts_the_last_access_token_given_out() -> None
     await one_refresh(world.replica())
     assert world.grant.tokens_until is not None
     assert (world.grant.tokens_until - world.clock.now()).total_seconds() == 1200
+
+
+# -- what a hostile reading found ------------------------------------------------------------------
+
+
+async def test_a_claim_that_lands_late_leaves_nobody_in_doubt() -> None:
+    """A stall of the store is no reason to log in again: nothing was ever posted."""
+    world = World()
+    replica = world.replica()
+    await world.give_grant()
+    for _ in range(TRIES - 1):
+        world.grants.fail_next(StoreUnclear("No answer."), on="put")
+    world.grants.delay_next_put(StoreUnclear("No answer."))
+    assert await fails_with(replica) is StoreUnclear
+    await world.clock.pass_time(1)
+    with contextlib.suppress(StaleVersionError):
+        await world.grants.land()
+    await world.clock.pass_time(1)
+    assert world.grant.state is READY
+    assert not world.issuer.posts
+    assert await one_refresh(replica)
+
+
+async def test_one_changed_value_ends_retry_safe_for_good() -> None:
+    """The rule on record was wrong: at an issuer that rotates a second post may revoke all."""
+    world = World(rule=RETRY_SAFE, rotates=True)
+    replica = world.replica()
+    await world.give_grant()
+    assert await one_refresh(replica)
+    world.issuer.answer_next(SILENT)
+    assert await fails_with(replica) is GrantInDoubt
+    assert world.grant.state is IN_DOUBT
+    assert max(world.issuer.posts.values()) == 1
+
+
+async def test_one_failed_request_turns_nobody_else_away() -> None:
+    """A 500 to one person's refresh is that grant's trouble, and its alone."""
+    world = World(rule=RETRY_SAFE, rotates=False)
+    replica = world.replica()
+    await world.give_grant()
+    others = GrantKey(ISSUER, "bob", ROLE)
+    await world.give_grant(others, "line-2", "bobs")
+    world.issuer.answer_next(Unclear(IssuerFailed("The issuer failed with status 500.")))
+    assert await fails_with(replica) is IssuerFailed
+    token = await replica.refreshing.refresh(Wish(others, "line-2", READ), 9)
+    assert token.scopes == READ.scopes
+    assert await fails_with(replica) is IssuerFailed  # at rest: nothing was posted again
+    assert world.issuer.posts["first"] == 1
+
+
+async def test_a_full_trail_spends_no_refresh_token() -> None:
+    """It is found out before the post, not after."""
+    world = World()
+    replica = world.replica()
+    await world.give_grant()
+    world.audit.refused.add("refresh_begun")
+    for _ in range(10):
+        assert await fails_with(replica) is AuditUnavailable
+    assert not world.issuer.posts
+    assert world.grant.state is READY
+
+
+async def test_a_right_is_held_against_the_grant_that_is_used() -> None:
+    """A new login may have granted less than the one that the caller knew of."""
+    world = World()
+    replica = world.replica()
+    await world.give_grant()
+    await world.rewrite(scopes=ScopeSet.parse("openid compute.read"), write_id="narrower")
+    assert await fails_with(replica) is OutsideCeiling
+    assert not world.issuer.posts

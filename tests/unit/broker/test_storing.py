@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from credbroker.broker.storing import put_surely
+from credbroker.broker.storing import TRIES, put_surely
 from credbroker.domain.errors import StoreMisconfigured, StoreUnavailable, StoreUnclear
 from credbroker.ports import StaleVersionError
 from tests.fakes.store import MemoryRecords
@@ -25,14 +25,30 @@ async def test_a_write_that_was_taken_without_an_answer_is_recognised() -> None:
     assert await put_mine(records) == 1
 
 
-async def test_a_write_that_was_not_taken_is_reported_as_such() -> None:
-    """The version is still the one expected, so nobody wrote."""
+async def test_a_write_that_was_not_taken_is_made_again() -> None:
+    """At the same version, so that it cannot happen twice."""
     records = MemoryRecords[str]()
     records.fail_next(UNCLEAR, on="put")
-    with pytest.raises(StoreUnavailable) as caught:
+    assert await put_mine(records) == 1
+    assert records.history == ["mine"]
+
+
+async def test_a_write_that_lands_late_finds_its_place_taken() -> None:
+    """It was not there when we looked; that is no proof that it never comes."""
+    records = MemoryRecords[str]()
+    records.delay_next_put(UNCLEAR)
+    assert await put_mine(records) == 1
+    with pytest.raises(StaleVersionError):
+        await records.land()
+
+
+async def test_a_write_that_never_gets_an_answer_stays_unclear() -> None:
+    """However often it is made."""
+    records = MemoryRecords[str]()
+    for _ in range(TRIES):
+        records.fail_next(UNCLEAR, on="put")
+    with pytest.raises(StoreUnclear):
         await put_mine(records)
-    assert not isinstance(caught.value, StoreUnclear)
-    assert not records.history
 
 
 async def test_a_write_stays_unclear_if_even_the_reading_fails() -> None:

@@ -7,6 +7,7 @@ import pytest
 from credbroker.domain.errors import (
     GrantInDoubt,
     GrantLost,
+    LeaseEnded,
     IssuerUnreachable,
     LoginDenied,
     LoginNeeded,
@@ -51,13 +52,13 @@ def test_a_claim_names_its_owner_and_keeps_everything_else() -> None:
 @pytest.mark.parametrize("state", [GrantState.CLAIMED, *USELESS])
 def test_only_a_ready_grant_can_be_claimed(state: GrantState) -> None:
     """A second claim would be a second post."""
-    with pytest.raises(GrantLost):
+    with pytest.raises((GrantLost, LeaseEnded)):
         claim(grant(state=state), "replica-2", "write-3")
 
 
 def test_a_grant_without_its_token_cannot_be_claimed() -> None:
     """There would be nothing to post."""
-    with pytest.raises(GrantLost):
+    with pytest.raises((GrantLost, LeaseEnded)):
         claim(grant(refresh_token=None), "replica-2", "write-3")
 
 
@@ -73,7 +74,7 @@ def test_a_claim_is_waited_for_and_then_settled(age: float, judgement: Judgement
 @pytest.mark.parametrize("state", USELESS)
 def test_a_useless_grant_says_how_to_log_in_again(state: GrantState) -> None:
     """With the command that does it."""
-    with pytest.raises(GrantLost) as lost:
+    with pytest.raises((GrantLost, LeaseEnded)) as lost:
         judge(grant(state=state), 0, 60)
     assert lost.value.remedy == "Log in again with: credbroker login egi --role default"
     assert isinstance(lost.value, GrantInDoubt) is (state is GrantState.IN_DOUBT)
@@ -154,7 +155,7 @@ def test_a_logout_leaves_a_tombstone_that_outranks_older_writes() -> None:
     gone = log_out(CLAIMED, "write-3")
     assert (gone.state, gone.refresh_token, gone.generation) == (GrantState.ENDED, None, 2)
     assert (gone.claimed_by, gone.line) == (None, "line-1")
-    with pytest.raises(GrantLost, match="logout"):
+    with pytest.raises(LeaseEnded, match="logout"):
         judge(gone, 0, 60)
 
 

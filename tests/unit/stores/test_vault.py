@@ -16,7 +16,13 @@ from credbroker.domain.errors import (
 )
 from credbroker.domain.secret import Secret
 from credbroker.ports import HttpAnswer, NoAnswerError, NotSentError, StaleVersionError
-from credbroker.stores.vault import AppRoleLogin, VaultClient, age_seconds, json_of
+from credbroker.stores.vault import (
+    LOGIN_PAUSE_SECONDS,
+    AppRoleLogin,
+    VaultClient,
+    age_seconds,
+    json_of,
+)
 from tests.fakes.clock import FakeClock
 from tests.fakes.door import FakeDoor, Reply, Sent, answer
 from tests.fakes.entropy import FakeEntropy
@@ -80,9 +86,10 @@ def door(cluster: Cluster) -> FakeDoor:
 
 @pytest.fixture
 async def client(door: FakeDoor, clock: FakeClock) -> VaultClient:
-    """A client of one address that has logged in; what it sent for that is forgotten."""
+    """A client of one address that logged in a while ago; what it sent for that is forgotten."""
     made = role([ONE], door, clock)
     await made.log_in()
+    clock.advance(LOGIN_PAUSE_SECONDS)
     door.sent.clear()
     return made
 
@@ -179,6 +186,63 @@ async def test_a_login_that_fails_in_between_leaves_the_write_undone(
     with pytest.raises(StoreUnavailable) as error:
         await client.post(PATH, {})
     assert not isinstance(error.value, StoreUnclear)
+
+
+async def test_requests_that_stay_denied_cause_no_storm_of_logins(
+    client: VaultClient, cluster: Cluster, door: FakeDoor, clock: FakeClock
+) -> None:
+    """Incident 9: the policy lacks a path; a hundred reads of it in one second cost one login."""
+    denied = FakeDoor(lambda sent: DENIED if sent.url.endswith("denied") else cluster(sent))
+    client._door = denied
+    for _ in range(100):
+        clock.advance(0.01)
+        with pytest.raises(StoreMisconfigured, match="does not let"):
+            await client.get("denied")
+    assert cluster.tokens == 2
+    assert len(denied.sent) == 100 + 2
+    assert await client.get(PATH) is not None
+
+
+async def test_many_denied_requests_at_once_share_one_login(
+    client: VaultClient, cluster: Cluster
+) -> None:
+    """Those that waited for it as well, and those that come right after."""
+    client._door = FakeDoor(lambda sent: DENIED if sent.url.endswith("denied") else cluster(sent))
+    for _ in range(2):
+        got = await asyncio.gather(
+            *(client.get("denied") for _ in range(50)), return_exceptions=True
+        )
+        assert {type(one) for one in got} == {StoreMisconfigured}
+    assert cluster.tokens == 2
+
+
+@pytest.mark.parametrize(
+    ("reply", "told"),
+    [
+        (answer(503), StoreUnavailable),
+        (NotSentError(), StoreUnavailable),
+        (DENIED, StoreMisconfigured),
+    ],
+)
+async def test_a_failed_login_is_not_tried_again_at_once_but_soon(
+    client: VaultClient,
+    cluster: Cluster,
+    door: FakeDoor,
+    clock: FakeClock,
+    reply: Reply,
+    told: type[Exception],
+) -> None:
+    """Who comes meanwhile is told whose fault it was; after the pause one login heals it."""
+    cluster.expired = True
+    door.reply_next(reply, to="login")
+    for _ in range(5):
+        with pytest.raises(told) as failed:
+            await client.get(PATH)
+        assert type(failed.value) is told
+    assert sum(url.endswith("login") for url in door.urls()) == 1
+    clock.advance(LOGIN_PAUSE_SECONDS)
+    assert await client.get(PATH) is not None
+    assert cluster.tokens == 2
 
 
 # What an answer means

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from credbroker.domain.errors import AuditUnavailable, BadSettings
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
-from credbroker.telemetry.audit import FIRST_LINK, AuditTrail
+from credbroker.telemetry.audit import FIRST_LINK, LONGEST_TEXT, AuditTrail
 from credbroker.telemetry.canaries import Canaries
 from tests.fakes.clock import FakeClock
 
@@ -117,6 +117,31 @@ def test_what_a_crash_left_half_written_is_cut(tmp_path: Path, kept: int) -> Non
     assert len(whole_chain(tmp_path)) == content.count(b"\n") + 1
 
 
+async def test_the_chain_goes_on_after_a_line_of_any_length(tmp_path: Path) -> None:
+    """Also where what a crash left half-written is longer than one look back."""
+    with trail(tmp_path) as opened:
+        await opened.record("x", audience=["y" * LONGEST_TEXT] * 50)
+    with (tmp_path / "audit-r1.jsonl").open("ab") as file:
+        file.write(b"z" * 200_000)
+    with trail(tmp_path) as opened:
+        await opened.record("after")
+    assert [line["event"] for line in whole_chain(tmp_path)] == ["x", "after"]
+
+
+async def test_a_long_text_is_cut(tmp_path: Path, canaries: Canaries) -> None:
+    """In a field or in a list; a secret that stands across the cut goes whole."""
+    value = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhZGEifQ.MEQCIH9zYW1wbGVzaWduYXR1cmU"
+    canaries.plant("access token", value)
+    with trail(tmp_path) as opened:
+        why = " " * (LONGEST_TEXT - 40) + value
+        await opened.record("x", why=why, fits="y" * LONGEST_TEXT, audience=["z" * 60_000])
+    (line,) = whole_chain(tmp_path)
+    assert line["fits"] == "y" * LONGEST_TEXT
+    assert line["audience"] == ["z" * (LONGEST_TEXT - 1) + "…"]
+    assert len(line["why"]) <= LONGEST_TEXT
+    canaries.search_folder(tmp_path)
+
+
 async def test_a_changed_missing_or_added_line_shows(tmp_path: Path) -> None:
     """By the line after it."""
     with trail(tmp_path) as opened:
@@ -183,6 +208,37 @@ async def test_a_full_disk_refuses_and_tears_nothing(tmp_path: Path, disk: Disk,
         await opened.record("after")
     events = [line["event"] for line in whole_chain(tmp_path)]
     assert events == ["before", "refused", "refused", "after"]
+
+
+async def test_a_mended_disk_is_noticed_however_much_was_refused(
+    tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is kept for it is bounded; the next caller finds it mended, and the chain is whole."""
+    monkeypatch.setattr("credbroker.telemetry.audit.MOST_WAITING", 5)
+    with trail(tmp_path) as opened:
+        disk.room = 0
+        for number in range(9):
+            with pytest.raises(AuditUnavailable, match="No space left on device"):
+                await opened.record("refused", number=number)
+        disk.room = 10**9
+        await opened.record("after")
+    lines = whole_chain(tmp_path)
+    assert [line.get("number") for line in lines] == [0, 1, 2, 3, 4, None]
+
+
+async def test_other_work_in_threads_does_not_delay_a_line(tmp_path: Path) -> None:
+    """Such as look-ups of names that nobody answers, which fill the loop's own threads."""
+    free = threading.Event()
+    loop = asyncio.get_running_loop()
+    stuck = [loop.run_in_executor(None, free.wait, 10) for _ in range(64)]
+    try:
+        with trail(tmp_path) as opened:
+            async with asyncio.timeout(5):
+                await opened.record("x")
+    finally:
+        free.set()
+        await asyncio.gather(*stuck)
+    assert len(whole_chain(tmp_path)) == 1
 
 
 async def test_a_disk_that_cannot_flush_refuses_too(tmp_path: Path, disk: Disk) -> None:
