@@ -1,7 +1,11 @@
 # One word each; every one works in a fresh clone with Python >= 3.11, make and git.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(shell for one in python3.11 python3.12 python3.13 python3; do \
+  command -v $$one && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
+
+# Compiled modules are kept, whatever the caller's shell says: every command starts quicker.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test check fix interop pyz lock clean
 
@@ -32,8 +36,12 @@ lock: $(VENV)/.dev  ## renew requirements/*.txt from pyproject.toml
 	$(BIN)/pip install --quiet uv
 	$(BIN)/python requirements/lock.py
 
+# An environment that was left half made, or made by another Python, is cleared away first.
 $(VENV)/.made:
-	$(PYTHON) -m venv $(VENV)
+	@$(or $(PYTHON),python3) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'credbroker needs Python 3.11 or later; name it: make PYTHON=/path/to/python3.11' >&2; \
+	    exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
 	@touch $@
 
 # The same parts in every clone: each file is checked against a recorded hash.

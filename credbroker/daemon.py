@@ -24,6 +24,7 @@ from aiohttp import web
 from credbroker.api.app import build_app
 from credbroker.api.health import Health
 from credbroker.api.native import NativeApi, Offered
+from credbroker.api.strangers import Strangers
 from credbroker.broker.ending import Ending
 from credbroker.broker.enrolling import Enrolling, Enrolment
 from credbroker.broker.holding import HeldTokens
@@ -37,6 +38,7 @@ from credbroker.config.schema import Issuer as IssuerSettings
 from credbroker.config.schema import Listen, Settings
 from credbroker.config.schema import Vault as VaultSettings
 from credbroker.domain.errors import BadSettings
+from credbroker.domain.limits import Allowance
 from credbroker.domain.rotation import UnclearRule
 from credbroker.domain.scopes import ScopeSet
 from credbroker.host import hardening, systemd
@@ -53,6 +55,7 @@ from credbroker.telemetry.logging import configure
 # Callers are answered for this long after SIGTERM; with a refresh in flight (120 s) and its storing
 # that stays below the 180 s that systemd is told to wait.
 STOP_ANSWER_SECONDS = 15.0
+KEPT_ALIVE_SECONDS = 75.0
 
 EXAMPLE = """\
 example:
@@ -106,7 +109,11 @@ class Daemon:
         for name in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(name, stopping.set)
         runner = web.AppRunner(
-            self.app, access_log=None, handle_signals=False, shutdown_timeout=STOP_ANSWER_SECONDS
+            self.app,
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=STOP_ANSWER_SECONDS,
+            keepalive_timeout=KEPT_ALIVE_SECONDS,
         )
         await runner.setup()
         site = web.TCPSite(
@@ -169,7 +176,9 @@ async def build(
     offered = {name: Offered(one.url, list(one.roles)) for name, one in settings.issuers.items()}
     troubles: list[str] = []
     app = build_app(
-        NativeApi(enrolling, leasing, minting, ending, offered),
+        NativeApi(
+            enrolling, leasing, minting, ending, offered, strangers=_strangers(settings, clock)
+        ),
         Health(lambda: [*troubles, *vault.troubles()]),
         entropy,
         audit,
@@ -223,6 +232,11 @@ def _rules(settings: Settings) -> MintingRules:
         at for at in audiences if settings.issuers[at[0]].audience_parameter == "resource"
     )
     return MintingRules(audiences, settings.tokens.renew_after, only_one)
+
+
+def _strangers(settings: Settings, clock: Clock) -> Strangers:
+    limits = settings.limits
+    return Strangers(Allowance(limits.per_address_per_second, limits.per_address_burst), clock)
 
 
 def _door(ca_file: Path | None) -> OutgoingHttp:

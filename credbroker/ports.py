@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from credbroker.domain.attenuation import Right
@@ -115,7 +115,8 @@ class Issuer(Protocol):
         """Use a refresh token for the access token that `right` describes (RFC 6749 section 6).
 
         Goes out on a connection opened for it. An error raised by `before_first_byte`, or before
-        it, passes through and means that nothing was sent; after it, the outcome is returned.
+        it, passes through and means that nothing was sent; so does `IssuerUnreachable` whenever it
+        is raised. Otherwise the outcome is returned.
         """
 
     async def verify_access_token(self, value: Secret) -> AccessToken:
@@ -140,12 +141,12 @@ class HttpAnswer:
     """What came back: status, headers with lower-case names, and at most 1 MiB of body."""
 
     status: int
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
 
 
 class NotSentError(Exception):
-    """No connection came about, so the other side has seen nothing of the request."""
+    """No connection came about or it did not last, and the other side has seen no byte."""
 
 
 class NoAnswerError(Exception):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from credbroker.api.problems import LEASE_ID, REQUEST_ID
+from credbroker.api.strangers import Strangers
 from credbroker.broker.leasing import Caller, Leasing, Origin
 from credbroker.domain.errors import LeaseUnknown
 from credbroker.domain.leases import LeaseToken
@@ -29,6 +30,7 @@ def shown_token(request: web.Request) -> LeaseToken:
     return token
 
 
-async def identify(request: web.Request, leasing: Leasing) -> Caller:
-    """Return the caller; raise `LeaseUnknown` or `LeaseEnded`."""
-    return await leasing.identify(shown_token(request), origin(request))
+async def identify(request: web.Request, leasing: Leasing, strangers: Strangers) -> Caller:
+    """Return the caller; raise `LeaseUnknown`, `LeaseEnded` or `TooManyRequests`."""
+    with strangers.counted_unless_known(request):
+        return await leasing.identify(shown_token(request), origin(request))

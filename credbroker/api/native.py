@@ -8,11 +8,13 @@ from typing import Protocol
 
 from aiohttp import web
 
+from credbroker.api.bodies import body_of
 from credbroker.api.callers import identify, origin, shown_token
 from credbroker.api.operations import Operation
+from credbroker.api.strangers import Strangers
 from credbroker.broker.ending import Ending
 from credbroker.broker.enrolling import Enrolling
-from credbroker.broker.leasing import Leasing
+from credbroker.broker.leasing import Caller, Leasing
 from credbroker.broker.minting import Minting
 from credbroker.domain.attenuation import Wanted
 from credbroker.domain.errors import Malformed
@@ -43,13 +45,16 @@ class NativeApi:
         minting: Minting,
         ending: Ending,
         issuers: Mapping[str, Offered],
+        *,
+        strangers: Strangers,
     ) -> None:
-        """Serve these deeds, for `issuers` by their short names."""
+        """Serve these deeds, for `issuers` by their short names; `strangers` counts who is nobody."""
         self._enrolling = enrolling
         self._leasing = leasing
         self._minting = minting
         self._ending = ending
         self._issuers = issuers
+        self._strangers = strangers
 
     def operations(self) -> list[Operation]:
         """Return all that this API offers."""
@@ -82,7 +87,8 @@ class NativeApi:
 
     async def start_login(self, request: web.Request) -> web.Response:
         """Begin a device login."""
-        asked = native.StartLogin.read(await request.read())
+        self._strangers.count(request)
+        asked = native.StartLogin.read(await body_of(request))
         started = await self._enrolling.start(asked.issuer, asked.role, origin(request))
         login, shown = started.login, started.shown
         return _json(
@@ -102,7 +108,8 @@ class NativeApi:
 
     async def poll_login(self, request: web.Request) -> web.Response:
         """Ask whether the person has confirmed."""
-        found = await self._enrolling.poll(shown_token(request), origin(request))
+        with self._strangers.counted_unless_known(request):
+            found = await self._enrolling.poll(shown_token(request), origin(request))
         if isinstance(found, Lease):
             state = native.LoginState(
                 done=True,
@@ -117,8 +124,8 @@ class NativeApi:
 
     async def token(self, request: web.Request) -> web.Response:
         """Get an access token."""
-        caller = await identify(request, self._leasing)
-        asked = native.AskToken.read(await request.read())
+        caller = await self._caller(request)
+        asked = native.AskToken.read(await body_of(request))
         minted = await self._minting.mint_access_token(caller, _wanted(asked))
         token = minted.token
         return _json(
@@ -136,9 +143,9 @@ class NativeApi:
 
     async def make_lease(self, request: web.Request) -> web.Response:
         """Make a job's own narrow lease."""
-        caller = await identify(request, self._leasing)
+        caller = await self._caller(request)
         check_login(caller.lease)
-        asked = native.AskLease.read(await request.read())
+        asked = native.AskLease.read(await body_of(request))
         if asked.lifetime_seconds <= 0:
             raise Malformed("A lease must last at least a second.")
         if not asked.scopes or not asked.audiences:
@@ -153,7 +160,7 @@ class NativeApi:
 
     async def show_lease(self, request: web.Request) -> web.Response:
         """Tell how the lease and its grant stand."""
-        caller = await identify(request, self._leasing)
+        caller = await self._caller(request)
         grant, _ = await self._minting.grant_of(caller)
         lease = caller.lease
         scopes = lease.ceiling.scopes if lease.ceiling.scopes is not None else grant.scopes.rights()
@@ -173,14 +180,17 @@ class NativeApi:
 
     async def end_lease(self, request: web.Request) -> web.Response:
         """End the lease and those made from it."""
-        await self._leasing.end(await identify(request, self._leasing))
+        await self._leasing.end(await self._caller(request))
         return web.Response(status=204)
 
     async def log_out(self, request: web.Request) -> web.Response:
         """Revoke the grant at the issuer and end all its leases."""
-        caller = await identify(request, self._leasing)
+        caller = await self._caller(request)
         ended = await self._ending.log_out(caller)
         return _json(native.LoggedOut(ended.tokens_until, ended.revoked))
+
+    async def _caller(self, request: web.Request) -> Caller:
+        return await identify(request, self._leasing, self._strangers)
 
 
 def _wanted(asked: native.AskToken) -> Wanted:

@@ -7,6 +7,7 @@ leaves.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 
@@ -16,6 +17,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from credbroker.domain.errors import (
     BrokerFault,
+    Busy,
     CredbrokerError,
     GrantLost,
     LeaseEnded,
@@ -24,6 +26,7 @@ from credbroker.domain.errors import (
     Misconfigured,
     NotFound,
     Refused,
+    TooManyRequests,
     Unavailable,
 )
 from credbroker.ports import Audit, Entropy
@@ -38,6 +41,7 @@ STATUS: list[tuple[type[CredbrokerError], int]] = [
     (Refused, 403),
     (GrantLost, 403),
     (BrokerFault, 500),
+    (TooManyRequests, 429),
     (Unavailable, 503),
     (Misconfigured, 502),
 ]
@@ -48,6 +52,7 @@ LEASE_ID = web.RequestKey("lease_id", str)
 _FRAMEWORK: Mapping[int, CredbrokerError] = {
     404: NotFound("There is nothing at this address.", "See /api/v1/openapi.json."),
     405: Malformed("This address does not take this method."),
+    408: Busy("The request was too long on its way."),
     413: Malformed("The request is larger than 64 KiB."),
 }
 _NOT_UNDERSTOOD = Malformed("The request cannot be understood.")
@@ -68,11 +73,16 @@ def problem(error: CredbrokerError, request_id: str) -> web.Response:
         body=write_problem(error, request_id),
         content_type="application/json",
     )
-    if answer.status == 503:
-        answer.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    if answer.status in {429, 503}:
+        answer.headers["Retry-After"] = str(_retry_after_seconds(error))
     if answer.status == 401:
         answer.headers["WWW-Authenticate"] = 'Bearer realm="credbroker"'
     return answer
+
+
+def _retry_after_seconds(error: CredbrokerError) -> int:
+    wait = error.wait_seconds if isinstance(error, TooManyRequests) else 0.0
+    return max(RETRY_AFTER_SECONDS, math.ceil(wait))
 
 
 def answering_problems(entropy: Entropy, audit: Audit) -> Middleware:
@@ -130,6 +140,8 @@ async def _audited(request: web.Request, handler: Handler, audit: Audit) -> web.
 def _of_framework(error: web.HTTPException, request_id: str) -> web.Response:
     answer = problem(_FRAMEWORK.get(error.status, _NOT_UNDERSTOOD), request_id)
     answer.set_status(error.status)
+    if error.status == 408:
+        answer.force_close()  # the rest of the body may still come (RFC 9110 section 15.5.9)
     if "Allow" in error.headers:
         answer.headers["Allow"] = error.headers["Allow"]
     return answer

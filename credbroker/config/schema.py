@@ -104,6 +104,13 @@ class Audit(Section, frozen=True):
     folder: Path
 
 
+class Limits(Section, frozen=True):
+    """How many requests an address may send that show no lease known here."""
+
+    per_address_per_second: Annotated[float, Meta(gt=0)] = 20.0
+    per_address_burst: Annotated[int, Meta(ge=1)] = 100
+
+
 class Log(Section, frozen=True):
     """How much is logged, on standard error, as JSON."""
 
@@ -120,4 +127,5 @@ class Settings(Section, frozen=True):
     listen: Listen = Listen()
     leases: Leases = Leases()
     tokens: Tokens = Tokens()
+    limits: Limits = Limits()
     log: Log = Log()

@@ -214,6 +214,20 @@ class Busy(Unavailable):
     code = "busy"
 
 
+class TooManyRequests(Unavailable):
+    """An address asks too often without a lease that is known; `wait_seconds` until it may again."""
+
+    code = "too_many_requests"
+    default_remedy = "Try again in a moment, and not so often."
+
+    def __init__(
+        self, sentence: str, remedy: str | None = None, *, wait_seconds: float = 0.0
+    ) -> None:
+        """Say what happened in one sentence, and how long to wait."""
+        super().__init__(sentence, remedy)
+        self.wait_seconds = wait_seconds
+
+
 class BadSettings(Misconfigured):
     """A settings file is wrong; the sentence names file and key."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 
 import aiohttp
@@ -104,8 +104,8 @@ class OutgoingHttp:
 class _Request:
     method: str
     url: str
-    headers: Mapping[str, str]
-    body: bytes | None = None
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None = field(default=None, repr=False)
 
 
 class _PausingConnector(aiohttp.TCPConnector):
@@ -130,6 +130,9 @@ class _PausingConnector(aiohttp.TCPConnector):
         except BaseException:
             connection.close()
             raise
+        if connection.closed:  # nothing was sent; a try to would leave that open
+            connection.close()
+            raise aiohttp.ClientConnectionError
         self.passed = True
         if self.deadline is not None:
             self.deadline.reschedule(asyncio.get_running_loop().time() + self._seconds)

@@ -16,7 +16,7 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey, import_key
 
-from credbroker.domain.errors import IssuerMisbehaved, IssuerUnreachable
+from credbroker.domain.errors import IssuerMisbehaved, IssuerUnreachable, Unavailable
 from credbroker.domain.secret import Secret
 from credbroker.issuers.metadata import Metadata
 from credbroker.ports import Clock, HttpDoor, NoAnswerError, NotSentError
@@ -89,7 +89,7 @@ class Keys:
         try:
             self._held, self._fetched_at = await self._fetch(), began
             self._tried_at = self._clock.elapsed()
-        except (IssuerUnreachable, IssuerMisbehaved):
+        except Unavailable:
             self._tried_at = self._clock.elapsed()
             if must:
                 raise
@@ -105,7 +105,7 @@ class Keys:
         try:
             published = json.loads(answer.body)["keys"]
             return {entry["kid"]: key for entry in published if (key := _read_key(entry))}
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             raise IssuerMisbehaved("The issuer's keys cannot be read.") from None
 
 

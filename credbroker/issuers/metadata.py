@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from authlib.oidc.discovery import OpenIDProviderMetadata, get_well_known_url
 
-from credbroker.domain.errors import IssuerMisbehaved, IssuerUnreachable, Malformed
+from credbroker.domain.errors import IssuerMisbehaved, IssuerUnreachable, Malformed, Unavailable
 from credbroker.ports import Clock, HttpDoor, NoAnswerError, NotSentError
 from credbroker.wire.fields import Fields
 from credbroker.wire.oidc import check_success
@@ -45,7 +45,7 @@ class Metadata:
         self._tried_at = float("-inf")
 
     async def endpoints(self) -> Endpoints:
-        """Return the endpoints; raise `IssuerUnreachable` or `IssuerMisbehaved`."""
+        """Return the endpoints; raise `IssuerUnreachable` and its like."""
         now = self._clock.elapsed()
         fresh = now - self._fetched_at < FRESH_SECONDS
         if self._held is not None and (fresh or now - self._tried_at < TRY_AGAIN_SECONDS):
@@ -54,7 +54,7 @@ class Metadata:
         try:
             self._held = await self._fetch()
             self._fetched_at = now
-        except (IssuerUnreachable, IssuerMisbehaved):
+        except Unavailable:
             if self._held is None:
                 raise
         return self._held

@@ -46,6 +46,7 @@ from credbroker.wire.oidc import (
 
 STORE_SECONDS = 30.0
 _LEEWAY_SECONDS = 60.0
+_LAST_SECOND = 253_402_300_800  # the year 10000
 _FORM = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
 
 
@@ -202,4 +203,7 @@ class OidcIssuer:
 
 
 def _is_time(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """True for a number of seconds; neither NaN nor what no date can be made of."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return abs(value) < _LAST_SECOND

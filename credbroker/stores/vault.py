@@ -1,7 +1,8 @@
 """A thin client for the few calls that credbroker makes to OpenBao or Vault.
 
 What it guarantees: writes go out once, by POST; an answer that leaves a write unclear is called
-`StoreUnclear` and nothing else is; a refused token leads to one new login and one more try; with
+`StoreUnclear` and nothing else is; a refused token leads to one new login and one more try, unless
+a login was tried a moment ago, so that what a policy denies causes no storm of logins; with
 several addresses it talks to the active node, since standbys answer reads from a stale state. An
 address that redirects or cannot be reached is left for the next one.
 """
@@ -35,12 +36,14 @@ from credbroker.ports import (
 )
 
 _STALE = "check-and-set parameter did not match"
+_DENIED = "OpenBao/Vault does not let the broker do what it must."
 _NOT_READY = "upgrade from non-versioned to versioned"
 # A token is renewed after this part of its life, which leaves time for several tries.
 _RENEW_AFTER = 0.5
 # A renewal that gives less than this part of a full life says that the longest life is near.
 _WORTH_KEEPING = 0.75
 _LONGEST_SLEEP_SECONDS = 600.0
+# A request that is denied leads to no login so soon after the last one, good or bad.
 LOGIN_PAUSE_SECONDS = 10.0
 
 
@@ -78,6 +81,8 @@ class VaultClient:
         self._full_seconds = 0.0
         self._index: str | None = None
         self._refused = False
+        self._login_tried_at = float("-inf")
+        self._login_answered = False
         self._login_lock = asyncio.Lock()
 
     async def get(self, path: str) -> HttpAnswer | None:
@@ -95,6 +100,7 @@ class VaultClient:
 
     async def log_in(self) -> None:
         """Get a new token by AppRole; raise `StoreMisconfigured` if the login is refused."""
+        self._login_tried_at, self._login_answered = self._clock.elapsed(), False
         await self._find_active()
         body = {
             "role_id": self._login.role_id().reveal(),
@@ -103,6 +109,7 @@ class VaultClient:
         path = f"auth/{self._login.mount}/login"
         answer = await self._sent("POST", path, json.dumps(body).encode(), None)
         self._refused = answer.status in {400, 403}
+        self._login_answered = self._refused or answer.status == 200
         if self._refused:
             raise StoreMisconfigured("OpenBao/Vault refuses the broker's AppRole login.")
         self._take_token(_checked(answer))
@@ -153,11 +160,20 @@ class VaultClient:
         # Refused means not carried out, so after a new login the same request may go out again.
         async with self._login_lock:
             if self._token is used:
-                await self.log_in()
+                await self._log_in_anew()
         answer = await self._sent(method, path, body, self._token)
         if answer.status == 403:
-            raise StoreMisconfigured("OpenBao/Vault does not let the broker do what it must.")
+            raise StoreMisconfigured(_DENIED)
         return answer
+
+    async def _log_in_anew(self) -> None:
+        """Log in after a denied request; raise at once if the last login is too recent."""
+        if self._clock.elapsed() - self._login_tried_at >= LOGIN_PAUSE_SECONDS:
+            await self.log_in()
+        elif self._login_answered:
+            raise StoreMisconfigured(_DENIED)
+        else:
+            raise StoreUnavailable("OpenBao/Vault did not answer a login a moment ago.")
 
     async def _sent(
         self, method: str, path: str, body: bytes | None, token: Secret | None

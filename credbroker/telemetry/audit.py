@@ -1,7 +1,8 @@
 """The audit trail: one JSON line per event, on disk before anybody gets the answer.
 
 Each line carries the SHA-256 of the line before it, so that a line cut out, changed or put in is
-seen. A file belongs to one replica. Never a token: only its `jti` and hashes.
+seen. A file belongs to one replica. Never a token: only its `jti` and hashes. Nobody else's work in
+threads delays a line, and a disk that was full is asked again for each new line.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import fcntl
 import hashlib
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from credbroker.domain.errors import AuditUnavailable, BadSettings
@@ -21,8 +23,9 @@ from credbroker.telemetry.redact import redact
 FIRST_LINK = "0" * 64
 # Lines that wait for a full disk to be mended; more than this and nothing new is taken on.
 MOST_WAITING = 10_000
+# In characters; what is longer in a field was made long by somebody.
 LONGEST_TEXT = 4096
-_TAIL_BYTES = 64 * 1024
+_STEP_BYTES = 64 * 1024
 
 
 class AuditTrail:
@@ -44,6 +47,8 @@ class AuditTrail:
             raise BadSettings(
                 f"{self._path}: the audit trail cannot be written ({error.strerror})."
             ) from None
+        # A thread of its own: those of the loop may all be waiting for a name server.
+        self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="audit")
         self._waiting: list[bytes] = []
         self._round: asyncio.Lock = asyncio.Lock()
         self._written = 0
@@ -55,8 +60,11 @@ class AuditTrail:
         Lines that come while the disk is busy go out together, with one flush for all of them.
         """
         if len(self._waiting) >= MOST_WAITING:
-            raise AuditUnavailable("The audit trail cannot be written, so nothing is given out.")
+            await self._all_written()  # or it raises: nothing more is taken on for a full disk
         self._append(event, fields)
+        await self._all_written()
+
+    async def _all_written(self) -> None:
         # Shielded: a caller that goes away must not leave the chain half-written.
         await asyncio.shield(self._until_written(self._queued))
 
@@ -65,8 +73,9 @@ class AuditTrail:
             if self._written >= mine:
                 return
             lines, self._waiting = self._waiting, []
+            loop = asyncio.get_running_loop()
             try:
-                await asyncio.to_thread(self._flush, b"".join(lines))
+                await loop.run_in_executor(self._disk, self._flush, b"".join(lines))
             except OSError as error:
                 self._waiting = lines + self._waiting
                 raise AuditUnavailable(
@@ -75,7 +84,8 @@ class AuditTrail:
             self._written += len(lines)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the file, once what is being written is on disk."""
+        self._disk.shutdown()
         os.close(self._file)
 
     def _append(self, event: str, fields: dict[str, object]) -> None:
@@ -128,17 +138,28 @@ def _plain(value: object) -> object:
         return str(value)
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    return redact(str(value))
+    text = redact(str(value))  # before the cut, which could make half a secret look like none
+    return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
 
 
 def _last_link(file: int) -> str:
     """Return the hash of the last whole line, after cutting off what a crash left half-written."""
     size = os.lseek(file, 0, os.SEEK_END)
-    start = max(0, size - _TAIL_BYTES)
-    tail = os.pread(file, size - start, start)
-    whole, _, half = tail.rpartition(b"\n")
-    if half:
-        os.ftruncate(file, size - len(half))
-    if not whole:
+    end = _line_start(file, size)
+    if end < size:
+        os.ftruncate(file, end)
+    if not end:
         return FIRST_LINK
-    return hashlib.sha256(whole.rpartition(b"\n")[2]).hexdigest()
+    start = _line_start(file, end - 1)
+    return hashlib.sha256(os.pread(file, end - 1 - start, start)).hexdigest()
+
+
+def _line_start(file: int, end: int) -> int:
+    """Return where the line that goes up to `end` begins: after the newline before it, or at 0."""
+    while end:
+        start = max(0, end - _STEP_BYTES)
+        newline = os.pread(file, end - start, start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0

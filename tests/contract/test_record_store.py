@@ -17,9 +17,10 @@ from credbroker.domain.secret import Secret
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
 from credbroker.host.http import OutgoingHttp
-from credbroker.ports import RecordStore, StaleVersionError
+from credbroker.ports import Clock, RecordStore, StaleVersionError
 from credbroker.stores.records import check_mount, grant_records
-from credbroker.stores.vault import AppRoleLogin, VaultClient
+from credbroker.stores.vault import LOGIN_PAUSE_SECONDS, AppRoleLogin, VaultClient
+from tests.fakes.leaping_clock import LeapingClock
 from tests.fakes.store import MemoryRecords
 from tests.fixtures_openbao import admin_hvac
 from tests.unit.things import grant
@@ -32,15 +33,16 @@ FIRST = grant()
 SECOND = claim(FIRST, "replica-1", "write-2")
 
 
-def client_of(server: OpenBaoServer, door: OutgoingHttp) -> VaultClient:
+def client_of(server: OpenBaoServer, door: OutgoingHttp, clock: Clock | None = None) -> VaultClient:
     """Return the broker's client of a real server."""
     login = AppRoleLogin(
         "approle",
         lambda: Secret("role id", server.role_id_file.read_text().strip()),
         lambda: Secret("secret id", server.secret_id_file.read_text().strip()),
     )
+    clock = clock or SystemClock()
     return VaultClient(
-        door, [server.address], login, clock=SystemClock(), entropy=SystemEntropy(), seconds=5
+        door, [server.address], login, clock=clock, entropy=SystemEntropy(), seconds=5
     )
 
 
@@ -155,14 +157,17 @@ async def test_an_expired_login_recovers_by_itself(
     """Incident 16, for real: nobody renews, the token dies, and the next requests work again."""
     server = openbao_factory(token_ttl_seconds=1, token_max_ttl_seconds=1)
     async with OutgoingHttp(str(authority.ca_file)) as door:
-        client = client_of(server, door)
+        clock = LeapingClock()
+        client = client_of(server, door, clock)
         await client.log_in()
         records = grant_records(client, "credbroker")
         first = client._token
         await records.put(segment, FIRST, 0)
         await SystemClock().sleep(1.3)
+        clock.leap(LOGIN_PAUSE_SECONDS)
         assert await records.put(segment, SECOND, 1) == 2
         await SystemClock().sleep(1.3)
+        clock.leap(LOGIN_PAUSE_SECONDS)
         stored = await records.get(segment)
         assert stored is not None
         assert stored.value == SECOND

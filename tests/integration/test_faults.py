@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import web
 
+from credbroker.broker.recall import FRESH_SECONDS
 from credbroker.demo.issuer import faults
 from credbroker.domain.grants import GrantState
+from credbroker.stores.vault import LOGIN_PAUSE_SECONDS
 from credbroker.telemetry.canaries import Canaries
 from tests.fixtures_openbao import admin_hvac
 from tests.integration.broker_world import ACCESS_SECONDS, READ, BrokerWorld
@@ -254,6 +256,7 @@ async def test_without_openbao_held_tokens_are_served_and_nothing_new_is_fetched
     started = await broker.ask("POST", "/api/v1/logins", body={"issuer": world.issuer_name})
     assert started.status == 503
     await asyncio.to_thread(openbao.start)
+    world.clock.leap(FRESH_SECONDS)
     assert (await broker.token(lease, OTHER)).status == 200
     assert world.issuer.count_refreshes() == 2
 
@@ -294,6 +297,7 @@ async def test_a_broker_whose_vault_login_has_ended_logs_in_again_by_itself(
     lease = await broker.log_in()
     admin = await asyncio.to_thread(admin_hvac, openbao)
     await asyncio.to_thread(admin.sys.revoke_prefix, "auth/approle/login")
+    world.clock.leap(LOGIN_PAUSE_SECONDS)
     assert (await broker.token(lease)).status == 200
     assert (await broker.ask("GET", "/readyz")).status == 200
 

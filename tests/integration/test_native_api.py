@@ -374,7 +374,7 @@ async def test_the_trail_is_one_chain_with_one_line_for_each_deed(broker: Replic
     check_chain(file.read_bytes())
     lines = broker.world.audit_lines()
     assert Counter(line["event"] for line in lines) == {
-        "login_started": 1, "login": 1, "refresh": 1, "mint": 1, "delivery": 1, "lease_made": 1,
+        "login_started": 1, "login": 1, "refresh_begun": 1, "refresh": 1, "mint": 1, "delivery": 1, "lease_made": 1,
         "refused": 2, "lease_ended": 2, "logout": 1,
     }  # fmt: skip
     written = {(line.get("request_id"), line["event"]) for line in lines}

@@ -45,7 +45,7 @@ def test_every_kind_of_error_has_a_status_and_comes_back_as_itself(
     families: dict[type[CredbrokerError], set[int]] = {
         Refused: {400, 401, 403, 404},
         GrantLost: {403},
-        Unavailable: {500, 503},
+        Unavailable: {429, 500, 503},
     }
     expected = next((codes for one, codes in families.items() if issubclass(kind, one)), {502})
     assert status_of(kind(SENTENCE)) in expected
@@ -63,9 +63,9 @@ def test_every_family_is_a_row_of_the_table() -> None:
 def test_who_should_come_back_is_told_when_and_who_lacks_a_lease_how(
     kind: type[CredbrokerError],
 ) -> None:
-    """RFC 9110: `Retry-After` with 503, `WWW-Authenticate` with 401, and with nothing else."""
+    """`Retry-After` with 429 (RFC 6585) and 503, `WWW-Authenticate` with 401, and with nothing else."""
     answer = problem(kind(SENTENCE), "request-1")
-    assert ("Retry-After" in answer.headers) is (answer.status == 503)
+    assert ("Retry-After" in answer.headers) is (answer.status in {429, 503})
     assert ("WWW-Authenticate" in answer.headers) is (answer.status == 401)
 
 
@@ -120,13 +120,14 @@ async def test_an_unforeseen_error_is_answered_without_a_word_of_it() -> None:
     assert b"abc" not in body_of(answer)
 
 
-@pytest.mark.parametrize("status", [400, 404, 405, 413, 415, 417])
+@pytest.mark.parametrize("status", [400, 404, 405, 408, 413, 415, 417])
 async def test_what_the_framework_refuses_keeps_its_status(status: int) -> None:
     """And becomes a problem like any other."""
     kinds: dict[int, web.HTTPException] = {
         400: web.HTTPBadRequest(),
         404: web.HTTPNotFound(),
         405: web.HTTPMethodNotAllowed("PUT", ["GET", "POST"]),
+        408: web.HTTPRequestTimeout(),
         413: web.HTTPRequestEntityTooLarge(max_size=1, actual_size=2),
         415: web.HTTPUnsupportedMediaType(),
         417: web.HTTPExpectationFailed(),

@@ -23,7 +23,7 @@ from credbroker.issuers.keys import (
     Keys,
 )
 from credbroker.issuers.metadata import Metadata
-from credbroker.ports import NotSentError
+from credbroker.ports import HttpAnswer, NotSentError
 from tests.fakes.clock import FakeClock
 from tests.fakes.door import FakeDoor, Reply, Sent, answer
 from tests.unit.issuers.test_metadata import URL, document
@@ -155,7 +155,12 @@ async def test_a_key_for_encryption_signs_nothing(clock: FakeClock) -> None:
 
 
 @pytest.mark.parametrize(
-    "failure", [answer(200), answer(200, []), answer(200, {}), answer(200, {"keys": 5})]
+    "failure",
+    [
+        *[answer(200), answer(200, []), answer(200, {}), answer(200, {"keys": 5})],
+        HttpAnswer(200, {}, b"[" * 500_000),
+    ],
+    ids=["empty", "a list", "no keys", "keys that are none", "deep"],
 )
 async def test_a_set_that_is_none_is_refused(clock: FakeClock, failure: Reply) -> None:
     """Whatever is wrong with it."""

@@ -112,7 +112,8 @@ async def test_no_metadata_is_told_as_what_it_is(
 
 
 @pytest.mark.parametrize(
-    "reply", [NotSentError(), answer(200, document(issuer="https://evil.test/"))]
+    "reply",
+    [NotSentError(), answer(500), answer(503), answer(200, document(issuer="https://evil.test/"))],
 )
 async def test_the_last_good_copy_is_kept(clock: FakeClock, reply: Reply) -> None:
     """While the issuer is away, or says something it should not."""

@@ -1,0 +1,86 @@
+"""Keeps those who show no known lease from keeping the broker busy.
+
+Each request that shows none counts against the address it comes from, from before anything is
+asked of OpenBao/Vault or written down until what it shows turns out to be good. Whoever has shown a
+good lease here is not counted, whatever others at the same address do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from aiohttp import web
+
+from credbroker.domain.errors import Refused, TooManyRequests
+from credbroker.domain.limits import Allowance
+from credbroker.ports import Clock
+
+MOST_ADDRESSES = 10_000
+MOST_KNOWN = 50_000
+
+
+class Strangers:
+    """Counts requests by address until they prove to be nobody's or somebody's."""
+
+    def __init__(self, allowance: Allowance, clock: Clock) -> None:
+        """Let each address ask as often as `allowance` says without a known lease."""
+        self._allowance = allowance
+        self._clock = clock
+        self._made_up_at: dict[str, float] = {}
+        self._known: OrderedDict[bytes, None] = OrderedDict()
+
+    def count(self, request: web.Request) -> None:
+        """Count a request against its address; raise `TooManyRequests` if it is one too many."""
+        address, now = _address(request), self._clock.elapsed()
+        made_up_at = self._made_up_at.get(address, now)
+        wait = self._allowance.wait_seconds(made_up_at, now)
+        if wait > 0:
+            raise TooManyRequests(
+                "Too many requests without a known lease come from this address.",
+                wait_seconds=wait,
+            )
+        if address not in self._made_up_at and len(self._made_up_at) >= MOST_ADDRESSES:
+            self._forget_addresses()
+        self._made_up_at[address] = self._allowance.once_more(made_up_at, now)
+
+    @contextmanager
+    def counted_unless_known(self, request: web.Request) -> Iterator[None]:
+        """Run a block that succeeds if what the request shows is good; count the request if not.
+
+        While the block runs the request counts. Raises `TooManyRequests` instead of running it.
+        """
+        shown = hashlib.sha256(request.headers.get("Authorization", "").encode()).digest()
+        known = shown in self._known
+        if not known:
+            self.count(request)
+        try:
+            yield
+        except Refused:
+            self._known.pop(shown, None)
+            raise
+        if not known:
+            self._count_back(_address(request))
+        self._remember(shown)
+
+    def _count_back(self, address: str) -> None:
+        if address in self._made_up_at:
+            self._made_up_at[address] = self._allowance.once_less(self._made_up_at[address])
+
+    def _remember(self, shown: bytes) -> None:
+        """Keep what was shown as the newest; let go of what was shown longest ago."""
+        self._known[shown] = None
+        self._known.move_to_end(shown)
+        if len(self._known) > MOST_KNOWN:
+            self._known.popitem(last=False)
+
+    def _forget_addresses(self) -> None:
+        """Let go of half of the addresses: those that have least to make up for, or nothing."""
+        busiest = sorted(self._made_up_at, key=self._made_up_at.__getitem__)[MOST_ADDRESSES // 2 :]
+        self._made_up_at = {address: self._made_up_at[address] for address in busiest}
+
+
+def _address(request: web.Request) -> str:
+    return request.remote or "unknown"
