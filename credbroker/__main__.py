@@ -2,13 +2,16 @@
 
 A command's module is loaded when the command is called and not before, so each loads only what it
 needs. It offers `add_arguments(parser)` and `run(args) -> int`, and may offer an `EXAMPLE`. What
-goes wrong ends as one sentence on standard error and an exit code that says whose turn it is.
+goes wrong ends as one sentence on standard error and an exit code that says whose turn it is; the
+code is the same if nobody can read the sentence.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
+import os
 import sys
 import traceback
 from dataclasses import dataclass
@@ -44,6 +47,7 @@ COMMANDS = {
 
 def main(argv: Optional[List[str]] = None) -> int:
     """Run one command and return its exit code; `cli.exits` tells what each code means."""
+    _open_missing_streams()
     arguments = sys.argv[1:] if argv is None else argv
     name = arguments[0] if arguments else ""
     if name in COMMANDS:
@@ -55,8 +59,15 @@ def main(argv: Optional[List[str]] = None) -> int:
         sys.stdout.write(f"credbroker {__version__}\n")
         return 0
     fault = f"There is no command {name!r}." if name else "Which command?"
-    sys.stderr.write(f"credbroker: {fault}\n\n{_overview()}")
+    _complain(f"credbroker: {fault}\n\n{_overview()}")
     return 2
+
+
+def _open_missing_streams() -> None:
+    """Let what is said where no stream is, as after `2>&-`, go nowhere and fail nothing."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
 
 
 def _overview() -> str:
@@ -75,21 +86,36 @@ def _overview() -> str:
 
 def _run(name: str, arguments: List[str]) -> int:
     try:
-        module = importlib.import_module(COMMANDS[name].module)
+        module = _module(name)
+        if module is None:
+            return 2
+        args = _parser(name, module).parse_args(arguments)
+        return _called(module, args)
+    except KeyboardInterrupt:
+        return _interrupted()
+
+
+def _module(name: str) -> Optional[ModuleType]:
+    try:
+        return importlib.import_module(COMMANDS[name].module)
     except ModuleNotFoundError as missing:
-        sys.stderr.write(
+        _complain(
             f"credbroker: {name} needs the full installation: pip install wlcg-credbroker"
             f" (missing here: {missing.name})\n"
         )
-        return 2
-    args = _parser(name, module).parse_args(arguments)
+        return None
+
+
+def _called(module: ModuleType, args: argparse.Namespace) -> int:
     try:
-        code: int = module.run(args)
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        return _interrupted()
+        try:
+            code: int = module.run(args)
+        finally:
+            sys.stdout.flush()
     except CredbrokerError as error:
         return _failed(error, debug=args.debug)
+    except BrokenPipeError:
+        return _unread()
     except Exception as error:  # noqa: BLE001 - the last resort: a sentence instead of a stack
         return _unforeseen(error, debug=args.debug)
     return code
@@ -111,8 +137,18 @@ def _parser(name: str, module: ModuleType) -> argparse.ArgumentParser:
 def _interrupted() -> int:
     from credbroker.cli.exits import INTERRUPTED
 
-    sys.stderr.write("\ncredbroker: stopped\n")
+    _complain("\ncredbroker: stopped\n")
     return INTERRUPTED
+
+
+def _unread() -> int:
+    """Say nothing: who read the answer, as `head` does, has seen enough."""
+    from credbroker.cli.exits import FAILED
+
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)  # or Python complains about the rest of the answer when it ends
+    os.close(nowhere)
+    return FAILED
 
 
 def _failed(error: CredbrokerError, *, debug: bool) -> int:
@@ -120,9 +156,9 @@ def _failed(error: CredbrokerError, *, debug: bool) -> int:
     from credbroker.cli.exits import exit_code
 
     if debug:
-        traceback.print_exc()
+        _complain(traceback.format_exc())
     request = f" (request {error.request_id})" if error.request_id else ""
-    sys.stderr.write(plain(f"credbroker: {error.sentence} {error.remedy}{request}") + "\n")
+    _complain(plain(f"credbroker: {error.sentence} {error.remedy}{request}") + "\n")
     return exit_code(error)
 
 
@@ -130,13 +166,19 @@ def _unforeseen(error: Exception, *, debug: bool) -> int:
     from credbroker.cli.exits import FAILED
 
     if debug:
-        traceback.print_exc()
+        _complain(traceback.format_exc())
     # Its text is not shown: it was not written for people, and nobody checked it for secrets.
-    sys.stderr.write(
+    _complain(
         f"credbroker: Something unforeseen went wrong ({type(error).__name__})."
         " Run it again with --debug to see where.\n"
     )
     return FAILED
+
+
+def _complain(text: str) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(text)
+        sys.stderr.flush()
 
 
 if __name__ == "__main__":

@@ -13,14 +13,7 @@ from typing import TYPE_CHECKING, Iterator, List, Mapping, Optional, Tuple
 
 from credbroker.client.blocking import CA_FILE_VARIABLE
 from credbroker.delivery import lease_file
-from credbroker.domain.errors import (
-    GrantLost,
-    LeaseEnded,
-    LeaseUnknown,
-    LocalFileUnfit,
-    LoginNeeded,
-    Malformed,
-)
+from credbroker.domain.errors import LocalFileUnfit, LoginNeeded, Malformed
 from credbroker.domain.scopes import ScopeSet
 
 if TYPE_CHECKING:
@@ -61,7 +54,7 @@ def choose_address(said: Optional[str], environ: Mapping[str, str]) -> str:
     address = said or environ.get(ADDRESS_VARIABLE)
     if address:
         return address
-    known = {lease.broker for _, lease in _readable(lease_file.person_paths(environ))}
+    known = {lease.broker for _, lease in readable_logins(environ)}
     if len(known) != 1:
         raise Malformed(
             "It is not said which broker to use.",
@@ -125,29 +118,13 @@ def choose_audiences(said: Optional[List[str]]) -> Optional[List[str]]:
     return None if said is None else " ".join(said).split()
 
 
-@contextlib.contextmanager
-def naming_the_login(lease: LeaseFile) -> Iterator[None]:
-    """Have errors that only a login mends name the exact command for this very login."""
-    try:
-        yield
-    except (GrantLost, LeaseEnded, LeaseUnknown) as error:
-        error.remedy = login_remedy(lease)
-        raise
-
-
-def login_remedy(lease: LeaseFile) -> str:
-    """Return what to do when this login, or the login behind this job's lease, is over."""
-    if lease.job is not None:
-        return f"Log in with: {lease.login_command}. Then make the job's lease anew."
-    return f"Log in again with: {lease.login_command}"
-
-
 def _matches(path: Path, issuer: Optional[str], role: Optional[str]) -> bool:
     its_issuer, _, its_role = path.stem.partition("+")
     return issuer in {None, its_issuer} and role in {None, its_role}
 
 
-def _readable(paths: List[Path]) -> Iterator[Tuple[Path, LeaseFile]]:
-    for path in paths:
+def readable_logins(environ: Mapping[str, str]) -> Iterator[Tuple[Path, LeaseFile]]:
+    """Walk the person's logins whose lease files can be used; raise `LocalFileUnfit`."""
+    for path in lease_file.person_paths(environ):
         with contextlib.suppress(LocalFileUnfit):
             yield path, lease_file.read(path)

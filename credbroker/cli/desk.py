@@ -25,13 +25,15 @@ if TYPE_CHECKING:
     from credbroker.delivery.lease_file import LeaseFile
     from credbroker.ports import Entropy
 
-OpenDoor = Callable[[str, "BlockingClock", Optional[str]], Send]
-"""Makes the way to a broker from its address, a clock, and a file of certificate authorities."""
+OpenDoor = Callable[[str, "BlockingClock", Optional[str], Optional[str]], Send]
+"""Makes the way to a broker: from its address, a clock, and authorities, as a file or as PEM text."""
 
 
-def open_door(address: str, clock: BlockingClock, ca_file: Optional[str]) -> Send:
+def open_door(
+    address: str, clock: BlockingClock, ca_file: Optional[str], ca_pem: Optional[str]
+) -> Send:
     """Return what sends requests to the broker at `address`; raise `Malformed`."""
-    return Door(parse_address(address), clock, ca_file).send
+    return Door(parse_address(address), clock, ca_file, ca_pem=ca_pem).send
 
 
 @dataclass(frozen=True)
@@ -47,13 +49,15 @@ class Desk:
     columns: int = 80
     open_door: OpenDoor = open_door
 
-    def broker(self, address: str, ca_file: Optional[str]) -> Broker:
+    def broker(self, address: str, ca_file: Optional[str], ca_pem: Optional[str] = None) -> Broker:
         """Return the broker at `address`, without a lease; raise `Malformed`."""
-        return Broker(self.open_door(address, self.clock, ca_file), self.clock, self.entropy)
+        door = self.open_door(address, self.clock, ca_file, ca_pem)
+        return Broker(door, self.clock, self.entropy)
 
     def broker_of(self, lease: LeaseFile, ca_file: Optional[str] = None) -> Broker:
         """Return the broker of a lease file, asked under its lease."""
-        return self.broker(lease.broker, ca_file or lease.ca_file).under(lease.lease_token)
+        broker = self.broker(lease.broker, ca_file or lease.ca_file, lease.ca_pem)
+        return broker.under(lease.lease_token)
 
     def answer(self, text: str) -> None:
         """Print one line of the answer."""

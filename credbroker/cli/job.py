@@ -1,7 +1,8 @@
 """`credbroker job`: makes a job's own narrow lease, and ends it.
 
 The lease file goes with the job; whoever holds it can fetch the job's tokens and nothing more,
-until the job's time is over or somebody ends it.
+until the job's time is over or somebody ends it. It takes along the certificate authorities that
+were named, since their file need not be there where the job runs.
 """
 
 from __future__ import annotations
@@ -16,12 +17,11 @@ from credbroker.cli.choice import (
     choose_ca_file,
     choose_login,
     choose_scopes,
-    naming_the_login,
 )
 from credbroker.cli.desk import at_minute, plain, system_desk
 from credbroker.cli.durations import parse_duration
-from credbroker.delivery import lease_file, whole_file
-from credbroker.delivery.lease_file import LeaseFile
+from credbroker.delivery import ca_file, lease_file, whole_file
+from credbroker.delivery.lease_file import LeaseFile, naming_the_login
 from credbroker.domain.errors import LeaseEnded, LeaseUnknown, LocalFileUnfit
 from credbroker.wire.native import AskLease
 
@@ -68,14 +68,15 @@ def run(args: argparse.Namespace, desk: Optional[Desk] = None) -> int:
 
 def _new(args: argparse.Namespace, desk: Desk) -> int:
     _, login = choose_login(args.issuer, args.role, desk.environ)
-    ca_file = choose_ca_file(args, desk.environ) or login.ca_file
+    trusted = choose_ca_file(args, desk.environ) or login.ca_file
+    # Read first: a lease must not be made that then cannot be written down.
+    ca_pem = ca_file.read(trusted) if trusted else None
     scopes, audiences = choose_scopes(args.scope) or [], choose_audiences(args.audience) or []
     wanted = AskLease(args.job, scopes, audiences, args.lifetime)
     with naming_the_login(login):
-        given = desk.broker_of(login, ca_file).ask_lease(wanted)
+        given = desk.broker_of(login, trusted).ask_lease(wanted)
     lease = LeaseFile(
         broker=login.broker,
-        ca_file=ca_file,
         lease_token=given.lease_token,
         issuer=login.issuer,
         issuer_url=login.issuer_url,
@@ -85,6 +86,7 @@ def _new(args: argparse.Namespace, desk: Desk) -> int:
         audiences=audiences,
         lease_ends_at=given.ends_at,
         job=given.job,
+        ca_pem=ca_pem,
     )
     lease_file.write(Path(args.out), lease, desk.entropy)
     desk.answer(args.out)

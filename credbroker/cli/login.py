@@ -1,7 +1,8 @@
 """`credbroker login`: logs a person in by device flow (RFC 8628) and keeps the lease.
 
-Address and code are shown at once. Until the login has succeeded nothing is written, so breaking it
-off leaves nothing behind. A broker that is away for a while only lengthens the wait.
+Whether a lease can be kept here is found out first, so nobody confirms a login in vain. Address and
+code are then shown at once. Until the login has succeeded no lease is written, so breaking it off
+leaves none behind. A broker that is away for a while only lengthens the wait.
 """
 
 from __future__ import annotations
@@ -65,11 +66,11 @@ def run(args: argparse.Namespace, desk: Optional[Desk] = None) -> int:
     if args.list:
         _list(broker, desk)
         return 0
+    lease_file.make_leases_folder(desk.environ, desk.entropy)
     started = broker.start_login(StartLogin(choose_issuer(args.issuer, broker), args.role))
     _show(started, desk, args.qr)
     state = _wait(started, broker, desk)
     lease = _lease(started, state, address, ca_file)
-    lease_file.make_leases_folder(desk.environ)
     path = lease_file.person_path(desk.environ, lease.issuer, lease.role)
     lease_file.write(path, lease, desk.entropy)
     _celebrate(lease, broker, desk)

@@ -1,7 +1,7 @@
 """`credbroker logout`: ends a login at the issuer, at the broker and on this machine.
 
 The broker comes first: if it cannot be asked, the files stay and the command can be repeated. A
-token file is removed only if the token in it came from this login's issuer.
+token file is removed only if the token in it can be this login's and no other's.
 """
 
 from __future__ import annotations
@@ -9,11 +9,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
-from credbroker.cli.choice import add_login_arguments, choose_ca_file, choose_login
+from credbroker.cli.choice import (
+    add_login_arguments,
+    choose_ca_file,
+    choose_login,
+    readable_logins,
+)
 from credbroker.cli.desk import at_minute, system_desk
 from credbroker.cli.durations import spoken
 from credbroker.delivery import discovery, whole_file
 from credbroker.domain.errors import CredbrokerError, LeaseEnded, LeaseUnknown, LoginNeeded
+from credbroker.domain.scopes import ScopeSet
 from credbroker.wire.jwt import read_access_token
 
 if TYPE_CHECKING:
@@ -22,6 +28,7 @@ if TYPE_CHECKING:
 
     from credbroker.cli.desk import Desk
     from credbroker.delivery.lease_file import LeaseFile
+    from credbroker.domain.tokens import AccessToken
 
 EXAMPLE = """\
 example:
@@ -48,7 +55,7 @@ def run(args: argparse.Namespace, desk: Optional[Desk] = None) -> int:
             desk.say("The issuer offers no way to revoke the login there; the broker forgot it.")
     except (LeaseEnded, LeaseUnknown, LoginNeeded):
         desk.say(f"The login at {lease.issuer} in the role {lease.role} had ended already.")
-    token_path = _own_token_file(lease, desk)
+    token_path = _own_token_file(path, lease, desk)
     if token_path is not None:
         whole_file.remove(token_path)
         desk.say(f"Removed the token file {token_path}.")
@@ -57,15 +64,23 @@ def run(args: argparse.Namespace, desk: Optional[Desk] = None) -> int:
     return 0
 
 
-def _own_token_file(lease: LeaseFile, desk: Desk) -> Optional[Path]:
-    """Return the token file if the token in it is from this login's issuer."""
+def _own_token_file(lease_path: Path, lease: LeaseFile, desk: Desk) -> Optional[Path]:
+    """Return the token file if this login, and no other, can have brought the token in it."""
     path = discovery.path_for_writing(desk.environ, desk.euid)
     try:
         value = discovery.read_file(path)
         token = None if value is None else read_access_token(value, desk.clock.now())
+        if token is None or not _may_be_of(token, lease):
+            return None
+        others = [other for at, other in readable_logins(desk.environ) if at != lease_path]
+        return None if any(_may_be_of(token, other) for other in others) else path
     except CredbrokerError:
         return None
-    return path if token is not None and token.issuer_url == lease.issuer_url else None
+
+
+def _may_be_of(token: AccessToken, lease: LeaseFile) -> bool:
+    granted = ScopeSet.of(lease.scopes).rights()
+    return token.issuer_url == lease.issuer_url and not granted.missing(token.scopes.rights())
 
 
 def _warn_of_living_tokens(

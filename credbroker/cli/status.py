@@ -1,7 +1,7 @@
 """`credbroker status`: how each login stands, and the command that mends it.
 
-What this machine knows is shown even if a broker is away. The exit code is that of the worst row:
-3 if a broker could not be asked, 4 if somebody must log in again.
+What this machine knows is shown even if a broker is away. The exit code is that of the worst row,
+by who must act first: the person (4, then 5), nobody (3), whoever keeps the files here (2).
 """
 
 from __future__ import annotations
@@ -11,11 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
 
-from credbroker.cli.choice import add_ca_argument, choose_ca_file, login_remedy
+from credbroker.cli.choice import add_ca_argument, choose_ca_file
 from credbroker.cli.desk import plain, system_desk
 from credbroker.cli.durations import spoken
-from credbroker.cli.exits import LOGIN_NEEDED, exit_code
+from credbroker.cli.exits import (
+    FAILED,
+    LOGIN_NEEDED,
+    REFUSED,
+    TOO_SOON_EXPIRED,
+    UNREACHABLE,
+    USAGE,
+    exit_code,
+)
 from credbroker.delivery import discovery, lease_file
+from credbroker.delivery.lease_file import login_remedy
 from credbroker.domain.errors import (
     CredbrokerError,
     LeaseEnded,
@@ -43,6 +52,7 @@ example:
 
 _GOOD = frozenset({GrantState.READY.value, GrantState.CLAIMED.value})
 _UNKNOWN = "?"
+_WORST_FIRST = (LOGIN_NEEDED, REFUSED, TOO_SOON_EXPIRED, UNREACHABLE, USAGE, FAILED, 0)
 
 
 @dataclass(frozen=True)
@@ -91,7 +101,7 @@ def run(args: argparse.Namespace, desk: Optional[Desk] = None) -> int:
         raise LoginNeeded("You are not logged in anywhere.", "Log in with: credbroker login")
     if not args.json:
         _print_table(standings, desk)
-    return max(one.code for one in standings)
+    return min((one.code for one in standings), key=_WORST_FIRST.index)
 
 
 def _delivered_token(desk: Desk) -> Optional[AccessToken]:

@@ -1,7 +1,8 @@
 """`credbroker token`: puts a fresh access token where programs look for it, and says where.
 
 A token that is there already and is exactly what is asked for, with enough life left, is answered
-without asking anybody. Standard output holds the path, the token, or JSON, and nothing else.
+without asking anybody; unless file or token come from the future, which shows that this machine's
+clock was set back and cannot tell how much life is left. Standard output holds the path, the token, or JSON, and nothing else.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from credbroker.cli.choice import (
     choose_ca_file,
     choose_login,
     choose_scopes,
-    naming_the_login,
 )
 from credbroker.cli.desk import system_desk
 from credbroker.cli.durations import parse_duration, spoken
 from credbroker.delivery import discovery, token_file
+from credbroker.delivery.lease_file import naming_the_login
 from credbroker.domain.attenuation import ANY_AUDIENCE, Right
 from credbroker.domain.errors import CredbrokerError
 from credbroker.domain.scopes import ScopeSet
@@ -42,6 +43,7 @@ example:
 """
 
 LEAST_SECONDS = 60
+_ISSUERS_CLOCK_AHEAD = datetime.timedelta(seconds=60)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -109,7 +111,9 @@ def _there_already(
         if token is None or not reusable(token, lease, wanted, now):
             return None
         check_times(token, now)
-    except CredbrokerError:
+        if _is_from_the_future(path, token, now):
+            return None
+    except (CredbrokerError, OSError):
         return None
     return TokenGiven(
         access_token=token.value,
@@ -121,6 +125,11 @@ def _there_already(
         expires_at=token.expires_at,
         renew_at=token.expires_at - datetime.timedelta(seconds=LEAST_SECONDS),
     )
+
+
+def _is_from_the_future(path: Path, token: AccessToken, now: datetime.datetime) -> bool:
+    written_at = datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.timezone.utc)
+    return written_at > now or token.issued_at > now + _ISSUERS_CLOCK_AHEAD
 
 
 def _path(out: Optional[str], desk: Desk) -> Optional[Path]:

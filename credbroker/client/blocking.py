@@ -47,20 +47,24 @@ class BlockingClock(Protocol):
 
 @dataclass(frozen=True)
 class Door:
-    """The way to one broker; `ca_file` replaces the system's certificate authorities."""
+    """The way to one broker.
+
+    `ca_file`, or else the PEM text `ca_pem`, replaces the system's certificate authorities.
+    """
 
     address: Address
     clock: BlockingClock
     ca_file: Optional[str] = None
     connect_seconds: float = CONNECT_SECONDS
     total_seconds: float = TOTAL_SECONDS
+    ca_pem: Optional[str] = None
 
     def send(self, request: Request) -> Answer:
         """Send `request` once and return its answer, whatever its status.
 
         Raises:
             BrokerUnreachable: No complete answer came; the sentence names the address and why.
-            LocalFileUnfit: The file of certificate authorities cannot be used.
+            LocalFileUnfit: The certificate authorities cannot be used.
         """
         deadline = self.clock.elapsed() + self.total_seconds
         tls = self._tls() if self.address.is_tls else None
@@ -121,11 +125,16 @@ class Door:
 
     def _tls(self) -> ssl.SSLContext:
         try:
-            context = ssl.create_default_context(cafile=self.ca_file)
+            context = ssl.create_default_context(
+                cafile=self.ca_file, cadata=None if self.ca_file else self.ca_pem
+            )
         except (OSError, ValueError):  # a file without certificates is an SSLError, so an OSError
-            raise LocalFileUnfit(
+            sentence = (
                 f"{self.ca_file} cannot be read as a file of certificate authorities."
-            ) from None
+                if self.ca_file
+                else "The certificate authorities in the lease file (ca_pem) cannot be used."
+            )
+            raise LocalFileUnfit(sentence) from None
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         return context
 

@@ -2,18 +2,21 @@
 
 A person's lease files are `${XDG_STATE_HOME:-~/.local/state}/credbroker/leases/<issuer>+<role>.json`,
 in a folder of mode 0700; the plus sign is in no name, so no two logins meet in one file. A job's
-lease file lies wherever it was put. A file that others can read is refused.
+lease file lies wherever it was put, also on another machine: it carries the certificate authorities
+themselves, not the name of a file. A file that others can read is refused.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, List, Mapping, Optional
+from typing import TYPE_CHECKING, Iterator, List, Mapping, Optional
 
 from credbroker.delivery import whole_file
-from credbroker.domain.errors import LeaseUnknown, LocalFileUnfit, Malformed
+from credbroker.domain.errors import GrantLost, LeaseEnded, LeaseUnknown, LocalFileUnfit, Malformed
 from credbroker.domain.leases import LeaseToken
 from credbroker.domain.names import check_short_name
 from credbroker.domain.secret import Secret
@@ -22,10 +25,16 @@ from credbroker.wire.fields import Fields, parse_object, write_instant, write_ob
 if TYPE_CHECKING:
     from credbroker.ports import Entropy
 
+# What a lease and more may take on a disk; the probe before a login finds out whether it can.
+_PROBE = b" " * 4096
+
 
 @dataclass(frozen=True)
 class LeaseFile:
-    """What a lease file says. `job` is None for a person's login."""
+    """What a lease file says. `job` is None for a person's login.
+
+    The authorities to trust are `ca_pem`, PEM text, or those in the file `ca_file`, or the system's.
+    """
 
     broker: str
     lease_token: Secret
@@ -38,11 +47,22 @@ class LeaseFile:
     issuer_url: Optional[str] = None
     audiences: Optional[List[str]] = None
     job: Optional[str] = None
+    ca_pem: Optional[str] = None
 
     @property
     def login_command(self) -> str:
         """Return the command that makes this login anew."""
         return f"credbroker login {self.issuer} --role {self.role}"
+
+    @property
+    def job_command(self) -> str:
+        """Return the command that makes this job's lease anew; how long and where is left open."""
+        named = [("--job", self.job or ""), *(("--scope", one) for one in self.scopes)]
+        named += [("--audience", one) for one in self.audiences or []]
+        options = " ".join(f"{option} {shlex.quote(value)}" for option, value in named)
+        return (
+            f"credbroker job new {self.issuer} --role {self.role} {options} --for TIME --out FILE"
+        )
 
 
 def write(path: Path, lease: LeaseFile, entropy: Entropy) -> None:
@@ -60,6 +80,7 @@ def write(path: Path, lease: LeaseFile, entropy: Entropy) -> None:
             "audiences": lease.audiences,
             "lease_ends_at": write_instant(lease.lease_ends_at),
             "job": lease.job,
+            "ca_pem": lease.ca_pem,
         }
     )
     whole_file.replace(path, content + b"\n", entropy)
@@ -82,12 +103,46 @@ def read(path: Path) -> LeaseFile:
         ) from None
 
 
+def login_remedy(lease: LeaseFile) -> str:
+    """Return what to do when this lease is over, be it a login's or a job's."""
+    if lease.job is not None:
+        return f"Log in with: {lease.login_command}; then make the job a new lease: {lease.job_command}"
+    return f"Log in again with: {lease.login_command}"
+
+
+@contextlib.contextmanager
+def naming_the_login(lease: LeaseFile) -> Iterator[None]:
+    """Have errors that only a login mends name the exact commands for this very lease."""
+    try:
+        yield
+    except GrantLost as error:  # the lease itself goes on once the grant behind it is mended
+        error.remedy = f"Log in again with: {lease.login_command}"
+        raise
+    except (LeaseEnded, LeaseUnknown) as error:
+        error.remedy = login_remedy(lease)
+        raise
+
+
 def leases_folder(environ: Mapping[str, str]) -> Path:
-    """Return the folder of a person's lease files, whether it is there or not."""
+    """Return the folder of a person's lease files, whether it is there or not.
+
+    Raises:
+        LocalFileUnfit: Neither a variable nor the machine's list of users tells where it is.
+    """
     state = Path(environ.get("XDG_STATE_HOME", ""))
     if not state.is_absolute():  # the XDG specification: a relative path is to be ignored
-        state = Path(environ.get("HOME") or Path.home(), ".local", "state")
+        state = Path(environ.get("HOME") or _listed_home(), ".local", "state")
     return state / "credbroker" / "leases"
+
+
+def _listed_home() -> Path:
+    try:
+        return Path.home()
+    except (RuntimeError, KeyError):  # KeyError is what Python 3.9 lets through in places
+        raise LocalFileUnfit(
+            "It is not known where your logins are kept: you have no home folder here.",
+            "Set HOME or XDG_STATE_HOME to a folder of your own.",
+        ) from None
 
 
 def person_path(environ: Mapping[str, str], issuer: str, role: str) -> Path:
@@ -97,18 +152,35 @@ def person_path(environ: Mapping[str, str], issuer: str, role: str) -> Path:
 
 
 def person_paths(environ: Mapping[str, str]) -> List[Path]:
-    """Return a person's lease files, in order of their names."""
-    return sorted(leases_folder(environ).glob("*+*.json"))
+    """Return a person's lease files, in order of their names.
+
+    Raises:
+        LocalFileUnfit: The folder is there and cannot be read, so nobody knows whether there are any.
+    """
+    folder = leases_folder(environ)
+    try:
+        return sorted(one for one in folder.iterdir() if one.match("*+*.json"))
+    except FileNotFoundError:
+        return []
+    except OSError as failure:
+        raise LocalFileUnfit(f"{folder} cannot be read: {failure.strerror}.") from None
 
 
-def make_leases_folder(environ: Mapping[str, str]) -> None:
-    """Make sure the folder of a person's lease files is there, for its owner alone."""
+def make_leases_folder(environ: Mapping[str, str], entropy: Entropy) -> None:
+    """Make sure a person's lease files can be written to their folder, which is its owner's alone.
+
+    Raises:
+        LocalFileUnfit: They could not; the sentence says why.
+    """
     folder = leases_folder(environ)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
     except OSError as failure:
         raise LocalFileUnfit(f"{folder} cannot be made: {failure.strerror}.") from None
+    probe = folder / ".probe"
+    whole_file.replace(probe, _PROBE, entropy)
+    whole_file.remove(probe)
 
 
 def _read_fields(fields: Fields) -> LeaseFile:
@@ -124,4 +196,5 @@ def _read_fields(fields: Fields) -> LeaseFile:
         audiences=fields.optional("audiences", fields.texts),
         lease_ends_at=fields.instant("lease_ends_at"),
         job=fields.optional("job", fields.text),
+        ca_pem=fields.optional("ca_pem", fields.text),
     )

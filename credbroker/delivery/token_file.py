@@ -26,8 +26,8 @@ def write(
     *,
     owner: Optional[Tuple[int, int]] = None,
     mode: int = 0o600,
-) -> None:
-    """Put the token at `path`, whole; on any failure what was there stays.
+) -> whole_file.Identity:
+    """Put the token at `path`, whole; on any failure what was there stays. Return which file it is.
 
     Args:
         path: The token file; its folder exists.
@@ -39,7 +39,7 @@ def write(
     Raises:
         LocalFileUnfit: It cannot be written there safely; the sentence says why.
     """
-    whole_file.replace(path, token.reveal().encode(), entropy, mode=mode, owner=owner)
+    return whole_file.replace(path, token.reveal().encode(), entropy, mode=mode, owner=owner)
 
 
 def holds(path: Path, token: Secret) -> bool:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from credbroker.ports import Entropy
 
 LARGEST_BYTES = 256 * 1024
+Identity = Tuple[int, int, int]
+"""Which file it is, whatever its path: device, number, and time of the last change of content."""
+
 _TEMPORARY = ".credbroker-"
 
 
@@ -31,8 +34,8 @@ def replace(
     *,
     mode: int = 0o600,
     owner: Optional[Tuple[int, int]] = None,
-) -> None:
-    """Put `content` at `path`, with exactly this mode whatever the umask.
+) -> Identity:
+    """Put `content` at `path`, with exactly this mode whatever the umask; return which file it is.
 
     The content and then the folder are flushed to disk before this returns.
 
@@ -50,18 +53,25 @@ def replace(
         with _opened_folder(path.parent) as folder_fd:
             _check_folder(path.parent, folder_fd)
             _check_target(path, folder_fd, os.geteuid() if owner is None else owner[0])
-            _swap_in(path.name, _TEMPORARY + entropy.token(16), folder_fd, (content, mode, owner))
+            temporary = _TEMPORARY + entropy.token(16)
+            return _swap_in(path.name, temporary, folder_fd, (content, mode, owner))
     except OSError as failure:
         raise LocalFileUnfit(f"{path} cannot be written: {_why(failure)}.") from None
 
 
-def remove(path: Path) -> bool:
-    """Take away the file at `path`, if there is one; say whether there was.
+def remove(path: Path, only: Optional[Identity] = None) -> bool:
+    """Take away the file at `path`, if there is one; say whether it was taken away.
+
+    Args:
+        path: The file.
+        only: Leave the file if it is not this one, as `replace` returned it; None for any.
 
     Raises:
         LocalFileUnfit: It cannot be removed.
     """
     try:
+        if only is not None and _identity(path.lstat()) != only:
+            return False
         path.unlink()
     except FileNotFoundError:
         return False
@@ -129,9 +139,9 @@ def _swap_in(
     temporary: str,
     folder_fd: int,
     new: Tuple[bytes, int, Optional[Tuple[int, int]]],
-) -> None:
+) -> Identity:
     try:
-        _write_new(temporary, folder_fd, *new)
+        written = _write_new(temporary, folder_fd, *new)
         os.rename(temporary, name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
     except BaseException:  # a signal's KeyboardInterrupt must not leave a secret behind either
         with contextlib.suppress(FileNotFoundError):
@@ -140,11 +150,12 @@ def _swap_in(
     # The new file is in place: a folder that cannot be flushed may at worst bring the old one back.
     with contextlib.suppress(OSError):
         os.fsync(folder_fd)
+    return written
 
 
 def _write_new(
     temporary: str, folder_fd: int, content: bytes, mode: int, owner: Optional[Tuple[int, int]]
-) -> None:
+) -> Identity:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(temporary, flags, 0o600, dir_fd=folder_fd), "wb") as opened:
         descriptor = opened.fileno()
@@ -155,6 +166,11 @@ def _write_new(
         os.fchmod(descriptor, mode)
         opened.flush()
         os.fsync(descriptor)
+        return _identity(os.fstat(descriptor))
+
+
+def _identity(found: os.stat_result) -> Identity:
+    return found.st_dev, found.st_ino, found.st_mtime_ns
 
 
 def _check_readable(path: Path, found: os.stat_result, private: bool) -> None:

@@ -10,12 +10,14 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from credbroker.demo.openbao import OpenBaoError
 from credbroker.demo.report import Report
 from credbroker.demo.stage import ALICE, Stage, StageError
 from credbroker.demo.story import Story
+from credbroker.domain.errors import LocalFileUnfit
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
 
@@ -36,7 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Play the demo; 0 if it proved what it says, 1 if not."""
+    """Play the demo; 0 if it proved what it says, 1 if not.
+
+    Raises `LocalFileUnfit` before anything is started if the report could not be written.
+    """
+    if args.report is not None:
+        _make_room(args.report)
     folder = Path(tempfile.mkdtemp(prefix="credbroker-demo-"))
     try:
         stage = Stage(folder, SystemClock(), SystemEntropy())
@@ -48,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
         shutil.rmtree(folder)
         raise KeyboardInterrupt from None  # everything has been ended
     if not report.good:
+        for shortcoming in report.shortcomings():
+            sys.stderr.write(f"credbroker: {shortcoming}\n")
         sys.stderr.write(f"credbroker: the demo did not hold; its logs are in {folder / 'logs'}\n")
         return 1
     shutil.rmtree(folder)
@@ -57,7 +66,8 @@ def run(args: argparse.Namespace) -> int:
 async def play(stage: Stage, report_file: Path | None, *, keep: bool) -> Report:
     """Play the demo on `stage`, show its figures, and end all that was started.
 
-    With `keep` that end comes with Ctrl-C. Raises `StageError` or `OpenBaoError`.
+    With `keep` that end comes with Ctrl-C. Once it has begun, no signal breaks it off. Raises
+    `StageError` or `OpenBaoError`.
     """
     clock = stage.clock
     started = clock.elapsed()
@@ -68,16 +78,31 @@ async def play(stage: Stage, report_file: Path | None, *, keep: bool) -> Report:
 
     playing = asyncio.current_task()
     assert playing is not None
-    for name in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(name, playing.cancel)
+    _on_signals(playing.cancel)
     try:
         report = await Story(stage, say).play(log_out=not keep)
         _show(report, report_file)
         if keep:
             await _keep(stage)
     finally:
+        _on_signals(lambda: None)
         await stage.close()
     return report
+
+
+def _on_signals(deed: Callable[[], object]) -> None:
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(name, deed)
+
+
+def _make_room(report_file: Path) -> None:
+    """See that a report can be written there, and leave none of an earlier run."""
+    try:
+        report_file.write_text("")
+        if report_file.is_file() and not report_file.is_symlink():  # /dev/stdout must stay
+            report_file.unlink()
+    except OSError as failure:
+        raise LocalFileUnfit(f"{report_file} cannot be written: {failure.strerror}.") from None
 
 
 def _show(report: Report, file: Path | None) -> None:

@@ -2,7 +2,8 @@
 
 It runs as a process of its own in the sandbox and stands for any program that uses a token: at every
 instant the file must be there, whole, private, signed by the issuer, in force, and for exactly the
-right that the job was given. On SIGTERM it prints what it saw as one JSON object.
+right that the job was given. On SIGTERM it looks once more and prints what it saw as one JSON object,
+with the longest time between two looks: what happened then, nobody saw.
 """
 
 from __future__ import annotations
@@ -33,9 +34,14 @@ class Seen:
     invalid: int = 0
     tokens: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    looked_at: float | None = None
+    longest_gap: float = 0.0
 
-    def note(self, jti: str | None, fault: str | None) -> None:
-        """Count one look at the file."""
+    def note(self, at: float, jti: str | None, fault: str | None) -> None:
+        """Count one look at the file; `at` is in seconds since boot."""
+        if self.looked_at is not None:
+            self.longest_gap = max(self.longest_gap, at - self.looked_at)
+        self.looked_at = at
         self.samples += 1
         if jti is not None and jti not in self.tokens:
             self.tokens.append(jti)
@@ -51,6 +57,7 @@ class Seen:
                 "invalid_samples": self.invalid,
                 "renewals": max(0, len(self.tokens) - 1),
                 "faults": self.faults,
+                "longest_gap_seconds": round(self.longest_gap, 3),
             }
         )
 
@@ -106,8 +113,9 @@ def main() -> int:
     while not stopped and not args.token_file.exists():
         clock.block(INTERVAL_SECONDS)  # a job starts once its token is there
     while not stopped:
-        seen.note(*look(args.token_file, expected, clock.now().timestamp()))
+        seen.note(clock.elapsed(), *look(args.token_file, expected, clock.now().timestamp()))
         clock.block(INTERVAL_SECONDS)
+    seen.note(clock.elapsed(), *look(args.token_file, expected, clock.now().timestamp()))
     sys.stdout.write(seen.as_json() + "\n")
     return 0
 

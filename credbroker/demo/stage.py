@@ -1,6 +1,7 @@
 """Everything the demo needs on this machine: OpenBao, an issuer, a broker, and a person's home.
 
-All of it is on loopback and below one folder; every process is ended by its own pid.
+All of it is on loopback and below one folder; every process is ended by its own pid. The words that
+each is started with are kept for the search for refresh tokens.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import signal
 import ssl
 import subprocess
 import sys
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,11 +31,13 @@ from credbroker.demo.openbao import OpenBaoServer
 from credbroker.demo.private_files import write_private
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
+from credbroker.telemetry.canaries import Canaries
 
 ALICE = Person("alice", "wonderland", groups=("/demo",))
 RENEW_AFTER = 1 / 3
 ROLE_SCOPES = ["openid", "offline_access", "storage.read:/", "storage.create:/"]
 _START_SECONDS = 20.0
+_END_SECONDS = 10.0
 _POLL_SECONDS = 0.05
 
 
@@ -75,6 +79,7 @@ class Stage:
         self.authority = make_authority(folder, clock)
         self.openbao = OpenBaoServer(folder / "openbao", self.authority, clock, entropy)
         self.issuer = self._issuer()
+        self.canaries = Canaries()
         self.port = 0
         self._children: list[subprocess.Popen[bytes]] = []
         self._broker: subprocess.Popen[bytes] | None = None
@@ -126,6 +131,9 @@ class Stage:
                 start_new_session=True,
             )
         self._children.append(child)
+        # A short command may end before anybody can look at it in /proc: its words count as well.
+        self.canaries.search_text(f"the arguments of {name}", "\0".join(words).encode())
+        self.canaries.search_arguments([child.pid], environment=False)
         return child
 
     def environment(self) -> dict[str, str]:
@@ -142,17 +150,17 @@ class Stage:
         }
 
     async def close(self) -> None:
-        """End everything that was started, the broker before what it leans on."""
-        for child in self._children:
-            if child.poll() is None:
+        """End everything that was started, the broker before what it leans on.
+
+        Whatever cannot be ended well, the rest still is.
+        """
+        async with AsyncExitStack() as ending:
+            ending.push_async_callback(asyncio.to_thread, self.openbao.stop)
+            ending.push_async_callback(self.issuer.stop)
+            for child in self._children:
+                ending.push_async_callback(asyncio.to_thread, _reap, child)
+            for child in self._children:
                 child.terminate()
-        for child in self._children:
-            try:
-                await asyncio.to_thread(child.wait, 10)
-            except subprocess.TimeoutExpired:
-                child.kill()
-        await self.issuer.stop()
-        await asyncio.to_thread(self.openbao.stop)
 
     def _issuer(self) -> DevIssuer:
         self._client_secret = self.entropy.token(32)
@@ -223,6 +231,14 @@ class Stage:
             writer.close()
             return
         raise StageError(f"The broker did not start; see {self.logs / 'broker.log'}")
+
+
+def _reap(child: subprocess.Popen[bytes]) -> None:
+    try:
+        child.wait(_END_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
 
 
 def _free_port() -> int:

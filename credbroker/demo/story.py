@@ -1,4 +1,8 @@
-"""The demo's plot: a person logs in once, and a job has a good token whatever happens around it."""
+"""The demo's plot: a person logs in once, and a job has a good token whatever happens around it.
+
+Nothing is said to have held before it was looked at. Refresh tokens are searched for while the job
+runs, before the logout takes files away, and at the very end.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +11,40 @@ import json
 import re
 import subprocess
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from credbroker.demo.report import Report
 from credbroker.demo.stage import ALICE, Stage, StageError
-from credbroker.telemetry.canaries import Canaries
 
 T = TypeVar("T")
 
 JOB_SCOPE = "storage.read:/home/alice"
 JOB_AUDIENCE = "https://se.example.org"
 _STEP_SECONDS = 40.0
+_END_SECONDS = 10.0
 _POLL_SECONDS = 0.1
 _CODE = re.compile(r"\b(?=[A-Z0-9]*[A-Z])([A-Z0-9]{6})\b")
+
+_IN_VAIN = re.compile(r"credbroker-agent: (?:kept|unchanged) ")
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """How long the issuer was away, in seconds, and how often the agent asked in vain meanwhile."""
+
+    seconds: float
+    asked_in_vain: int
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """What the job saw, by its own account; how its agent ended; whether the token file is gone."""
+
+    seen: dict[str, Any]
+    agent_exit_code: int
+    token_file_gone: bool
 
 
 class Story:
@@ -30,11 +54,14 @@ class Story:
         """Play on `stage`, telling each step through `say`."""
         self._stage = stage
         self._say = say
-        self._canaries = Canaries()
         self._agent: subprocess.Popen[bytes] | None = None
         self._reader: subprocess.Popen[bytes] | None = None
         self._restarts = 0
         self._renewals_told = 0
+
+    @property
+    def _agent_log(self) -> Path:
+        return self._stage.logs / "agent.log"
 
     async def play(self, *, log_out: bool) -> Report:
         """Tell the whole story and return its figures."""
@@ -45,22 +72,26 @@ class Story:
         await self._until_renewals(2)
         await self._crash_broker()
         await self._until_renewals(3)
-        await self._issuer_outage()
+        outage = await self._issuer_outage()
         await self._until_renewals(5)
-        self._look_at_arguments()
-        seen = await self._end_job()
+        self._look_around()
+        end = await self._end_job()
+        self._look_around()
         if log_out:
             await self._log_out()
-        outside = self.search()
         return Report(
-            samples=seen["samples"],
-            invalid_samples=seen["invalid_samples"],
-            renewals=seen["renewals"],
+            samples=end.seen["samples"],
+            invalid_samples=end.seen["invalid_samples"],
+            renewals=end.seen["renewals"],
             issuer_refreshes=self._stage.issuer.count_refreshes(),
             broker_restarts=self._restarts,
-            outage_seconds=self._stage.pace.outage_seconds,
-            refresh_token_found_outside=outside,
+            outage_seconds=round(outage.seconds, 1),
+            refresh_token_found_outside=self.search(),
             seconds=round(self._stage.clock.elapsed() - started, 1),
+            longest_gap_seconds=end.seen["longest_gap_seconds"],
+            asked_in_vain=outage.asked_in_vain,
+            agent_exit_code=end.agent_exit_code,
+            token_file_gone=end.token_file_gone,
         )
 
     async def _set_up(self) -> None:
@@ -112,17 +143,20 @@ class Story:
         self._restarts += 1
         self._say("the broker is back; all it needs is in OpenBao")
 
-    async def _issuer_outage(self) -> None:
-        seconds = self._stage.pace.outage_seconds
+    async def _issuer_outage(self) -> Outage:
+        seconds, clock, log = self._stage.pace.outage_seconds, self._stage.clock, self._agent_log
         self._say(f"the issuer goes away for {seconds:.0f} s, just after a renewal")
         await self._stage.issuer.go_dark()
-        await self._stage.clock.sleep(seconds)
+        before, since = times_in_vain(log.read_text()), clock.elapsed()
+        await clock.sleep(seconds)
+        outage = Outage(clock.elapsed() - since, times_in_vain(log.read_text()) - before)
         await self._stage.issuer.come_back()
-        self._say("the issuer is back; the job noticed nothing")
+        self._say(f"the issuer is back; the agent had asked {outage.asked_in_vain}x in vain")
+        return outage
 
     async def _until_renewals(self, count: int) -> None:
         """Wait until the agent has renewed `count` times, and tell each."""
-        log = self._stage.logs / "agent.log"
+        log = self._agent_log
         for number in range(self._renewals_told + 1, count + 1):
             await self._until(
                 lambda: _renewals(log) > self._renewals_told, "the agent did not renew in time"
@@ -130,23 +164,34 @@ class Story:
             self._renewals_told = number
             self._say(f"renewal {number}: the agent put a new token in place of the old one")
 
-    def _look_at_arguments(self) -> None:
-        """Look for refresh tokens in the command lines of everything that runs."""
-        self._canaries.search_arguments(self._stage.pids, environment=False)
+    def _look_around(self) -> None:
+        """Keep all files, and the command lines of everything that runs, for the search."""
+        self._stage.canaries.search_arguments(self._stage.pids, environment=False)
+        # OpenBao's own files are still there at the end, and looked at then.
+        self._stage.canaries.search_folder(self._stage.folder, ["openbao"])
 
-    async def _end_job(self) -> dict[str, int]:
+    async def _end_job(self) -> End:
         """End the job; the agent notices, takes the file away and ends too."""
         assert self._reader is not None
         assert self._agent is not None
         self._reader.terminate()
-        await asyncio.to_thread(self._reader.wait, 10)
+        await self._ended("the job", self._reader)
         seen = json.loads((self._stage.logs / "reader.log").read_text().splitlines()[-1])
-        await asyncio.to_thread(self._agent.wait, 10)
+        code = await self._ended("the agent", self._agent)
         gone = not (self._stage.sandbox / "bearer_token").exists()
         self._say("the job ends" + ("; the agent takes the token file away and ends" * gone))
         for fault in seen["faults"]:
             self._say(f"  the job found: {fault}")
-        return dict(seen)
+        if not seen["invalid_samples"]:
+            self._say("by its own account the job noticed nothing of crash and outage")
+        return End(seen, code, gone)
+
+    async def _ended(self, name: str, child: subprocess.Popen[bytes]) -> int:
+        """Return the exit code of what has been told to end."""
+        try:
+            return await asyncio.to_thread(child.wait, _END_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise StageError(f"In {_END_SECONDS:.0f} s {name} did not end.") from None
 
     async def _log_out(self) -> None:
         told = await self._run("logout")
@@ -155,12 +200,12 @@ class Story:
             self._say(f"  {line}")
 
     def search(self) -> int:
-        """Return in how many places a refresh token is seen, of all that the run left behind."""
+        """Return in how many places a refresh token was seen, of all that the run was and left."""
         for value in self._stage.issuer.refresh_tokens_issued:
-            self._canaries.plant("refresh token", value)
+            self._stage.canaries.plant("refresh token", value)
         # OpenBao's own files are no exception: what it stores there is encrypted.
-        self._canaries.search_folder(self._stage.folder)
-        sightings = self._canaries.report()
+        self._stage.canaries.search_folder(self._stage.folder)
+        sightings = self._stage.canaries.report()
         for sighting in sightings:
             self._say(f"  {sighting}")
         return len(sightings)
@@ -192,6 +237,11 @@ class Story:
 def _user_code(log: Path) -> str:
     match = _CODE.search(log.read_text())
     return match.group(1) if match else ""
+
+
+def times_in_vain(agent_log: str) -> int:
+    """Return how often an agent asked and was given nothing newer than what it had."""
+    return len(_IN_VAIN.findall(agent_log))
 
 
 def _renewals(log: Path) -> int:

@@ -9,9 +9,11 @@ LONGEST_PAUSE_SECONDS = 300.0
 
 
 def is_final(error: CredbrokerError) -> bool:
-    """True if the same request under the same lease can never succeed.
+    """True if who holds no token yet should give up: the request, or the lease, is at fault.
 
     A lost or paused grant is not final: once the person has mended it, the same lease works again.
+    Neither is any refusal, but that the lease has ended, for who was given a token before: what
+    worked once was changed by somebody, who may change it back.
     """
     return isinstance(error, Refused)
 

@@ -1,13 +1,15 @@
 """Keeps the token file of one job fresh for as long as the job runs.
 
 A good token in the file is never touched before a better one is there to take its place: whatever
-fails, the file stays and the agent tries again. It ends when it is told to (the file stays), when
-the watched program is gone (the file goes), or when its lease can never give a token again (the
-file stays until the token in it expires).
+fails, a log that cannot be written included, the file stays and the agent tries again. It ends when
+it is told to (the file stays), when the watched program is gone (the file goes, if it is the one
+written here), or when its lease is over or was refused from the start (the file stays until the
+token in it expires).
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -21,7 +23,14 @@ from credbroker.client.blocking import CA_FILE_VARIABLE, Door
 from credbroker.client.broker import Broker
 from credbroker.delivery import lease_file, token_file, whole_file
 from credbroker.delivery.discovery import FILE_VARIABLE
-from credbroker.domain.errors import CredbrokerError, GrantLost, LocalFileUnfit, Malformed
+from credbroker.delivery.lease_file import naming_the_login
+from credbroker.domain.errors import (
+    CredbrokerError,
+    GrantLost,
+    LocalFileUnfit,
+    Malformed,
+    Refused,
+)
 from credbroker.edge.plan import Failed, Held, Sleep, Stop, next_step
 from credbroker.edge.watched import Watched
 from credbroker.host.clock import SystemClock
@@ -35,6 +44,8 @@ if TYPE_CHECKING:
 
     from credbroker.client.blocking import BlockingClock
     from credbroker.client.broker import Fetched
+    from credbroker.delivery.lease_file import LeaseFile
+    from credbroker.domain.tokens import AccessToken
     from credbroker.ports import Entropy
 
 EXAMPLE = """\
@@ -57,12 +68,20 @@ class TokenSource(Protocol):
         """Return the time by the source's own clock."""
 
 
+@dataclass(frozen=True)
+class Delivered:
+    """What the agent itself put into the file last: the token, and which file that made."""
+
+    token: AccessToken
+    file: whole_file.Identity
+
+
 @dataclass
 class Agent:
     """One job's agent; `run` is its whole life."""
 
     source: TokenSource
-    wanted: AskToken
+    lease: LeaseFile
     path: Path
     clock: BlockingClock
     entropy: Entropy
@@ -70,11 +89,11 @@ class Agent:
     job_runs: Callable[[], bool] = lambda: True
     held: Optional[Held] = None
     failed: Optional[Failed] = None
-    jti: Optional[str] = None
+    delivered: Optional[Delivered] = None
     spread: float = field(default=0.0)
 
     def run(self) -> None:
-        """Keep the file fresh until the job is over; then the file is gone.
+        """Keep the file fresh until the job is over; then the file written here is gone.
 
         Raises:
             CredbrokerError: No token can be had any more; the file is as it was.
@@ -87,49 +106,64 @@ class Agent:
                 self.clock.block(min(step.seconds, _SLICE_SECONDS))
             else:
                 self._renew()
-        whole_file.remove(self.path)
-        self.say("job over", removed=str(self.path))
+        gone = self.delivered is not None and whole_file.remove(self.path, self.delivered.file)
+        self.say("job over", removed=str(self.path) if gone else None)
 
     def _renew(self) -> None:
         self.spread = self.entropy.fraction()
+        lease = self.lease
+        wanted = AskToken(lease.scopes, lease.audiences) if lease.job else AskToken()
         try:
-            fetched = self.source.ask_token(self.wanted)
-            known = fetched.token.jti == self.jti and token_file.holds(
-                self.path, fetched.token.value
-            )
-            if not known:
-                token_file.write(self.path, fetched.token.value, self.entropy)
+            with naming_the_login(lease):
+                fetched = self.source.ask_token(wanted)
+            before = self.delivered
+            self.delivered = self._kept_for(fetched.token) or self._deliver(fetched.token)
         except CredbrokerError as error:
             self._note_failure(error)
         else:
-            self._note_success(fetched, known)
+            self._note_success(fetched, before, self.delivered)
+
+    def _kept_for(self, new: AccessToken) -> Optional[Delivered]:
+        """Return what is in the file if it is ours and lives as long as `new` or longer.
+
+        A replica that has not seen the last refresh yet may answer with an older token.
+        """
+        held = self.delivered
+        if held is None or new.expires_at > held.token.expires_at:
+            return None
+        return held if token_file.holds(self.path, held.token.value) else None
+
+    def _deliver(self, new: AccessToken) -> Delivered:
+        return Delivered(new, token_file.write(self.path, new.value, self.entropy))
 
     def _note_failure(self, error: CredbrokerError) -> None:
         if isinstance(error, LocalFileUnfit) and self.held is None:
             raise error  # a wrong path is best said at once; a full disk later on may pass
         times = 1 if self.failed is None else self.failed.times + 1
-        self.failed = Failed(times, self.clock.elapsed(), error)
+        over = self.source.now() >= self.lease.lease_ends_at
+        self.failed = Failed(times, self.clock.elapsed(), error, over)
         left = None if self.held is None else round(self.held.expires_at - self.clock.elapsed())
-        remedy = error.remedy if isinstance(error, (GrantLost, LocalFileUnfit)) else None
+        is_ones_turn = isinstance(error, (GrantLost, LocalFileUnfit, Refused))
         self.say(
             "kept",
             why=error.sentence,
-            remedy=remedy,
+            remedy=error.remedy if is_ones_turn else None,
             seconds_left=left,
             failures=times,
             request=error.request_id,
         )
 
-    def _note_success(self, fetched: Fetched, known: bool) -> None:
-        first, fetched_at, now = self.held is None, self.clock.elapsed(), self.source.now()
-        given, token = fetched.given, fetched.token
-        self.failed, self.jti = None, token.jti
+    def _note_success(
+        self, fetched: Fetched, before: Optional[Delivered], delivered: Delivered
+    ) -> None:
+        fetched_at, now, token = self.clock.elapsed(), self.source.now(), delivered.token
+        self.failed = None
         self.held = Held(
             fetched_at=fetched_at,
-            renew_at=fetched_at + (given.renew_at - now).total_seconds(),
+            renew_at=fetched_at + (fetched.given.renew_at - now).total_seconds(),
             expires_at=fetched_at + token.seconds_left(now),
         )
-        event = "ready" if first else ("unchanged" if known else "renewed")
+        event = "ready" if before is None else "unchanged" if delivered is before else "renewed"
         expires_at = write_instant(token.expires_at)
         self.say(event, token_file=str(self.path), jti=token.jti, expires=expires_at)
 
@@ -183,10 +217,10 @@ def _agent(args: argparse.Namespace, environ: Mapping[str, str], say: Callable[.
     lease = lease_file.read(Path(args.job))
     ca_file = args.ca_file or environ.get(CA_FILE_VARIABLE) or lease.ca_file
     clock, entropy = SystemClock(), SystemEntropy()
-    door = Door(parse_address(lease.broker), clock, ca_file)
+    door = Door(parse_address(lease.broker), clock, ca_file, ca_pem=lease.ca_pem)
     return Agent(
         source=Broker(door.send, clock, entropy, lease.lease_token),
-        wanted=AskToken(lease.scopes, lease.audiences) if lease.job else AskToken(),
+        lease=lease,
         path=Path(path).absolute(),
         clock=clock,
         entropy=entropy,
@@ -197,17 +231,24 @@ def _agent(args: argparse.Namespace, environ: Mapping[str, str], say: Callable[.
 
 @dataclass(frozen=True)
 class Log:
-    """Writes one line per event: time, event, and fields as name=value."""
+    """Writes one line per event: time, event, and fields as name=value.
+
+    A line that cannot be written is lost and nothing else: a full disk must not cost a job its token.
+    `out` is None for a program that was started without standard error.
+    """
 
     clock: BlockingClock
-    out: TextIO
+    out: Optional[TextIO]
 
     def say(self, event: str, **fields: object) -> None:
         """Write one event; fields that are None are left out."""
+        if self.out is None:
+            return
         words = [f"{name}={_quoted(one)}" for name, one in fields.items() if one is not None]
         line = " ".join([write_instant(self.clock.now()), "credbroker-agent:", event, *words])
-        self.out.write(line + "\n")
-        self.out.flush()
+        with contextlib.suppress(OSError, ValueError):
+            self.out.write(line + "\n")
+            self.out.flush()
 
 
 def _quoted(value: object) -> str:

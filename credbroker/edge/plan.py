@@ -1,7 +1,8 @@
 """What the agent does next: fetch, wait, or give up. Pure rules of elapsed time.
 
 All times are seconds since boot, which count suspended time and never jump, so neither a moved wall
-clock nor a machine that slept makes a renewal late or a loop spin. Between two attempts there is
+clock nor a machine that slept makes a renewal late or a loop spin. One refusal does not end what
+worked before: only the end of the lease does. Between two attempts there is
 always at least `LEAST_PAUSE_SECONDS`, whatever lifetimes and wishes the broker states.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional, Union
 
-from credbroker.domain.errors import CredbrokerError
+from credbroker.domain.errors import CredbrokerError, LeaseEnded
 from credbroker.domain.retry import backoff_seconds, is_final
 
 LEAST_PAUSE_SECONDS = 1.0
@@ -31,11 +32,15 @@ class Held:
 
 @dataclass(frozen=True)
 class Failed:
-    """The attempts since the last success: how many failed, when the last one ended, and how."""
+    """The attempts since the last success: how many failed, when the last one ended, and how.
+
+    `lease_over` is True if the lease's own time was over by then.
+    """
 
     times: int
     at: float
     error: CredbrokerError
+    lease_over: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,10 +74,16 @@ def next_step(now: float, held: Optional[Held], failed: Optional[Failed], spread
         failed: What went wrong since then, None if nothing did.
         spread: A number in [0, 1), the same until the next attempt, that keeps agents apart.
     """
-    if failed is not None and is_final(failed.error):
+    if failed is not None and _is_hopeless(held, failed):
         return Stop(failed.error)
     due = _due(held, failed, spread)
     return Renew() if due is None or now >= due else Sleep(due - now)
+
+
+def _is_hopeless(held: Optional[Held], failed: Failed) -> bool:
+    if isinstance(failed.error, LeaseEnded):
+        return True
+    return is_final(failed.error) and (held is None or failed.lease_over)
 
 
 def _due(held: Optional[Held], failed: Optional[Failed], spread: float) -> Optional[float]:

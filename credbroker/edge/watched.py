@@ -1,7 +1,8 @@
 """Tells whether the program a job consists of is still running, by Linux's /proc.
 
 A number that was given to another program meanwhile does not count: the start time tells them
-apart. A program that has ended but was not collected by its parent counts as gone.
+apart. A program that has ended but was not collected by its parent counts as gone. One that cannot be
+looked at, for want of a file descriptor say, is not gone.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ class Watched:
     def __init__(self, pid: int, proc: Path = Path("/proc")) -> None:
         """Remember which program has the number `pid` now; raise `NotFound` if none has."""
         self._stat = proc / str(pid) / "stat"
+        self._start: Optional[str] = None
         started = self._started()
         if started is None:
             raise NotFound(
@@ -36,6 +38,8 @@ class Watched:
         try:
             # The name, second field, may hold anything: what follows its last bracket is regular.
             fields = self._stat.read_bytes().rpartition(b")")[2].decode("ascii").split()
-        except OSError:
+        except (FileNotFoundError, ProcessLookupError):
             return None
+        except OSError:
+            return self._start
         return None if fields[0] in _ENDED else fields[19]

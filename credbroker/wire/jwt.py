@@ -26,17 +26,21 @@ def peek(value: Secret) -> tuple[Fields, Fields]:
     parts = text.split(".")
     if len(text) > LARGEST_BYTES or len(parts) != 3 or not all(parts):
         raise Malformed("This is not a signed token: three parts between dots were expected.")
+    _decoded(parts[2], "The token's signature")
     return _part(parts[0], "The token's header"), _part(parts[1], "The token's claims")
 
 
 def _part(text: str, what: str) -> Fields:
+    return parse_object(_decoded(text, what), what)
+
+
+def _decoded(text: str, what: str) -> bytes:
     try:
-        decoded = base64.b64decode(
+        return base64.b64decode(
             (text + "=" * (-len(text) % 4)).encode(), altchars=b"-_", validate=True
         )
     except (binascii.Error, ValueError):
         raise Malformed(f"{what} is not base64url.") from None
-    return parse_object(decoded, what)
 
 
 def read_access_token(value: Secret, now: datetime.datetime) -> AccessToken:

@@ -235,7 +235,7 @@ async def test_the_commands_on_the_pages_work_in_their_order(place: Place) -> No
     assert "The lease of job run42 is ended." in told
     assert "Logged out of cms in the role default." in told
     assert "the settings are right (1 issuer)" in told
-    assert '"event":"mint"' in told
+    assert '"event":"delivery"' in told  # the job's right is one that was minted for alice before
 
     seen = Secret("access token", (place.work / "seen").read_text())
     token = read_access_token(seen, SystemClock().now())
@@ -251,6 +251,22 @@ def played_blocks() -> list[str]:
     shown = [block for page in (README, OPERATIONS) for block in blocks(page, "sh")]
     typed = [block for block in shown if not block.startswith(("bao ", "make "))]
     return [re.sub(r"^credbroker serve .*$", "", block, flags=re.MULTILINE) for block in typed]
+
+
+async def test_the_jobs_wrapper_ends_if_there_can_be_no_token(tmp_path: Path) -> None:
+    """Neither a token file of an earlier run nor waiting for ever hides that the agent has ended."""
+    (wrapper,) = [block for block in blocks(README, "sh") if "credbroker agent" in block]
+    (tmp_path / "bearer_token").write_text("of an earlier run")
+    for name, script in (("credbroker", "exit 4"), ("analysis", "touch ran")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    shell = await asyncio.create_subprocess_exec(
+        "/bin/sh", "-c", wrapper, cwd=tmp_path, stderr=subprocess.DEVNULL,
+        env={"PATH": f"{tmp_path}{os.pathsep}{os.defpath}"},
+    )  # fmt: skip
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        assert await shell.wait() == 1
+    assert not (tmp_path / "ran").exists()
 
 
 async def test_the_settings_on_the_page_are_right(place: Place) -> None:

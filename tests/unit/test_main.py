@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 import types
@@ -160,3 +161,64 @@ def test_a_commands_own_code_is_passed_on(
     command(lambda _: 3)
     assert main(["try"]) == 3
     assert __main__.COMMANDS["try"].module == "credbroker.tried"
+
+
+TRY = """
+import os, sys, types
+module = types.ModuleType("credbroker.tried")
+exec({body!r}, module.__dict__)
+sys.modules["credbroker.tried"] = module
+from credbroker.__main__ import COMMANDS, Command, main
+COMMANDS["try"] = Command("credbroker.tried", "try something")
+sys.exit(main({arguments}))
+"""
+REFUSED = """
+from credbroker.domain.errors import LoginNeeded
+def add_arguments(parser): pass
+def run(args): raise LoginNeeded("You are not logged in.")
+"""
+ANSWERED = """
+def add_arguments(parser): pass
+def run(args):
+    for _ in range(100_000): print("an answer")
+    return 0
+"""
+
+
+@pytest.mark.parametrize("stderr", ["2>&-", "2>/dev/full"])
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(["try"], 4), (["try", "--debug"], 4), (["fetch"], 2), ([], 2)]
+)
+def test_a_complaint_nobody_can_read_changes_no_exit_code(
+    stderr: str, arguments: list[str], code: int
+) -> None:
+    """Standard error is closed, or its disk is full: scripts still learn what kind of failure it is."""
+    program = TRY.format(body=REFUSED, arguments=arguments)
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'"$0" -c "$1" {stderr}', sys.executable, program], check=False
+    )
+    assert done.returncode == code
+
+
+def test_an_answer_nobody_reads_to_its_end_is_no_complaint() -> None:
+    """As with `credbroker status | head -1`."""
+    program = TRY.format(body=ANSWERED, arguments=["try"])
+    command = '{ "$0" -c "$1"; echo "code $?" >&2; } | head -1'
+    done = subprocess.run(
+        ["/bin/sh", "-c", command, sys.executable, program],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("an answer\n", "code 1\n")
+
+
+def test_breaking_off_while_a_command_is_loaded_is_no_stack_trace(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a slow file system that is where the time goes."""
+
+    def slow(_: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(importlib, "import_module", slow)
+    assert main(["status"]) == 130
+    assert capsys.readouterr().err == "\ncredbroker: stopped\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import io
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -55,14 +56,23 @@ class Table:
         """Run a command as it is called, and return its exit code."""
         parser = argparse.ArgumentParser()
         command.add_arguments(parser)
+        before = self._written_at()
         code: int = command.run(parser.parse_args(arguments), self.desk())
+        if self._written_at() not in {None, before}:  # the file system goes by the machine's clock
+            now = self.clock.now().timestamp()
+            os.utime(self.token_path, (now, now))
         return code
+
+    def _written_at(self) -> int | None:
+        return self.token_path.stat().st_mtime_ns if self.token_path.exists() else None
 
     def desk(self) -> Desk:
         """Return the desk that commands get."""
 
-        def open_door(address: str, _: object, ca_file: str | None) -> FakeBroker:
-            self.asked.append((address, ca_file))
+        def open_door(
+            address: str, _: object, ca_file: str | None, ca_pem: str | None
+        ) -> FakeBroker:
+            self.asked.append((address, ca_file or ca_pem))
             return self.broker
 
         return Desk(
@@ -87,7 +97,7 @@ class Table:
             scopes=LOGIN_SCOPES,
             lease_ends_at=self.clock.now().replace(year=2030),
         )
-        lease_file.make_leases_folder(self.environ)
+        lease_file.make_leases_folder(self.environ, SystemEntropy())
         path = lease_file.person_path(self.environ, issuer, role)
         lease_file.write(path, dataclasses.replace(lease, **fields), SystemEntropy())  # type: ignore[arg-type] # the test knows the fields
         return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,10 +13,9 @@ from credbroker.cli.choice import (
     choose_ca_file,
     choose_issuer,
     choose_login,
-    naming_the_login,
 )
 from credbroker.delivery import lease_file
-from credbroker.domain.errors import LeaseEnded, LoginNeeded, Malformed
+from credbroker.domain.errors import LocalFileUnfit, LoginNeeded, Malformed
 
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Table
@@ -75,11 +75,15 @@ def test_the_only_issuer_need_not_be_named(table: Table) -> None:
         choose_issuer(None, broker)
 
 
-@pytest.mark.parametrize("job", [None, "run42"])
-def test_a_lost_login_is_mended_by_a_command_that_is_named(table: Table, job: str | None) -> None:
-    """A job's lease needs the login first and then to be made anew."""
-    lease = lease_file.read(table.log_in(role="production", job=job))
-    with pytest.raises(LeaseEnded) as ended, naming_the_login(lease):
-        raise LeaseEnded("It ran out.")
-    assert "credbroker login cms --role production" in ended.value.remedy
-    assert ("job's lease anew" in ended.value.remedy) == (job is not None)
+def test_a_folder_that_cannot_be_read_is_not_taken_for_no_login(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Logging in again would not mend it."""
+    table.log_in()
+
+    def refuse(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(LocalFileUnfit, match="leases cannot be read"):
+        choose_login(None, None, table.environ)

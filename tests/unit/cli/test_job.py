@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from tests.unit.cli.conftest import Table
 
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+
 
 def new(table: Table, *more: str) -> Path:
     """Make a lease for run42; return where its file should be."""
@@ -29,7 +31,7 @@ def new(table: Table, *more: str) -> Path:
 
 def test_the_file_holds_the_jobs_own_lease(table: Table) -> None:
     """Not the login's: its scopes, audiences and time are what was asked for."""
-    login = lease_file.read(table.log_in(ca_file="/etc/ca.pem"))
+    login = lease_file.read(table.log_in())
     path = new(table)
     lease = lease_file.read(path)
     assert lease.lease_token != login.lease_token
@@ -38,10 +40,32 @@ def test_the_file_holds_the_jobs_own_lease(table: Table) -> None:
         ["storage.read:/a"],
         ["https://dav"],
     )
-    assert (lease.broker, lease.ca_file, lease.credkey) == (login.broker, "/etc/ca.pem", "alice")
+    assert (lease.broker, lease.credkey) == (login.broker, "alice")
+    assert (lease.ca_file, lease.ca_pem) == (None, None)
     assert json.loads(table.broker.requests[0].body)["lifetime_seconds"] == 43200
     assert table.answered() == f"{path}\n"
     assert table.said() == "The lease of job run42 lasts until 2026-06-02 00:00 UTC.\n"
+
+
+def test_the_certificate_authorities_travel_with_the_job(table: Table) -> None:
+    """Where the job runs their file need not be; a key that lies beside them stays at home."""
+    said, at_login = table.folder / "said.pem", table.folder / "login.pem"
+    at_login.write_text(CERTIFICATE)
+    said.write_text(f"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n{CERTIFICATE}")
+    table.log_in(ca_file=str(at_login))
+    for more in ((), ("--ca-file", str(said))):
+        lease = lease_file.read(new(table, *more))
+        assert (lease.ca_file, lease.ca_pem) == (None, CERTIFICATE)
+    table.run(job, "end", str(table.folder / "run42.json"))
+    assert [authority for _, authority in table.asked] == [str(at_login), str(said), CERTIFICATE]
+
+
+def test_authorities_that_cannot_travel_are_said_before_a_lease_is_made(table: Table) -> None:
+    """No lease is left behind that nobody holds."""
+    table.log_in(ca_file="/etc/credbroker/nowhere.pem")
+    with pytest.raises(LocalFileUnfit, match="certificate authorities"):
+        new(table)
+    assert table.broker.requests == []
 
 
 def test_a_refusal_writes_no_file(table: Table) -> None:

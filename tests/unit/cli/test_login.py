@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +12,7 @@ from credbroker.cli import login, qr
 from credbroker.delivery import lease_file
 from credbroker.domain.errors import (
     BrokerUnreachable,
+    LocalFileUnfit,
     LoginDenied,
     LoginExpired,
     Malformed,
@@ -95,7 +98,7 @@ def test_a_refusal_of_the_person_ends_it(table: Table) -> None:
 
 
 def test_breaking_it_off_leaves_nothing(table: Table) -> None:
-    """^C while waiting: no file, no folder."""
+    """^C while waiting: no lease, no probe."""
     table.broker.approved = False
 
     def stop() -> None:
@@ -104,7 +107,25 @@ def test_breaking_it_off_leaves_nothing(table: Table) -> None:
     table.clock.after(10, stop)
     with pytest.raises(KeyboardInterrupt):
         table.run(login, *AT_BROKER)
-    assert not lease_file.leases_folder(table.environ).exists()
+    assert list(lease_file.leases_folder(table.environ).iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["in the way", "full"])
+def test_a_lease_that_could_not_be_kept_is_said_before_anybody_confirms(
+    table: Table, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Else the person signs in, and the login is lost."""
+    if place == "in the way":
+        (table.folder / "state").touch()
+    else:
+
+        def refuse(_: int) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(LocalFileUnfit, match="cannot be"):
+        table.run(login, "cms", *AT_BROKER)
+    assert table.broker.requests == []
 
 
 def test_a_new_login_replaces_the_old_lease(table: Table) -> None:

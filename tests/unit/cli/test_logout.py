@@ -63,3 +63,24 @@ def test_a_token_that_is_not_this_logins_stays(table: Table, whose: str) -> None
     table.token_path.write_text("opaque" if whose == "no token" else value.reveal())
     table.run(logout)
     assert table.token_path.exists()
+
+
+@pytest.mark.parametrize(
+    ("left", "brought_by_it", "stays"),
+    [
+        (["storage.read:/"], "storage.read:/", True),  # both can have brought it
+        (["storage.read:/a"], "storage.read:/a", True),
+        (["storage.read:/a"], "storage.read:/", False),
+        (["storage.modify:/"], "storage.modify:/", True),
+        (["compute.read"], "storage.read:/b", False),
+    ],
+)
+def test_a_token_that_may_be_another_roles_stays(
+    table: Table, left: list[str], brought_by_it: str, stays: bool
+) -> None:
+    """It is this login's if its scopes are within this login's, and within no other's that is left."""
+    table.log_in(scopes=["storage.read:/"])
+    table.log_in(role="production", scopes=left)
+    table.token_path.write_text(access_token(table.clock.now(), scope=brought_by_it).reveal())
+    table.run(logout, "--role", "default")
+    assert table.token_path.exists() == stays

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from credbroker.cli import status, token
-from credbroker.domain.errors import BrokerUnreachable, LeaseEnded, LoginNeeded
+from credbroker.delivery import lease_file
+from credbroker.domain.errors import (
+    BrokerUnreachable,
+    LeaseEnded,
+    LoginNeeded,
+    Malformed,
+    NotAllowed,
+)
 
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Table
@@ -69,6 +76,25 @@ def test_the_worst_row_decides_the_exit_code(table: Table) -> None:
     assert rows[0]["last_refresh_at"] == "2026-06-01T11:58:00Z"
     assert "chmod 600" in rows[1]["remedy"]
     assert "credbroker login dune" in rows[3]["remedy"]
+
+
+def test_who_must_log_in_again_comes_before_what_is_refused(table: Table) -> None:
+    """The order is by who must act, not by the number: 4, 5, 3, 2."""
+    errors = {
+        4: LeaseEnded("Over."),
+        5: NotAllowed("Not you."),
+        3: BrokerUnreachable("Away."),
+        2: Malformed("What?"),
+    }
+    for number in errors:
+        table.log_in(f"issuer{number}")
+    for code in errors:
+        left = [number for number in sorted(errors) if number != code]
+        worst = next(number for number in errors if number != code)
+        lease_file.person_path(table.environ, f"issuer{code}", "default").unlink()
+        table.broker.problems.extend(errors[number] for number in left)
+        assert table.run(status) == worst
+        table.log_in(f"issuer{code}")
 
 
 def test_a_token_of_another_issuer_is_not_counted(table: Table) -> None:

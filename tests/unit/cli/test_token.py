@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -52,6 +53,18 @@ def test_an_answer_from_the_file_needs_no_broker(table: Table) -> None:
     with pytest.raises(BrokerUnreachable):
         table.run(token, "--fresh")
     assert table.token_path.read_text() == before
+
+
+@pytest.mark.parametrize("sign", ["written", "issued"])
+def test_a_token_from_the_future_is_not_believed(table: Table, sign: str) -> None:
+    """This machine's clock was set back: how long the token lives is for the broker to say."""
+    table.log_in()
+    table.run(token)
+    table.clock.jump(-61 if sign == "issued" else -1)
+    if sign == "issued":
+        os.utime(table.token_path, (0, 0))
+    table.run(token)
+    assert table.broker.count(TOKENS) == 2
 
 
 def test_a_wider_or_narrower_token_is_not_passed_off(table: Table) -> None:

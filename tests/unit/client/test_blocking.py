@@ -79,6 +79,20 @@ def test_a_request_over_tls_brings_back_its_answer(served: ServedBroker, ca_file
     assert (answer.status, b"cms" in answer.body) == (200, True)
 
 
+def test_authorities_may_be_given_as_text(
+    served: ServedBroker, ca_file: Path, tmp_path: Path
+) -> None:
+    """As a job's lease carries them; a file that is named counts before them."""
+    address = Address("https", "localhost", port_of(served.url))
+    text = ca_file.read_text()
+    assert Door(address, SystemClock(), ca_pem=text).send(ISSUERS).status == 200
+    other = make_authority(tmp_path, SystemClock()).ca_file
+    with pytest.raises(BrokerUnreachable, match="not trusted"):
+        Door(address, SystemClock(), str(other), ca_pem=text).send(ISSUERS)
+    with pytest.raises(LocalFileUnfit, match="ca_pem"):
+        Door(address, SystemClock(), ca_pem="no certificates").send(ISSUERS)
+
+
 def test_an_untrusted_certificate_is_named_with_its_remedy(served: ServedBroker) -> None:
     """Without the authority's file the sentence says what to give."""
     door = Door(Address("https", "localhost", port_of(served.url)), SystemClock())

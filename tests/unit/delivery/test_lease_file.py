@@ -12,7 +12,14 @@ import pytest
 
 from credbroker.delivery import lease_file
 from credbroker.delivery.lease_file import LeaseFile
-from credbroker.domain.errors import LocalFileUnfit, Malformed
+from credbroker.domain.errors import (
+    CredbrokerError,
+    LeaseEnded,
+    LeaseUnknown,
+    LocalFileUnfit,
+    LoginNeeded,
+    Malformed,
+)
 from credbroker.host.entropy import SystemEntropy
 from tests.fakes.broker import lease_token
 
@@ -34,6 +41,7 @@ LEASE = LeaseFile(
         dataclasses.replace(
             LEASE,
             ca_file="/etc/ca.pem",
+            ca_pem="-----BEGIN CERTIFICATE-----",
             issuer_url="https://issuer.example.org/",
             audiences=["https://dav"],
             job="run42",
@@ -113,7 +121,7 @@ def test_logins_are_listed_in_order_and_the_folder_is_private(tmp_path: Path) ->
     """No folder means no logins; other files in it are not logins."""
     environ = {"XDG_STATE_HOME": str(tmp_path)}
     assert lease_file.person_paths(environ) == []
-    lease_file.make_leases_folder(environ)
+    lease_file.make_leases_folder(environ, SystemEntropy())
     folder = lease_file.leases_folder(environ)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     for name in ("b+r.json", "a+r.json", "notes.txt", ".credbroker-xyz"):
@@ -125,7 +133,55 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     """A file in its place is said so."""
     (tmp_path / "credbroker").touch()
     with pytest.raises(LocalFileUnfit, match="cannot be made"):
-        lease_file.make_leases_folder({"XDG_STATE_HOME": str(tmp_path)})
+        lease_file.make_leases_folder({"XDG_STATE_HOME": str(tmp_path)}, SystemEntropy())
+
+
+def test_a_folder_that_cannot_be_written_or_read_is_named(tmp_path: Path) -> None:
+    """Also where it is in nobody's list where a person's files are."""
+    environ = {"XDG_STATE_HOME": str(tmp_path)}
+    lease_file.leases_folder(environ).parent.mkdir()
+    lease_file.leases_folder(environ).touch()
+    with pytest.raises(LocalFileUnfit, match="leases cannot be read"):
+        lease_file.person_paths(environ)
+
+
+def test_a_person_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container whose user is in no list of users."""
+
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", nowhere)
+    with pytest.raises(LocalFileUnfit, match="no home folder") as unfit:
+        lease_file.leases_folder({})
+    assert "XDG_STATE_HOME" in unfit.value.remedy
+
+
+JOB = dataclasses.replace(
+    LEASE, job="run 42", scopes=["storage.read:/a", "compute.read"], audiences=["https://dav"]
+)
+
+
+@pytest.mark.parametrize("kind", [LeaseEnded, LeaseUnknown])
+def test_a_lease_that_is_over_names_what_makes_a_new_one(kind: type[CredbrokerError]) -> None:
+    """For a job's lease that is the login and then the job's own command, ready to be typed."""
+    with pytest.raises(kind) as ended, lease_file.naming_the_login(LEASE):
+        raise kind("It is over.")
+    assert ended.value.remedy == "Log in again with: credbroker login cms --role default"
+    with pytest.raises(kind) as ended, lease_file.naming_the_login(JOB):
+        raise kind("It is over.")
+    assert ended.value.remedy == (
+        "Log in with: credbroker login cms --role default; then make the job a new lease:"
+        " credbroker job new cms --role default --job 'run 42' --scope storage.read:/a"
+        " --scope compute.read --audience https://dav --for TIME --out FILE"
+    )
+
+
+def test_a_lost_grant_is_mended_by_the_login_alone() -> None:
+    """The job's lease goes on under it."""
+    with pytest.raises(LoginNeeded) as needed, lease_file.naming_the_login(JOB):
+        raise LoginNeeded("The issuer ended it.")
+    assert needed.value.remedy == "Log in again with: credbroker login cms --role default"
 
 
 def test_the_login_command_names_this_login() -> None:

@@ -250,6 +250,21 @@ def test_a_file_of_somebody_else_is_not_read_and_owners_can_be_set(tmp_path: Pat
     whole_file.replace(tmp_path / "f", b"y", ENTROPY, owner=(12345, 12345))
 
 
+def test_a_file_is_removed_only_if_it_is_the_one_that_was_written(tmp_path: Path) -> None:
+    """Another's file at the same path stays, and so does ours once somebody has changed it."""
+    path = tmp_path / "f"
+    ours = whole_file.replace(path, b"ours", ENTROPY)
+    theirs = whole_file.replace(path, b"theirs", ENTROPY)
+    assert not whole_file.remove(path, ours)
+    assert path.read_bytes() == b"theirs"
+    os.utime(path, ns=(0, 0))
+    assert not whole_file.remove(path, theirs)
+    again = whole_file.replace(path, b"again", ENTROPY)
+    assert whole_file.remove(path, again)
+    assert not path.exists()
+    assert not whole_file.remove(path, again)
+
+
 def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
     """What cannot be a token or a lease is not taken into memory."""
     (tmp_path / "f").write_bytes(b"x" * (whole_file.LARGEST_BYTES + 1))

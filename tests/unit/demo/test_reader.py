@@ -102,10 +102,19 @@ def test_the_first_token_is_no_renewal_and_faults_are_counted() -> None:
     """All are counted, the first few are told."""
     seen = Seen()
     for jti in ("a", "a", "b", None, "b"):
-        seen.note(jti, None if jti else "gone")
+        seen.note(1.0, jti, None if jti else "gone")
     for _ in range(10):
-        seen.note(None, "gone")
+        seen.note(1.0, None, "gone")
     told = json.loads(seen.as_json())
     assert told == {
         "samples": 15, "invalid_samples": 11, "renewals": 1, "faults": ["gone"] * 5,
+        "longest_gap_seconds": 0.0,
     }  # fmt: skip
+
+
+def test_the_longest_time_without_a_look_is_told() -> None:
+    """A reader that was stopped for a while cannot vouch for that while."""
+    seen = Seen()
+    for at in (100.0, 100.05, 103.25, 103.3):
+        seen.note(at, "a", None)
+    assert json.loads(seen.as_json())["longest_gap_seconds"] == 3.2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,10 @@ GOOD = Report(
     outage_seconds=15.0,
     refresh_token_found_outside=0,
     seconds=70.0,
+    longest_gap_seconds=0.2,
+    asked_in_vain=2,
+    agent_exit_code=0,
+    token_file_gone=True,
 )
 
 
@@ -34,12 +39,25 @@ def test_good_figures_are_good() -> None:
         {"renewals": 3},
         {"broker_restarts": 0},
         {"refresh_token_found_outside": 1},
+        {"longest_gap_seconds": 1.1},
+        {"outage_seconds": 0.0},
+        {"asked_in_vain": 0},
+        {"agent_exit_code": -9},
+        {"agent_exit_code": None},
+        {"token_file_gone": False},
     ],
     ids=str,
 )
-def test_one_bad_figure_spoils_the_report(change: dict[str, int]) -> None:
-    """A demo that looked at nothing has proved nothing either."""
-    assert not replace(GOOD, **change).good
+def test_one_bad_figure_spoils_the_report(change: dict[str, Any]) -> None:
+    """A demo that looked at nothing has proved nothing either; what is lacking is said."""
+    spoilt = replace(GOOD, **change)
+    assert not spoilt.good
+    assert len(spoilt.shortcomings()) == 1
+
+
+def test_what_was_not_measured_counts_as_not_held() -> None:
+    """Figures alone, without how they came about, prove nothing."""
+    assert len(Report(1000, 0, 5, 7, 1, 15.0, 0, 70.0).shortcomings()) == 4
 
 
 def test_the_report_for_programs_has_these_keys_in_this_order() -> None:

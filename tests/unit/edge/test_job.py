@@ -19,18 +19,22 @@ from credbroker.delivery.discovery import read_file
 from credbroker.delivery.lease_file import LeaseFile
 from credbroker.domain.errors import (
     BrokerUnreachable,
+    CredbrokerError,
+    IssuerGaveLess,
     IssuerUnreachable,
     LeaseEnded,
+    LeaseUnknown,
     LocalFileUnfit,
     LoginNeeded,
     Malformed,
     NotAllowed,
+    NotFound,
 )
 from credbroker.edge import job
 from credbroker.edge.job import Agent, Log
 from credbroker.host.entropy import SystemEntropy
 from credbroker.wire.jwt import read_access_token
-from credbroker.wire.native import TOKENS, AskToken
+from credbroker.wire.native import TOKENS
 from tests.fakes.broker import FakeBroker, lease_token
 from tests.fakes.step_clock import StepClock, TrueTime
 
@@ -38,6 +42,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HOUR = 3600.0
+
+LEASE = LeaseFile(
+    broker="https://localhost:1",
+    lease_token=lease_token(1),
+    issuer="cms",
+    role="default",
+    credkey="alice",
+    scopes=["storage.read:/a"],
+    audiences=["https://dav"],
+    lease_ends_at=datetime.datetime(2026, 6, 28, tzinfo=datetime.UTC),
+    job="run42",
+)
 
 
 @dataclasses.dataclass
@@ -88,9 +104,10 @@ def scene(tmp_path: Path) -> Scene:
     """A job whose agent has not begun."""
     clock, entropy, log = StepClock(), SystemEntropy(), io.StringIO()
     fake = FakeBroker(TrueTime(clock))
+    lease = dataclasses.replace(LEASE, lease_token=fake.new_lease("run42"))
     agent = Agent(
-        source=Broker(fake, clock, entropy, fake.new_lease("run42")),
-        wanted=AskToken(["storage.read:/a"], ["https://dav"]),
+        source=Broker(fake, clock, entropy, lease.lease_token),
+        lease=lease,
         path=tmp_path / "token",
         clock=clock,
         entropy=entropy,
@@ -181,25 +198,94 @@ def test_a_file_somebody_removed_comes_back_with_the_next_answer(scene: Scene) -
     assert scene.path.exists()
 
 
-@pytest.mark.parametrize("error", [LeaseEnded("This lease was ended."), NotAllowed("Not you.")])
-def test_a_final_refusal_ends_the_agent_and_leaves_the_file(
-    scene: Scene, error: LeaseEnded | NotAllowed
-) -> None:
-    """What is in the file is good until it expires; asking on would be useless."""
-    scene.clock.after(60, lambda: scene.broker.problems.append(error))
-    with pytest.raises(type(error)):
+def test_a_lease_that_was_ended_ends_the_agent_and_leaves_the_file(scene: Scene) -> None:
+    """What is in the file is good until it expires; what makes a new lease is named."""
+    scene.clock.after(60, lambda: scene.broker.problems.append(LeaseEnded("It was ended.")))
+    with pytest.raises(LeaseEnded) as ended:
         scene.agent.run()
     assert scene.path.exists()
     assert scene.broker.count(TOKENS) == 2
+    assert "credbroker job new cms --role default --job run42" in ended.value.remedy
+
+
+def test_a_refusal_at_the_very_start_ends_the_agent(scene: Scene) -> None:
+    """Whoever starts a job with a wrong lease hears it at once."""
+    scene.broker.problems.append(NotAllowed("Not you."))
+    with pytest.raises(NotAllowed):
+        scene.agent.run()
+    assert not scene.path.exists()
+
+
+@pytest.mark.parametrize("kind", [NotFound, IssuerGaveLess, NotAllowed, LeaseUnknown])
+def test_an_operators_slip_costs_a_running_job_nothing(
+    scene: Scene, kind: type[CredbrokerError]
+) -> None:
+    """A refusal is told and asked about again: what worked once may work again."""
+    lows = scene.watch(every=60)
+    scene.clock.after(600, lambda: scene.broker.problems.extend([kind("Not served.")] * 5))
+    scene.run_for(3 * HOUR)
+    assert min(lows) > 0
+    assert any("kept why=" in event and "remedy=" in event for event in scene.events())
+
+
+def test_refusals_are_not_asked_about_beyond_the_lease(scene: Scene) -> None:
+    """A broker that has forgotten a lease that is over will never know it again."""
+    scene.agent.lease = dataclasses.replace(
+        scene.agent.lease, lease_ends_at=scene.clock.now() + datetime.timedelta(hours=4)
+    )
+    begun = scene.clock.elapsed()
+    scene.clock.after(600, lambda: scene.broker.problems.extend([LeaseUnknown("Who?")] * 1000))
+    with pytest.raises(LeaseUnknown):
+        scene.agent.run()
+    assert 4 * HOUR <= scene.clock.elapsed() - begun <= 4 * HOUR + 310
+
+
+def test_a_log_that_cannot_be_written_costs_no_token(scene: Scene) -> None:
+    """The disk that holds the log is full for hours, or there is no log at all."""
+
+    class FullDisk(io.StringIO):
+        def write(self, _: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    for out in (FullDisk(), None):
+        scene.agent.say = Log(scene.clock, out).say
+        scene.run_for(2 * HOUR)
+        assert scene.seconds_left() > 0
+
+
+def test_an_older_token_does_not_take_the_place_of_a_younger_one(scene: Scene) -> None:
+    """A replica that has not seen the last refresh yet answers; then all brokers go away."""
+    lows = scene.watch(every=10)
+    scene.clock.after(600, lambda: setattr(scene.broker, "lifetime_seconds", 30))
+    away = [BrokerUnreachable("Away.")] * 1000
+    scene.clock.after(2150, lambda: scene.broker.problems.extend(away))
+    scene.clock.after(2750, scene.broker.problems.clear)
+    scene.clock.after(2750, lambda: setattr(scene.broker, "lifetime_seconds", 3600))
+    scene.run_for(3300)
+    assert min(lows) > 0
+    assert any(event.startswith("unchanged") for event in scene.events())
+    assert scene.events()[-1].startswith("renewed")
+
+
+def test_the_end_of_a_job_leaves_the_file_of_another_agent(scene: Scene) -> None:
+    """The wrapper was started again: the new agent's file is there, and the old one ends."""
+    over: list[bool] = []
+    scene.agent.job_runs = lambda: not over
+    second = dataclasses.replace(scene.agent, job_runs=lambda: True)
+    scene.clock.after(60, second._renew)
+    scene.clock.after(60, lambda: over.append(True))
+    scene.agent.run()
+    assert scene.seconds_left() > 0
+    assert scene.events()[-1] == "job over"
 
 
 def test_a_lost_grant_is_told_and_waited_for(scene: Scene) -> None:
     """Once the person has logged in again the job goes on by itself."""
-    lost = LoginNeeded("The issuer ended the login.", "Log in with: credbroker login cms")
+    lost = LoginNeeded("The issuer ended the login.")
     scene.clock.after(60, lambda: scene.broker.problems.extend([lost] * 3))
     scene.run_for(HOUR)
     told = next(event for event in scene.events() if event.startswith("kept"))
-    assert 'remedy="Log in with: credbroker login cms"' in told
+    assert 'remedy="Log in again with: credbroker login cms --role default"' in told
     assert scene.events()[-1].startswith("renewed")
 
 
@@ -240,18 +326,7 @@ def test_a_log_line_holds_one_event_whatever_its_words(scene: Scene) -> None:
 @pytest.fixture
 def lease_path(tmp_path: Path) -> Path:
     """A job's lease file."""
-    lease = LeaseFile(
-        broker="https://localhost:1",
-        lease_token=lease_token(1),
-        issuer="cms",
-        role="default",
-        credkey="alice",
-        scopes=["storage.read:/a"],
-        audiences=["https://dav"],
-        lease_ends_at=datetime.datetime(2026, 6, 28, tzinfo=datetime.UTC),
-        job="run42",
-    )
-    lease_file.write(tmp_path / "lease.json", lease, SystemEntropy())
+    lease_file.write(tmp_path / "lease.json", LEASE, SystemEntropy())
     return tmp_path / "lease.json"
 
 
@@ -266,7 +341,7 @@ def test_a_job_lease_is_asked_under_by_its_own_rights(lease_path: Path) -> None:
     """Scopes and audiences come from the lease file, the token file from the environment."""
     args = parsed("--job", str(lease_path), "--while-pid", str(os.getpid()))
     agent = job._agent(args, {"BEARER_TOKEN_FILE": "/job/token"}, lambda *_: None)
-    assert agent.wanted == AskToken(["storage.read:/a"], ["https://dav"])
+    assert agent.lease == LEASE
     assert str(agent.path) == "/job/token"
     assert agent.job_runs()
 

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from credbroker.domain.errors import (
     CredbrokerError,
     GrantLost,
+    LeaseEnded,
     Misconfigured,
+    NotFound,
     Refused,
     Unavailable,
     leaves,
@@ -107,11 +109,25 @@ def test_a_machine_that_slept_past_the_end_renews_on_waking() -> None:
 def test_every_kind_of_error_either_ends_the_agent_or_is_waited_out(
     kind: type[CredbrokerError],
 ) -> None:
-    """Refusals end it, leases that are over among them; all that somebody can mend is waited for."""
+    """A refusal ends one that never held a token; one that did ends with its lease alone."""
     error = kind("Something.")
-    step = next_step(1000, Held(0, 500, 2000), Failed(1, 1000, error), 0.5)
-    if isinstance(error, Refused):
-        assert step == Stop(error)
-    else:
-        assert isinstance(error, (GrantLost, Unavailable, Misconfigured))
-        assert isinstance(step, Sleep)
+    held = Held(0, 500, 2000)
+    assert isinstance(error, (Refused, GrantLost, Unavailable, Misconfigured))
+    for first, over, ends in (
+        (True, False, isinstance(error, Refused)),
+        (False, False, isinstance(error, LeaseEnded)),
+        (False, True, isinstance(error, Refused)),
+    ):
+        failed = Failed(1, 1000, error, lease_over=over)
+        step = next_step(1000, None if first else held, failed, 0.5)
+        assert step == Stop(error) if ends else isinstance(step, Sleep)
+
+
+@given(st.integers(1, 100), st.one_of(st.none(), LIVES), SPREADS)
+def test_refusals_are_asked_about_again_within_five_minutes(
+    times: int, left: float | None, spread: float
+) -> None:
+    """Whoever mends a setting is not waited for longer than that."""
+    held = Held(0, 10, 1000 + (left or 0))
+    failed = Failed(times, 1000, NotFound("The role is not served."))
+    assert first_wake(1000, held, failed, spread) <= 1300.001

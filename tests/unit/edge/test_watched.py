@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from credbroker.domain.errors import NotFound
 from credbroker.edge.watched import Watched
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def show(proc: Path, state: str = "S", start: int = 777, name: str = "sh") -> None:
@@ -50,6 +48,20 @@ def test_a_program_that_ended_uncollected_is_gone(tmp_path: Path) -> None:
     watched = Watched(42, tmp_path)
     show(tmp_path, state="Z")
     assert not watched.is_running()
+
+
+def test_a_program_that_cannot_be_looked_at_is_not_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No file descriptor left, say: the job's token file must not go for that."""
+    show(tmp_path)
+    watched = Watched(42, tmp_path)
+
+    def refuse(_: Path) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert watched.is_running()
 
 
 def test_a_number_without_a_program_is_refused(tmp_path: Path) -> None:

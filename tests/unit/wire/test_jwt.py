@@ -113,6 +113,9 @@ def test_a_claim_written_twice_is_refused() -> None:
         "!!.!!.!!",
         "W10.W10.AA",
         "e30.e30." + "A" * LARGEST_BYTES,
+        "e30.e30.AAAA\n\x1b]0;x\x07",
+        "e30.e30.ł",
+        "e30.e30.A",
     ],
 )
 def test_what_is_no_signed_token_is_refused_unrepeated(text: str) -> None:
