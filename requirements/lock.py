@@ -10,6 +10,6 @@ COMMON = [
 
 for name, extras in {"demo": ["demo", "build"], "dev": ["demo", "build", "dev"]}.items():
     chosen = [word for extra in extras for word in ("--extra", extra)]
-    subprocess.run(
+    subprocess.run(  # noqa: S603 - our own words
         [sys.executable, "-m", "uv", *COMMON, *chosen, "-o", f"requirements/{name}.txt"], check=True
     )

@@ -7,8 +7,8 @@ import pytest
 from credbroker.domain.errors import (
     GrantInDoubt,
     GrantLost,
-    LeaseEnded,
     IssuerUnreachable,
+    LeaseEnded,
     LoginDenied,
     LoginNeeded,
 )
