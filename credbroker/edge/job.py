@@ -54,7 +54,7 @@ example, in a job's wrapper:
   credbroker agent --job lease.json --while-pid $$ &
 """
 
-_SLICE_SECONDS = 1.0
+SLICE_SECONDS = 1.0
 """How long a wait may go without a look at the clock and at the watched program."""
 
 
@@ -103,7 +103,7 @@ class Agent:
             if isinstance(step, Stop):
                 raise step.error
             if isinstance(step, Sleep):
-                self.clock.block(min(step.seconds, _SLICE_SECONDS))
+                self.clock.block(min(step.seconds, SLICE_SECONDS))
             else:
                 self._renew()
         gone = self.delivered is not None and whole_file.remove(self.path, self.delivered.file)
