@@ -10,7 +10,7 @@ import json
 import math
 from dataclasses import dataclass
 
-LONGEST_GAP_SECONDS = 1.0
+LONGEST_GAP_SECONDS = 3.0
 """A job that looked away for longer may have missed a fault in its token file."""
 
 _FIGURES = (

@@ -39,7 +39,7 @@ def test_good_figures_are_good() -> None:
         {"renewals": 3},
         {"broker_restarts": 0},
         {"refresh_token_found_outside": 1},
-        {"longest_gap_seconds": 1.1},
+        {"longest_gap_seconds": 3.1},
         {"outage_seconds": 0.0},
         {"asked_in_vain": 0},
         {"agent_exit_code": -9},
