@@ -187,7 +187,7 @@ class NativeApi:
         """Revoke the grant at the issuer and end all its leases."""
         caller = await self._caller(request)
         ended = await self._ending.log_out(caller)
-        return _json(native.LoggedOut(ended.tokens_until, ended.revoked))
+        return _json(native.LoggedOut(ended.revoked, ended.tokens_until))
 
     async def _caller(self, request: web.Request) -> Caller:
         return await identify(request, self._leasing, self._strangers)

@@ -227,7 +227,7 @@ class FakeBroker:
     def _log_out(self, request: Request) -> tuple[int, bytes]:
         self._caller(request)
         self.ended.update(self.leases)
-        return 200, native.LoggedOut(self._in(1800)).write()
+        return 200, native.LoggedOut(True, self._in(1800)).write()
 
     def _caller(self, request: Request) -> str:
         shown = _shown(request)
