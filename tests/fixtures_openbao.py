@@ -48,7 +48,7 @@ def admin_hvac(server: OpenBaoServer) -> hvac.Client:
 
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """The certificate authority of this session."""
+    """The certificate authority of this test run."""
     return make_authority(tmp_path_factory.mktemp("authority"), SystemClock())
 
 
