@@ -100,7 +100,7 @@ def _module(name: str) -> Optional[ModuleType]:
         return importlib.import_module(COMMANDS[name].module)
     except ModuleNotFoundError as missing:
         _complain(
-            f"credbroker: {name} needs the full installation: pip install wlcg-credbroker"
+            f"credbroker: {name} is not in this one-file program; it needs the whole of credbroker"
             f" (missing here: {missing.name})\n"
         )
         return None

@@ -33,7 +33,7 @@ from credbroker.broker.minting import Minting, MintingRules
 from credbroker.broker.refreshing import Refreshing
 from credbroker.broker.running import Deeds, Means
 from credbroker.config.check import DEFAULT_FOLDER
-from credbroker.config.load import load, read_secret
+from credbroker.config.load import check_private, load, read_secret
 from credbroker.config.schema import Issuer as IssuerSettings
 from credbroker.config.schema import Listen, Settings
 from credbroker.config.schema import Vault as VaultSettings
@@ -249,6 +249,7 @@ def _door(ca_file: Path | None) -> OutgoingHttp:
 def _server_tls(listen: Listen) -> ssl.SSLContext | None:
     if listen.tls is None:
         return None
+    check_private(listen.tls.key_file, "TLS key")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:

@@ -98,7 +98,7 @@ class Minting:
                 token = held
         now = self._clock.now()
         if token.seconds_left(now) < wanted.floor_seconds:
-            raise _too_short()
+            raise _too_short(wanted)
         event = "delivery" if token is held else "mint"
         await self._audit.record(event, **about(caller), **_traces(token, grant, right))
         spread = self._entropy.fraction()
@@ -132,7 +132,7 @@ class Minting:
         if judged is Freshness.NOTHING and held is not None and now < due_at(held, fraction):
             life = (held.expires_at - held.obtained_at).total_seconds()
             if life < floor:
-                raise _too_short()  # asking the issuer each time would only wear it out
+                raise _too_short(wanted)  # asking the issuer each time would only wear it out
         return judged
 
     def _narrowed(self, grant: Grant, caller: Caller, wanted: Wanted) -> Right:
@@ -157,8 +157,10 @@ class Minting:
         return await self._refreshing.refresh(Wish(grant.key, grant.line, right), ANSWER_SECONDS)
 
 
-def _too_short() -> TooSoonExpired:
-    return TooSoonExpired("The issuer's tokens do not live as long as was asked for.")
+def _too_short(wanted: Wanted) -> TooSoonExpired:
+    return TooSoonExpired(
+        f"The issuer's tokens do not live the {wanted.floor_seconds} s that were asked for."
+    )
 
 
 def _traces(token: AccessToken, grant: Grant, right: Right) -> dict[str, object]:

@@ -67,14 +67,21 @@ def run(args: argparse.Namespace, desk: Optional[Desk] = None) -> int:
 
 
 def _new(args: argparse.Namespace, desk: Desk) -> int:
+    out = Path(args.out)
+    if out.exists():
+        raise LocalFileUnfit(
+            f"{out} is there already, and may be the only way to end an older lease.",
+            f"End that with: credbroker job end {out}; or give another --out.",
+        )
     _, login = choose_login(args.issuer, args.role, desk.environ)
     trusted = choose_ca_file(args, desk.environ) or login.ca_file
     # Read first: a lease must not be made that then cannot be written down.
     ca_pem = ca_file.read(trusted) if trusted else None
     scopes, audiences = choose_scopes(args.scope) or [], choose_audiences(args.audience) or []
     wanted = AskLease(args.job, scopes, audiences, args.lifetime)
+    broker = desk.broker_of(login, trusted)
     with naming_the_login(login):
-        given = desk.broker_of(login, trusted).ask_lease(wanted)
+        given = broker.ask_lease(wanted)
     lease = LeaseFile(
         broker=login.broker,
         lease_token=given.lease_token,
@@ -88,7 +95,11 @@ def _new(args: argparse.Namespace, desk: Desk) -> int:
         job=given.job,
         ca_pem=ca_pem,
     )
-    lease_file.write(Path(args.out), lease, desk.entropy)
+    try:
+        lease_file.write(out, lease, desk.entropy)
+    except LocalFileUnfit:
+        broker.under(given.lease_token).end_lease()  # nobody could use it, nor end it later
+        raise
     desk.answer(args.out)
     desk.say(plain(f"The lease of job {given.job} lasts until {at_minute(given.ends_at)}."))
     return 0

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
-from credbroker.config.load import load, read_secret
+from credbroker.config.load import check_private, load, read_secret
 from credbroker.config.schema import Settings
 
 EXAMPLE = """\
@@ -28,8 +29,13 @@ def run(args: argparse.Namespace) -> int:
     settings = load(args.folder)
     for kind, file in secret_files(settings):
         read_secret(file, kind)
+    if settings.listen.tls is not None:
+        check_private(settings.listen.tls.key_file, "TLS key")
     count = len(settings.issuers)
-    print(f"{args.folder}: the settings are right ({count} issuer{'s' * (count != 1)}).")  # noqa: T201
+    sys.stdout.write(
+        f"{args.folder}: the settings are right ({count} issuer{'s' * (count != 1)})."
+        " Certificates, the audit folder and OpenBao/Vault are looked at when the broker starts.\n"
+    )
     return 0
 
 

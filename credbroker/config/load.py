@@ -45,6 +45,16 @@ def load(folder: Path) -> Settings:
     return settings
 
 
+def check_private(file: Path, kind: str) -> None:
+    """Refuse, with `BadSettings`, a file that is not there or that everybody may read or change."""
+    try:
+        mode = stat.S_IMODE(file.stat().st_mode)
+    except OSError as error:
+        raise BadSettings(f"{file}: the {kind} cannot be read ({error.strerror}).") from None
+    if mode & 0o007:
+        raise BadSettings(f"{file}: everybody may read or change this {kind}; use chmod 0600.")
+
+
 def read_secret(file: Path, kind: str) -> Secret:
     """Read one secret from its file, without the white space around it.
 

@@ -75,7 +75,7 @@ class OutgoingHttp:
             async with asyncio.timeout(seconds):
                 return await _exchange(self._kept, request, limits)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise NotSentError(type(error).__name__) from error
+            raise NotSentError(_why(error)) from error
         except (aiohttp.ClientError, TimeoutError) as error:
             raise NoAnswerError(type(error).__name__) from error
 
@@ -153,6 +153,17 @@ async def _exchange(
         read = await _read_at_most(answer.content, LARGEST_BODY_BYTES)
     lowered = {name.lower(): value for name, value in answer.headers.items()}
     return HttpAnswer(answer.status, lowered, read)
+
+
+def _why(error: Exception) -> str:
+    """Say in a few words why no connection came about."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return "its certificate is not trusted"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "its name cannot be resolved"
+    if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.strerror:
+        return error.os_error.strerror.lower()
+    return "no connection came about"
 
 
 async def _read_at_most(stream: aiohttp.StreamReader, limit: int) -> bytes:

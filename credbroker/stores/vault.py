@@ -81,6 +81,7 @@ class VaultClient:
         self._full_seconds = 0.0
         self._index: str | None = None
         self._refused = False
+        self._last_failure = "no node of it is active"
         self._login_tried_at = float("-inf")
         self._login_answered = False
         self._login_lock = asyncio.Lock()
@@ -185,7 +186,10 @@ class VaultClient:
                 return answer
             self._addresses.remove(address)
             self._addresses.append(address)
-        raise StoreUnavailable("OpenBao/Vault cannot be reached.")
+        raise StoreUnavailable(
+            f"OpenBao/Vault at {self._addresses[0]} cannot be reached: {self._last_failure}.",
+            "Check vault.addresses and vault.ca_file if it stays so; delivered tokens stay valid.",
+        )
 
     async def _tried(
         self, method: str, url: str, body: bytes | None, token: Secret | None
@@ -205,7 +209,8 @@ class VaultClient:
             else:
                 headers["Content-Type"] = "application/json"
                 answer = await self._door.post(url, body, headers=headers, seconds=self._seconds)
-        except NotSentError:
+        except NotSentError as error:
+            self._last_failure = str(error) or "no connection came about"
             return None
         except NoAnswerError as error:
             if body is None:

@@ -8,6 +8,7 @@ threads delays a line, and a disk that was full is asked again for each new line
 from __future__ import annotations
 
 import asyncio
+import datetime
 import fcntl
 import hashlib
 import json
@@ -89,9 +90,8 @@ class AuditTrail:
         os.close(self._file)
 
     def _append(self, event: str, fields: dict[str, object]) -> None:
-        now = self._clock.now()
         line = {
-            "time": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "time": _plain(self._clock.now()),
             "event": event,
             "replica": self._replica,
             **{name: _plain(value) for name, value in fields.items() if value is not None},
@@ -134,6 +134,8 @@ def _open_alone(path: Path) -> int:
 def _plain(value: object) -> object:
     if isinstance(value, bool | int | float):
         return value
+    if isinstance(value, datetime.datetime):
+        return value.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     if isinstance(value, ScopeSet):
         return str(value)
     if isinstance(value, list | tuple):

@@ -106,7 +106,7 @@ def test_an_absent_part_is_said_with_the_way_to_get_it(
     monkeypatch.setitem(COMMANDS, "serve", Command("credbroker.not_there", "run the broker"))
     assert main(["serve"]) == 2
     shown = capsys.readouterr().err
-    assert "serve needs the full installation: pip install wlcg-credbroker" in shown
+    assert "serve is not in this one-file program" in shown
 
 
 def test_a_failure_is_one_sentence_with_remedy_and_request(

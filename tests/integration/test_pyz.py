@@ -196,7 +196,7 @@ def test_parts_that_are_not_in_it_say_how_to_get_them(node: Node) -> None:
     for name in ("serve", "demo", "config"):
         done = node.run(name)
         assert done.returncode == 2
-        assert "pip install wlcg-credbroker" in done.stderr
+        assert "is not in this one-file program" in done.stderr
 
 
 @pytest.mark.slow

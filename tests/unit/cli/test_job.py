@@ -54,6 +54,7 @@ def test_the_certificate_authorities_travel_with_the_job(table: Table) -> None:
     said.write_text(f"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n{CERTIFICATE}")
     table.log_in(ca_file=str(at_login))
     for more in ((), ("--ca-file", str(said))):
+        (table.folder / "run42.json").unlink(missing_ok=True)
         lease = lease_file.read(new(table, *more))
         assert (lease.ca_file, lease.ca_pem) == (None, CERTIFICATE)
     table.run(job, "end", str(table.folder / "run42.json"))
@@ -66,6 +67,25 @@ def test_authorities_that_cannot_travel_are_said_before_a_lease_is_made(table: T
     with pytest.raises(LocalFileUnfit, match="certificate authorities"):
         new(table)
     assert table.broker.requests == []
+
+
+def test_an_older_lease_is_not_written_over(table: Table) -> None:
+    """Its file may be the only way to end it."""
+    table.log_in()
+    before = new(table).read_bytes()
+    asked = len(table.broker.requests)
+    with pytest.raises(LocalFileUnfit, match="there already"):
+        new(table)
+    assert (table.folder / "run42.json").read_bytes() == before
+    assert len(table.broker.requests) == asked
+
+
+def test_a_lease_that_cannot_be_written_down_is_ended(table: Table) -> None:
+    """Nobody could use it, nor end it later."""
+    table.log_in()
+    with pytest.raises(LocalFileUnfit, match="cannot be written"):
+        new(table, "--out", str(table.folder / "nowhere" / "run42.json"))
+    assert len(table.broker.ended) == 1
 
 
 def test_a_refusal_writes_no_file(table: Table) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from credbroker.config.load import is_loopback, load, read_secret
+from credbroker.config.load import check_private, is_loopback, load, read_secret
 from credbroker.domain.errors import BadSettings
 from tests.unit.config.place import right, write
 
@@ -241,3 +241,16 @@ def test_loopback_is_known(host: str) -> None:
 def test_nothing_else_is_loopback(host: str) -> None:
     """However it begins."""
     assert not is_loopback(host)
+
+
+def test_a_key_that_everybody_may_read_is_refused(tmp_path: Path) -> None:
+    """As is one that is not there; the file itself is not looked into."""
+    key = tmp_path / "key.pem"
+    with pytest.raises(BadSettings, match="cannot be read"):
+        check_private(key, "TLS key")
+    key.write_text("a key")
+    key.chmod(0o644)
+    with pytest.raises(BadSettings, match="chmod 0600"):
+        check_private(key, "TLS key")
+    key.chmod(0o640)
+    check_private(key, "TLS key")
