@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Compiled modules are kept, whatever the caller's shell says: every command starts quicker.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check fix interop pyz lock clean
+.PHONY: demo test check fix interop bench pyz lock clean
 
 demo: $(VENV)/.demo  ## the main job on this machine: OpenBao, an issuer, the broker, a job
 	$(BIN)/credbroker demo --report demo-report.json
@@ -28,6 +28,10 @@ fix: $(VENV)/.dev  ## let the formatter and the linter mend what they can
 
 interop: $(VENV)/.dev  ## against third-party software (needs Node.js)
 	$(BIN)/pytest -m interop
+
+bench: $(VENV)/.dev  ## every figure against a peer or limit, into docs/performance.md (QUICK=1: 3 min)
+	$(BIN)/python -m bench $(if $(QUICK),--quick)
+	$(BIN)/python -m bench --write-docs
 
 pyz: $(VENV)/.dev  ## build dist/credbroker.pyz, the part that runs without pip
 	$(BIN)/python -m credbroker.zipapp dist/credbroker.pyz

@@ -40,7 +40,10 @@ COMMANDS = {
     "job": Command("credbroker.cli.job", "make a job's own narrow lease, or end it"),
     "agent": Command("credbroker.edge.job", "keep a job's token file fresh while it runs"),
     "serve": Command("credbroker.daemon", "run the broker"),
-    "config": Command("credbroker.config.check", "check a broker's settings"),
+    "admin": Command(
+        "credbroker.admin.commands", "measure an issuer, trust it again, go on after a restore"
+    ),
+    "config": Command("credbroker.admin.config_check", "check a broker's settings"),
     "demo": Command("credbroker.demo.main", "show all of it working on this machine"),
 }
 

@@ -1,6 +1,6 @@
-"""`credbroker serve`: builds the broker from its settings, runs its tasks, stops them.
+"""`credbroker serve`: runs the broker that `building` builds from its settings, and stops it.
 
-The only place that knows every room. Any task that ends, even without an error, ends the process;
+Any task that ends, even without an error, ends the process;
 systemd starts it again. On SIGTERM nothing new is taken and every refresh in flight is awaited and
 stored before the process ends.
 """
@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import signal
 import socket
-import ssl
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -25,30 +24,18 @@ from credbroker.api.app import build_app
 from credbroker.api.health import Health
 from credbroker.api.native import NativeApi, Offered
 from credbroker.api.strangers import Strangers
-from credbroker.broker.ending import Ending
-from credbroker.broker.enrolling import Enrolling, Enrolment
-from credbroker.broker.holding import HeldTokens
-from credbroker.broker.leasing import Leasing
-from credbroker.broker.minting import Minting, MintingRules
-from credbroker.broker.refreshing import Refreshing
-from credbroker.broker.running import Deeds, Means
-from credbroker.config.check import DEFAULT_FOLDER
-from credbroker.config.load import check_private, load, read_secret
-from credbroker.config.schema import Issuer as IssuerSettings
+from credbroker.broker.engine import Engine
+from credbroker.broker.running import Deeds, Means, NoWaypoints
+from credbroker.building import build_engine, open_all, server_tls
+from credbroker.config.load import DEFAULT_FOLDER, load
 from credbroker.config.schema import Listen, Settings
-from credbroker.config.schema import Vault as VaultSettings
 from credbroker.domain.errors import BadSettings
 from credbroker.domain.limits import Allowance
-from credbroker.domain.rotation import UnclearRule
-from credbroker.domain.scopes import ScopeSet
 from credbroker.host import hardening, systemd
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
-from credbroker.host.http import OutgoingHttp
-from credbroker.issuers.oidc import Dialect, OidcIssuer
-from credbroker.ports import Clock, Entropy
-from credbroker.stores.records import check_mount, grant_records, lease_records, login_records
-from credbroker.stores.vault import AppRoleLogin, VaultClient
+from credbroker.ports import Clock, Entropy, Waypoints
+from credbroker.stores.vault import VaultClient
 from credbroker.telemetry.audit import AuditTrail
 from credbroker.telemetry.logging import configure
 
@@ -86,10 +73,17 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-async def serve(settings: Settings, replica: str, clock: Clock, entropy: Entropy) -> None:
-    """Run one replica until SIGTERM or SIGINT."""
+async def serve(
+    settings: Settings,
+    replica: str,
+    clock: Clock,
+    entropy: Entropy,
+    *,
+    waypoints: Waypoints | None = None,
+) -> None:
+    """Run one replica until SIGTERM or SIGINT; `waypoints` are for tests that stop or kill it."""
     async with AsyncExitStack() as stack:
-        daemon = await build(settings, replica, clock, entropy, stack)
+        daemon = await build(settings, replica, clock, entropy, stack, waypoints=waypoints)
         await daemon.run()
 
 
@@ -100,14 +94,15 @@ class Daemon:
     app: web.Application
     listen: Listen
     vault: VaultClient
+    engine: Engine
     deeds: Deeds
     troubles: list[str]
 
     async def run(self) -> None:
         """Answer HTTP and keep the Vault login until told to stop; finish what was begun."""
         stopping = asyncio.Event()
-        for name in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(name, stopping.set)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
         runner = web.AppRunner(
             self.app,
             access_log=None,
@@ -117,148 +112,82 @@ class Daemon:
         )
         await runner.setup()
         site = web.TCPSite(
-            runner, self.listen.address, self.listen.port, ssl_context=_server_tls(self.listen)
+            runner, self.listen.address, self.listen.port, ssl_context=server_tls(self.listen)
         )
         try:
             await _listening(site, self.listen)
             systemd.notify("READY=1")
             log.info("ready", address=self.listen.address, port=self.listen.port)
             async with asyncio.TaskGroup() as tasks:
-                login = tasks.create_task(
-                    _for_ever(self.vault.stay_logged_in()), name="vault login"
-                )
+                lasting = {
+                    name: tasks.create_task(_for_ever(run), name=name)
+                    for name, run in self._lasting().items()
+                }
                 await stopping.wait()
                 systemd.notify("STOPPING=1")
                 self.troubles.append("This replica is stopping.")
+                for one in ("keeping", "recovering"):
+                    lasting[one].cancel()
                 # First everybody is answered, so that nothing new begins; then all is finished.
                 await runner.cleanup()
                 await self.deeds.finish()
-                login.cancel()
+                for task in lasting.values():
+                    task.cancel()
         finally:
             await runner.cleanup()
             await self.deeds.finish()
         log.info("stopped")
 
+    def _lasting(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """Return what runs for as long as the process does."""
+        return {
+            "vault login": self.vault.stay_logged_in(),
+            "beating": self.engine.beating.run(),
+            "keeping": self.engine.keeping.run(),
+            "recovering": self.engine.recovering.run(),
+        }
+
 
 async def build(
-    settings: Settings, replica: str, clock: Clock, entropy: Entropy, stack: AsyncExitStack
+    settings: Settings,
+    replica: str,
+    clock: Clock,
+    entropy: Entropy,
+    stack: AsyncExitStack,
+    *,
+    waypoints: Waypoints | None = None,
 ) -> Daemon:
     """Open everything that `settings` name, check it, and wire it together.
 
     What was opened is closed with `stack`. Raises `Misconfigured` or `StoreUnavailable` kinds.
     """
-    vault = await _vault(settings.vault, clock, entropy, stack)
-    issuers = {name: await _issuer(one, clock, stack) for name, one in settings.issuers.items()}
     audit = AuditTrail(settings.audit.folder, replica, clock)
     stack.callback(audit.close)
-    await vault.log_in()
-    await check_mount(vault, settings.vault.mount)
-
-    grants = grant_records(vault, settings.vault.mount)
-    means = Means(audit, clock, entropy, Deeds(clock))
-    leasing = Leasing(
-        lease_records(vault, settings.vault.mount),
-        means,
-        longest_job_seconds=settings.leases.job_seconds,
-    )
-    held = HeldTokens(clock)
-    refreshing = Refreshing(grants, issuers, held, means, replica)
-    minting = Minting(grants, refreshing, held, _rules(settings), means)
-    enrolling = Enrolling(
-        login_records(vault, settings.vault.mount),
-        grants,
-        leasing,
-        {name: _enrolment(settings.issuers[name], one) for name, one in issuers.items()},
-        means,
-        login_seconds=settings.leases.login_seconds,
-    )
-    ending = Ending(grants, refreshing, minting, leasing, means)
+    opened = await open_all(settings, replica, clock, entropy, stack)
+    means = Means(audit, clock, entropy, Deeds(clock), waypoints or NoWaypoints())
+    engine = build_engine(settings, opened, means, replica)
     offered = {name: Offered(one.url, list(one.roles)) for name, one in settings.issuers.items()}
     troubles: list[str] = []
     app = build_app(
         NativeApi(
-            enrolling, leasing, minting, ending, offered, strangers=_strangers(settings, clock)
+            engine.enrolling,
+            engine.leasing,
+            engine.minting,
+            engine.ending,
+            offered,
+            strangers=_strangers(settings, clock),
         ),
-        Health(lambda: [*troubles, *vault.troubles()]),
+        Health(lambda: [*troubles, *opened.vault.troubles()]),
         entropy,
         audit,
         settings.public_url,
     )
-    return Daemon(app, settings.listen, vault, means.deeds, troubles)
-
-
-async def _vault(
-    settings: VaultSettings, clock: Clock, entropy: Entropy, stack: AsyncExitStack
-) -> VaultClient:
-    door = await stack.enter_async_context(_door(settings.ca_file))
-    approle = settings.approle
-    login = AppRoleLogin(
-        approle.mount,
-        lambda: read_secret(approle.role_id_file, "AppRole role id"),
-        lambda: read_secret(approle.secret_id_file, "AppRole secret id"),
-    )
-    return VaultClient(
-        door, settings.addresses, login, clock=clock, entropy=entropy, seconds=settings.seconds
-    )
-
-
-async def _issuer(settings: IssuerSettings, clock: Clock, stack: AsyncExitStack) -> OidcIssuer:
-    door = await stack.enter_async_context(_door(settings.ca_file))
-    secret_file = settings.client_secret_file
-    dialect = Dialect(
-        url=settings.url,
-        client_id=settings.client_id,
-        client_secret=read_secret(secret_file, "client secret") if secret_file else None,
-        audience_parameter=settings.audience_parameter,
-        unclear_rule=UnclearRule(settings.unclear_answer),
-        seconds=settings.seconds,
-        refresh_seconds=settings.refresh_seconds,
-    )
-    return OidcIssuer(dialect, door, clock)
-
-
-def _enrolment(settings: IssuerSettings, issuer: OidcIssuer) -> Enrolment:
-    roles = {name: ScopeSet.of(role.scopes) for name, role in settings.roles.items()}
-    return Enrolment(issuer, settings.credkey_claim, roles)
-
-
-def _rules(settings: Settings) -> MintingRules:
-    audiences = {
-        (name, role_name): tuple(role.audiences)
-        for name, issuer in settings.issuers.items()
-        for role_name, role in issuer.roles.items()
-    }
-    only_one = frozenset(
-        at for at in audiences if settings.issuers[at[0]].audience_parameter == "resource"
-    )
-    return MintingRules(audiences, settings.tokens.renew_after, only_one)
+    return Daemon(app, settings.listen, opened.vault, engine, means.deeds, troubles)
 
 
 def _strangers(settings: Settings, clock: Clock) -> Strangers:
     limits = settings.limits
     return Strangers(Allowance(limits.per_address_per_second, limits.per_address_burst), clock)
-
-
-def _door(ca_file: Path | None) -> OutgoingHttp:
-    try:
-        return OutgoingHttp(str(ca_file) if ca_file is not None else None)
-    except (OSError, ssl.SSLError):
-        raise BadSettings(f"{ca_file}: this does not hold certificates (PEM).") from None
-
-
-def _server_tls(listen: Listen) -> ssl.SSLContext | None:
-    if listen.tls is None:
-        return None
-    check_private(listen.tls.key_file, "TLS key")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(listen.tls.certificate_file, listen.tls.key_file)
-    except (OSError, ssl.SSLError):
-        raise BadSettings(
-            f"{listen.tls.certificate_file}: this certificate and its key do not work together."
-        ) from None
-    return context
 
 
 async def _listening(site: web.TCPSite, listen: Listen) -> None:

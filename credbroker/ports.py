@@ -8,13 +8,16 @@ imports another.
 from __future__ import annotations
 
 import datetime
+import enum
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from credbroker.domain.attenuation import Right
 from credbroker.domain.device import DeviceStart, PollOutcome
-from credbroker.domain.rotation import Outcome, UnclearRule
+from credbroker.domain.grants import Grant
+from credbroker.domain.outcomes import Outcome
+from credbroker.domain.rotation import Rule
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
 from credbroker.domain.tokens import AccessToken
@@ -48,6 +51,36 @@ class Entropy(Protocol):
         """Return a number in [0, 1)."""
 
 
+class Waypoint(enum.Enum):
+    """A named point on the way of a refresh or a login."""
+
+    CONNECTED = "connected"
+    """The connection to the issuer stands; nothing is claimed."""
+    CLAIMED = "claimed"
+    """The claim is stored; no byte has gone out."""
+    ANSWERED = "answered"
+    """The issuer's answer is read; nothing of it is kept anywhere yet."""
+    SPOOLED = "spooled"
+    """The successor lies in the spool and not yet in Vault."""
+    STORED = "stored"
+    """What followed from the answer is stored; nobody has the access token yet."""
+    SETTLING = "settling"
+    """A claim that somebody left behind is about to be marked."""
+    HANDING_IN = "handing_in"
+    """A spooled successor is about to be stored."""
+    LOGIN_ANSWERED = "login_answered"
+    """The issuer has answered a login; the grant is not stored yet."""
+    LOGIN_STORED = "login_stored"
+    """A new login's grant is stored; its lease is not."""
+
+
+class Waypoints(Protocol):
+    """Where a test may stop or kill this process; the product's own does nothing."""
+
+    async def reach(self, point: Waypoint) -> None:
+        """Say that this point is reached."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stored(Generic[T]):
     """A record as the store has it; `age_seconds` since it was written, by the store's clock."""
@@ -77,6 +110,51 @@ class RecordStore(Protocol[T]):
         write may or may not have happened; `StoreUnavailable` if it certainly did not.
         """
 
+    async def segments(self, after: str = "", limit: int = 5000) -> list[str]:
+        """Return the segments that have records, in order, from the first one past `after`.
+
+        At most `limit`, or all where the store knows no pages; an empty list says that there are
+        no more. Raises `StoreUnavailable`, `StoreMisconfigured`.
+        """
+
+
+class Spool(Protocol):
+    """Where successors lie, sealed, that Vault could not take yet.
+
+    Sealed to a public key whose private half is in Vault alone, so what lies here is of use to
+    nobody without Vault. Room is set aside beforehand: a full disk does not matter.
+    """
+
+    async def keep(self, grant: Grant) -> str:
+        """Seal a record; it is on disk when this returns its entry's name. Raises `SpoolFull`."""
+
+    async def drop(self, entry: str) -> None:
+        """Wipe an entry whose record, or a later one, is in Vault."""
+
+    async def left(self) -> Mapping[str, Grant]:
+        """Open what an earlier or another process of this host left behind, by entry name.
+
+        Asks Vault for the private key only if there is anything. Entries that a living process
+        still works on are not in it. Raises `StoreUnavailable` kinds.
+        """
+
+
+class HostMarks(Protocol):
+    """What this host remembers, on disk, of how far Vault had come; see `broker.rewinding`."""
+
+    @property
+    def counter(self) -> int:
+        """The highest counter ever seen in Vault; 0 if none was."""
+
+    def generation(self, segment: str) -> int:
+        """Return the highest generation ever seen of the grant in `segment`; 0 if none was."""
+
+    def generations(self) -> Mapping[str, int]:
+        """Return every generation remembered, by segment."""
+
+    async def remember(self, counter: int, generations: Mapping[str, int]) -> None:
+        """Raise what is remembered, never lower it; on disk when this returns."""
+
 
 class Issuer(Protocol):
     """One configured token provider."""
@@ -90,12 +168,19 @@ class Issuer(Protocol):
         """The broker's client there. A refresh token is never sent under another one."""
 
     @property
-    def unclear_rule(self) -> UnclearRule:
-        """What a refresh without a clear answer means at this issuer."""
+    def rule(self) -> Rule | None:
+        """What an operator has set for a refresh without a clear answer; None if nothing."""
 
     @property
-    def claim_seconds(self) -> float:
-        """How long one refresh, its storing included, may take at the most."""
+    def refresh_seconds(self) -> float:
+        """How long the answer to a refresh is waited for."""
+
+    @property
+    def revoke_replaced(self) -> bool:
+        """Whether a new login has the refresh token it replaces revoked.
+
+        False for issuers that tie a person's logins together, so that revoking one ends the other.
+        """
 
     async def start_device_login(self, scopes: ScopeSet) -> DeviceStart:
         """Begin a device login (RFC 8628 section 3.1). Raises `IssuerUnreachable` and its like."""
@@ -110,13 +195,26 @@ class Issuer(Protocol):
         """
 
     async def refresh(
-        self, refresh_token: Secret, right: Right, before_first_byte: BeforeFirstByte
+        self,
+        refresh_token: Secret,
+        right: Right,
+        before_first_byte: BeforeFirstByte,
+        *,
+        seconds: float,
     ) -> Outcome:
         """Use a refresh token for the access token that `right` describes (RFC 6749 section 6).
 
+        The answer is waited for `seconds` from the first byte on.
         Goes out on a connection opened for it. An error raised by `before_first_byte`, or before
         it, passes through and means that nothing was sent; so does `IssuerUnreachable` whenever it
         is raised. Otherwise the outcome is returned.
+        """
+
+    async def probe(self) -> None:
+        """Return if the issuer is there and takes our client, without using anybody's grant.
+
+        Keys are fetched and a made-up refresh token is posted, which a sound issuer refuses.
+        Raises `IssuerUnreachable`, `IssuerFailed`, `ClientRejected`.
         """
 
     async def verify_access_token(self, value: Secret) -> AccessToken:
@@ -138,7 +236,7 @@ class Audit(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """What came back: status, headers with lower-case names, and at most 1 MiB of body."""
+    """What came back: status, headers with lower-case names, and the body."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -154,10 +252,18 @@ class NoAnswerError(Exception):
 
 
 class HttpDoor(Protocol):
-    """The one door for outgoing HTTP: no redirects followed, no proxy taken from the environment."""
+    """The one door for outgoing HTTP: no redirects followed, no proxy taken from the environment.
+
+    A body of more than 1 MiB is no answer, unless the caller of `get` expects more.
+    """
 
     async def get(
-        self, url: str, *, headers: Mapping[str, str] | None = None, seconds: float
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        seconds: float,
+        most_bytes: int = 1 << 20,
     ) -> HttpAnswer:
         """Fetch `url` within `seconds`. Raises `NotSentError` or `NoAnswerError`."""
 

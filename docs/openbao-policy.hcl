@@ -4,6 +4,9 @@ path "credbroker/config" { capabilities = ["read"] }
 path "credbroker/data/grants/*" { capabilities = ["create", "update", "read"] }
 path "credbroker/data/leases/*" { capabilities = ["create", "update", "read"] }
 path "credbroker/data/logins/*" { capabilities = ["create", "update", "read"] }
+path "credbroker/data/issuers/*" { capabilities = ["create", "update", "read"] }
+path "credbroker/data/replicas/*" { capabilities = ["create", "update", "read"] }
+path "credbroker/data/marks/*" { capabilities = ["create", "update", "read"] }
 
 # A grant that has ended is overwritten, never deleted.
 path "credbroker/metadata/grants/*" { capabilities = ["read", "list"] }
@@ -11,6 +14,10 @@ path "credbroker/metadata/grants/*" { capabilities = ["read", "list"] }
 # Leases and logins that have ended are cleared away whole.
 path "credbroker/metadata/leases/*" { capabilities = ["read", "list", "delete"] }
 path "credbroker/metadata/logins/*" { capabilities = ["read", "list", "delete"] }
+
+# A few small records each, which stay.
+path "credbroker/metadata/issuers/*" { capabilities = ["read", "list"] }
+path "credbroker/metadata/replicas/*" { capabilities = ["read", "list"] }
 
 # Its own login, in place of the built-in default policy, which costs OpenBao more than the work.
 path "auth/token/lookup-self" { capabilities = ["read"] }

@@ -1,8 +1,13 @@
-"""Logs a person out: the grant is revoked at the issuer, then only a tombstone is left of it."""
+"""Ends grants: revoked at the issuer, then only a tombstone is left.
+
+A person logs out; or the keeper lets go of what nobody has used for long. A grant that the issuer
+called dead is not revoked there when its time is over.
+"""
 
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,11 +18,11 @@ from credbroker.broker.running import Means
 from credbroker.broker.storing import put_surely
 from credbroker.domain import rotation
 from credbroker.domain.errors import NoRevocation
-from credbroker.domain.grants import Grant
+from credbroker.domain.grants import Grant, GrantState
 from credbroker.domain.leases import check_login
 from credbroker.domain.names import GrantKey
 from credbroker.domain.secret import Secret
-from credbroker.ports import RecordStore, StaleVersionError
+from credbroker.ports import RecordStore, StaleVersionError, Stored
 
 ANSWER_SECONDS = 30.0
 
@@ -42,11 +47,14 @@ class Ending:
         minting: Minting,
         leasing: Leasing,
         means: Means,
+        *,
+        noted: Callable[[Grant], None],
     ) -> None:
         """End `grants`; the other deeds are told, so that none goes on with what has ended."""
         self._grants = grants
         self._refreshing = refreshing
         self._minting = minting
+        self._noted = noted
         self._leasing = leasing
         self._deeds = means.deeds
         self._audit = means.audit
@@ -63,27 +71,25 @@ class Ending:
         task = self._deeds.begin(self._log_out(caller), "logout")
         return await self._deeds.result(task, ANSWER_SECONDS)
 
+    async def let_go(self, grant: Grant) -> bool:
+        """End a grant on nobody's word, if it still is as it was read; False if it is not.
+
+        A lost one is only forgotten. Raises `IssuerUnreachable` if the issuer cannot be told; then
+        nothing has changed.
+        """
+        task = self._deeds.begin(self._let_go(grant), "let a grant go")
+        return await self._deeds.result(task, ANSWER_SECONDS)
+
     async def _log_out(self, caller: Caller) -> Ended:
         key, line = caller.lease.key, caller.lease.line
-        revoked = True
         async with self._refreshing.alone_with(key):
             while True:
                 stored = await self._refreshing.settled(key, line)
-                if stored.value.refresh_token is not None:
-                    revoked = await self._revoke(key, stored.value.refresh_token)
-                tombstone = rotation.log_out(stored.value, self._entropy.token(16))
                 try:
-                    await put_surely(
-                        self._grants,
-                        key.segment(),
-                        tombstone,
-                        stored.version,
-                        is_ours=partial(_same_write, tombstone),
-                    )
+                    tombstone, revoked = await self._end(stored, revoke=True)
                     break
                 except StaleVersionError:
                     continue  # another replica refreshed meanwhile: revoke what it got, too
-        self._minting.forget(tombstone)
         await self._audit.record(
             "logout",
             **about(caller),
@@ -94,6 +100,46 @@ class Ending:
         )
         await self._leasing.end(caller)
         return Ended(revoked, tombstone.tokens_until)
+
+    async def _let_go(self, grant: Grant) -> bool:
+        lost = grant.state is GrantState.LOST
+        async with self._refreshing.alone_with(grant.key):
+            stored = await self._refreshing.settled(grant.key, grant.line)
+            if not _same_write(grant, stored.value):
+                return False
+            try:
+                tombstone, revoked = await self._end(stored, revoke=not lost)
+            except StaleVersionError:
+                return False  # somebody came back to it this very moment
+        await self._audit.record(
+            "grant_let_go",
+            issuer=tombstone.key.issuer,
+            credkey=tombstone.key.credkey,
+            role=tombstone.key.role,
+            sub=tombstone.subject,
+            client_id=tombstone.client_id,
+            revoked=revoked,
+            why=grant.note if lost else "Nobody used it for long.",
+        )
+        return True
+
+    async def _end(self, stored: Stored[Grant], *, revoke: bool) -> tuple[Grant, bool]:
+        """Return the tombstone, stored, and whether the issuer was told."""
+        grant = stored.value
+        revoked = False
+        if revoke and grant.refresh_token is not None:
+            revoked = await self._revoke(grant.key, grant.refresh_token)
+        tombstone = rotation.log_out(grant, self._entropy.token(16))
+        await put_surely(
+            self._grants,
+            tombstone.key.segment(),
+            tombstone,
+            stored.version,
+            is_ours=partial(_same_write, tombstone),
+        )
+        self._noted(tombstone)
+        self._minting.forget(tombstone)
+        return tombstone, revoked
 
     async def _revoke(self, key: GrantKey, refresh_token: Secret) -> bool:
         try:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
 import structlog
 
 from credbroker.broker.leasing import Leasing, Origin
+from credbroker.broker.rewinding import Rewinding
 from credbroker.broker.running import Means
 from credbroker.broker.storing import put_surely
 from credbroker.domain import device
@@ -35,10 +36,11 @@ from credbroker.domain.errors import (
 from credbroker.domain.grants import Grant, GrantState
 from credbroker.domain.leases import Lease, LeaseToken, check_secret
 from credbroker.domain.names import GrantKey, check_credkey
-from credbroker.domain.rotation import Renewed, succeed
+from credbroker.domain.outcomes import Renewed
+from credbroker.domain.rotation import succeed
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
-from credbroker.ports import Issuer, RecordStore, StaleVersionError
+from credbroker.ports import Issuer, RecordStore, StaleVersionError, Waypoint
 
 POLL_ANSWER_SECONDS = 9.0
 # A client that keeps the interval by its own clock may come this part of it too early.
@@ -76,9 +78,15 @@ class Enrolling:
         enrolments: Mapping[str, Enrolment],
         means: Means,
         *,
+        rewinding: Rewinding,
+        noted: Callable[[Grant], None],
         login_seconds: float,
     ) -> None:
-        """Log people in as `enrolments`, by issuer name, say; a lease lasts `login_seconds`."""
+        """Log people in as `enrolments`, by issuer name, say; a lease lasts `login_seconds`.
+
+        While `rewinding` calls a halt nobody logs in: Vault does not know the newest generations.
+        `noted` is told of each grant stored.
+        """
         self._logins = logins
         self._grants = grants
         self._leasing = leasing
@@ -87,12 +95,16 @@ class Enrolling:
         self._audit = means.audit
         self._clock = means.clock
         self._entropy = means.entropy
+        self._waypoints = means.waypoints
+        self._rewinding = rewinding
+        self._noted = noted
         self._login_seconds = login_seconds
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._polled: dict[str, float] = {}
 
     async def start(self, issuer_name: str, role: str | None, origin: Origin) -> Started:
         """Begin a login; raise `NotFound` for an issuer or role that is not served."""
+        self._rewinding.check()
         name, scopes = self._role(issuer_name, role)
         shown = await self._enrolments[issuer_name].issuer.start_device_login(scopes)
         token = self._leasing.new_token()
@@ -177,8 +189,10 @@ class Enrolling:
         self, login: PendingLogin, version: int, answer: Renewed, origin: Origin
     ) -> Lease:
         kept: Grant | None = None
+        await self._waypoints.reach(Waypoint.LOGIN_ANSWERED)
         try:
-            kept = await self._keep(await self._grant(login, answer))
+            kept, replaced = await self._keep(await self._grant(login, answer))
+            await self._waypoints.reach(Waypoint.LOGIN_STORED)
             lease = self._lease(login, kept)
             await self._note("login", login, origin, **_who(kept), lease=lease.id)
             await self._leasing.begin(lease)
@@ -189,6 +203,8 @@ class Enrolling:
                 await self._revoke(login, answer.refresh_token)
             await self._close(login, version, _told(error), origin)
             raise
+        if replaced is not None and self._issuer(login).revoke_replaced:
+            self._deeds.begin(self._revoke(login, replaced), "revoke what a login replaced")
         await self._replace(device.over(login, "This login is done."), version)
         return lease
 
@@ -221,12 +237,16 @@ class Enrolling:
             write_id=self._entropy.token(16),
             created_at=now,
             refreshed_at=now,
+            used_at=now,
             refresh_expires_at=_after(now, answer.refresh_expires_in),
             tokens_until=_after(now, answer.expires_in),
         )
 
-    async def _keep(self, grant: Grant) -> Grant:
-        """Store the grant in its place, as the next generation of what is there."""
+    async def _keep(self, grant: Grant) -> tuple[Grant, Secret | None]:
+        """Store the grant in its place, as the next generation of what is there.
+
+        Returns it, and the refresh token that it replaced, if there was one.
+        """
         segment = grant.key.segment()
         while True:
             stored = await self._grants.get(segment)
@@ -240,7 +260,8 @@ class Enrolling:
                 )  # fmt: skip
             except StaleVersionError:
                 continue  # somebody else wrote: look again
-            return kept
+            self._noted(kept)
+            return kept, stored.value.refresh_token if stored is not None else None
 
     def _lease(self, login: PendingLogin, grant: Grant) -> Lease:
         now = self._clock.now()
@@ -258,7 +279,7 @@ class Enrolling:
         try:
             await self._issuer(login).revoke(refresh_token)
         except CredbrokerError as error:
-            log.error("unkept_grant_not_revoked", why=error.sentence)  # noqa: TRY400
+            log.error("refresh_token_not_revoked", why=error.sentence)  # noqa: TRY400
 
     async def _close(
         self, login: PendingLogin, version: int, error: CredbrokerError, origin: Origin

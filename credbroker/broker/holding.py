@@ -1,12 +1,49 @@
-"""The access tokens at hand, in memory only: a restart loses them and asks the issuer anew."""
+"""The access tokens at hand, in memory only: a restart loses them and asks the issuer anew.
+
+Who was given one is told when to come back. Shortly before the first of them does, the token is due
+to be renewed ahead; one that was renewed ahead and that nobody has come for since is not.
+"""
 
 from __future__ import annotations
 
+import datetime
+import heapq
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 from credbroker.domain.attenuation import Right
+from credbroker.domain.names import GrantKey
 from credbroker.domain.tokens import AccessToken
 from credbroker.ports import Clock
 
 _LEAST_ROOM = 1000
+# A refresh is mostly done in this time; of a shorter pause, a tenth has to do.
+_AHEAD_SECONDS = 10.0
+# Who is later than this by more than a tenth of its pause does not come back.
+_LATE_SECONDS = 60.0
+
+_Place = tuple[str, Right]
+
+
+@dataclass(frozen=True, slots=True)
+class InUse:
+    """A right that somebody lives on, and when the token at hand for it expires."""
+
+    key: GrantKey
+    line: str
+    right: Right
+    expires_at: datetime.datetime
+
+
+@dataclass(slots=True)
+class _Use:
+    """When a token's consumers come back, the first and the last of them (`Clock.elapsed`)."""
+
+    key: GrantKey
+    token: AccessToken
+    due: float
+    last_back: float
 
 
 class HeldTokens:
@@ -15,7 +52,10 @@ class HeldTokens:
     def __init__(self, clock: Clock) -> None:
         """Begin with none; tokens that have expired by `clock` are dropped."""
         self._clock = clock
-        self._held: dict[tuple[str, Right], AccessToken] = {}
+        self._held: dict[_Place, AccessToken] = {}
+        self._uses: dict[_Place, _Use] = {}
+        self._due: list[tuple[float, int, _Place]] = []
+        self._count = itertools.count()
         self._room = _LEAST_ROOM
 
     def get(self, line: str, right: Right) -> AccessToken | None:
@@ -27,6 +67,7 @@ class HeldTokens:
         if len(self._held) >= self._room:
             now = self._clock.now()
             self._held = {at: one for at, one in self._held.items() if one.expires_at > now}
+            self._uses = {at: use for at, use in self._uses.items() if at in self._held}
             # Room for as many again keeps the sweeping cheap however many there are.
             self._room = max(_LEAST_ROOM, 2 * len(self._held))
         self._held[line, right] = token
@@ -34,3 +75,44 @@ class HeldTokens:
     def forget(self, line: str) -> None:
         """Drop every token of a line whose person has logged out."""
         self._held = {at: token for at, token in self._held.items() if at[0] != line}
+        self._uses = {at: use for at, use in self._uses.items() if at[0] != line}
+
+    def served(self, key: GrantKey, line: str, right: Right, back_seconds: float) -> None:
+        """Note that somebody was given the token at hand and comes back in `back_seconds`."""
+        place = (line, right)
+        token = self._held.get(place)
+        if token is None:
+            return
+        now = self._clock.elapsed()
+        due = now + back_seconds - min(_AHEAD_SECONDS, back_seconds / 10)
+        last_back = now + back_seconds * 1.1 + _LATE_SECONDS
+        use = self._uses.get(place)
+        if use is None or use.token is not token:
+            self._uses[place] = _Use(key, token, due, last_back)
+        elif due < use.due:
+            use.due, use.last_back = due, max(use.last_back, last_back)
+        else:
+            use.last_back = max(use.last_back, last_back)
+            return
+        heapq.heappush(self._due, (due, next(self._count), place))
+
+    def take_due(self) -> list[InUse]:
+        """Return, once, what is to be renewed now so that its consumers find it renewed."""
+        now = self._clock.elapsed()
+        taken = []
+        while self._due and self._due[0][0] <= now:
+            due, _, place = heapq.heappop(self._due)
+            use = self._uses.get(place)
+            if use is None or use.due != due:
+                continue  # an earlier time, or a later token, has taken its place
+            if self._held[place] is use.token:
+                taken.append(InUse(use.key, *place, use.token.expires_at))
+        return taken
+
+    def in_use(self) -> Iterator[InUse]:
+        """Walk all that is alive and that somebody is expected back for."""
+        elapsed, now = self._clock.elapsed(), self._clock.now()
+        for place, use in self._uses.items():
+            expires_at = self._held[place].expires_at
+            if use.last_back >= elapsed and expires_at > now:
+                yield InUse(use.key, *place, expires_at)

@@ -13,8 +13,9 @@ from credbroker.broker.leasing import Caller, about
 from credbroker.broker.recall import Recall
 from credbroker.broker.refreshing import Refreshing, Wish
 from credbroker.broker.running import Means
-from credbroker.domain.attenuation import Right, Wanted, attenuate
+from credbroker.domain.attenuation import Ceiling, Right, Wanted, attenuate
 from credbroker.domain.errors import (
+    GrantPaused,
     LeaseEnded,
     NotFound,
     StoreUnavailable,
@@ -82,7 +83,7 @@ class Minting:
         `Unavailable` kinds.
         """
         grant, fresh = await self.grant_of(caller)
-        right = self._narrowed(grant, caller, wanted)
+        right = self._narrowed(grant, caller.lease.ceiling, wanted)
         held = self._held.get(grant.line, right)
         judged = self._judge(held, wanted)
         if judged is Freshness.GOOD and held is not None:
@@ -90,7 +91,7 @@ class Minting:
         else:
             try:
                 token = await self._fetch(grant, right, fresh=fresh and caller.fresh)
-            except Unavailable as error:
+            except (Unavailable, GrantPaused) as error:
                 # Judged anew: it may have run out while the fetch was waited for.
                 if held is None or self._judge(held, wanted) is Freshness.NOTHING:
                     raise
@@ -103,12 +104,13 @@ class Minting:
         await self._audit.record(event, **about(caller), **_traces(token, grant, right))
         spread = self._entropy.fraction()
         back_at = renew_at(token, self._rules.renew_after, spread, now)
+        self._held.served(grant.key, grant.line, right, (back_at - now).total_seconds())
         return Minted(token, grant.key.issuer, back_at)
 
     async def right_of(self, caller: Caller, wanted: Wanted) -> Right:
         """Return what the caller would get for this wish, without fetching anything."""
         grant, _ = await self.grant_of(caller)
-        return self._narrowed(grant, caller, wanted)
+        return self._narrowed(grant, caller.lease.ceiling, wanted)
 
     async def grant_of(self, caller: Caller) -> tuple[Grant, bool]:
         """Return the caller's grant, and whether the store confirmed it just now.
@@ -120,6 +122,10 @@ class Minting:
         if grant is None or grant.line != caller.lease.line or grant.state is GrantState.ENDED:
             raise LeaseEnded("This login was ended by a logout.")
         return grant, recalled.fresh
+
+    def whole_right(self, grant: Grant) -> Right:
+        """Return all that a grant gives. Raises `NotFound` if its role is not served any more."""
+        return self._narrowed(grant, Ceiling(), Wanted())
 
     def forget(self, grant: Grant) -> None:
         """Drop what is remembered of a grant whose person has logged out; `grant` is its tombstone."""
@@ -135,8 +141,8 @@ class Minting:
                 raise _too_short(wanted)  # asking the issuer each time would only wear it out
         return judged
 
-    def _narrowed(self, grant: Grant, caller: Caller, wanted: Wanted) -> Right:
-        granted, ceiling = self._granted(grant), caller.lease.ceiling
+    def _narrowed(self, grant: Grant, ceiling: Ceiling, wanted: Wanted) -> Right:
+        granted = self._granted(grant)
         if wanted.audiences is None and (grant.key.issuer, grant.key.role) in self._rules.only_one:
             first = (ceiling.audiences or granted.audiences)[:1]
             wanted = replace(wanted, audiences=first or None)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from credbroker.domain.errors import Busy
-from credbroker.ports import Audit, Clock, Entropy
+from credbroker.ports import Audit, Clock, Entropy, Waypoint, Waypoints
 
 T = TypeVar("T")
 
@@ -34,14 +34,18 @@ class Deeds:
 
     async def result(self, task: asyncio.Task[T], seconds: float) -> T:
         """Return the deed's result, or raise `Busy` after `seconds` while it goes on."""
+        if not await self.is_done(task, seconds):
+            raise Busy("The issuer is slow; its answer is still being waited for.")
+        return task.result()
+
+    async def is_done(self, task: asyncio.Task[T], seconds: float) -> bool:
+        """Return whether the deed is over, having waited `seconds` for it at the most."""
         limit = asyncio.ensure_future(self._clock.sleep(seconds))
         try:
             await asyncio.wait({task, limit}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             limit.cancel()
-        if not task.done():
-            raise Busy("The issuer is slow; its answer is still being waited for.")
-        return task.result()
+        return task.done()
 
     async def finish(self) -> None:
         """Return once every deed that was begun is over."""
@@ -54,6 +58,13 @@ class Deeds:
             task.exception()  # whoever waits gets it; if nobody does, it was written down already
 
 
+class NoWaypoints:
+    """Nobody waits at any point. Follows `ports.Waypoints`."""
+
+    async def reach(self, point: Waypoint) -> None:
+        """Go on at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class Means:
     """What every deed needs: the trail, time, chance, and a way to be finished."""
@@ -62,3 +73,4 @@ class Means:
     clock: Clock
     entropy: Entropy
     deeds: Deeds
+    waypoints: Waypoints = field(default_factory=NoWaypoints)

@@ -19,11 +19,13 @@ from urllib.parse import urlsplit
 import msgspec
 import yaml
 
-from credbroker.config.schema import Settings
+from credbroker.config.schema import Issuer, Settings
 from credbroker.domain.errors import BadSettings, Malformed
 from credbroker.domain.names import check_short_name
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
+
+DEFAULT_FOLDER = Path("/etc/credbroker/config.d")
 
 _LARGEST_SECRET_BYTES = 64 * 1024
 
@@ -72,6 +74,21 @@ def read_secret(file: Path, kind: str) -> Secret:
     if not text or len(content) > _LARGEST_SECRET_BYTES or not text.isprintable():
         raise BadSettings(f"{file}: this does not hold a {kind} on one line.")
     return Secret(kind, text)
+
+
+def secret_files(settings: Settings) -> list[tuple[str, Path]]:
+    """List every secret that the settings name by file: (kind, file)."""
+    approle = settings.vault.approle
+    files = [
+        ("AppRole role id", approle.role_id_file),
+        ("AppRole secret id", approle.secret_id_file),
+    ]
+    files += [
+        ("client secret", issuer.client_secret_file)
+        for issuer in settings.issuers.values()
+        if issuer.client_secret_file is not None
+    ]
+    return files
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -194,17 +211,28 @@ def _findings(settings: Settings) -> list[tuple[str, str]]:
         found += [(f"$.vault.addresses[{number}]", why) for why in _address_faults(address)]
     if settings.listen.tls is None and not is_loopback(settings.listen.address):
         found.append(("$.listen.tls", "this is needed unless the address is a loopback one"))
+    if settings.keeper.warn_seconds >= settings.keeper.dormant_seconds:
+        found.append(("$.keeper.warn_seconds", "this must be less than dormant_seconds"))
     for name, issuer in settings.issuers.items():
         at = f"$.issuers.{name}"
         found += [(at, why) for why in _name_faults("issuer", name)]
-        found += [(f"{at}.url", why) for why in _address_faults(issuer.url)]
-        for role_name, role in issuer.roles.items():
-            role_at = f"{at}.roles.{role_name}"
-            found += [(role_at, why) for why in _name_faults("role", role_name)]
-            found += [(f"{role_at}.scopes", why) for why in _scope_faults(role.scopes)]
-            if issuer.audience_parameter == "resource" and not role.audiences:
-                # A resource that the issuer does not know may cost the login (RFC 8707).
-                found.append((f"{role_at}.audiences", "with `resource`, name the allowed ones"))
+        found += [(f"{at}{key}", why) for key, why in _issuer_findings(issuer)]
+    return found
+
+
+def _issuer_findings(issuer: Issuer) -> list[tuple[str, str]]:
+    found = [(".url", why) for why in _address_faults(issuer.url)]
+    if issuer.unclear_answer == "grace" and issuer.grace_seconds is None:
+        found.append((".grace_seconds", "with `unclear_answer: grace`, say how long it lasts"))
+    if issuer.unclear_answer != "grace" and issuer.grace_seconds is not None:
+        found.append((".grace_seconds", "this goes with `unclear_answer: grace` only"))
+    for name, role in issuer.roles.items():
+        at = f".roles.{name}"
+        found += [(at, why) for why in _name_faults("role", name)]
+        found += [(f"{at}.scopes", why) for why in _scope_faults(role.scopes)]
+        if issuer.audience_parameter == "resource" and not role.audiences:
+            # A resource that the issuer does not know may cost the login (RFC 8707).
+            found.append((f"{at}.audiences", "with `resource`, name the allowed ones"))
     return found
 
 

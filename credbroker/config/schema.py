@@ -67,10 +67,12 @@ class Role(Section, frozen=True):
 class Issuer(Section, frozen=True):
     """One token issuer: its exact issuer string, the broker's client there, and its dialect.
 
-    `unclear_answer` says what a refresh means whose answer got lost: `ask` (have the person log in
-    again; the safe choice for every issuer that may rotate), or `retry_safe` (this issuer is known
-    to give the same refresh token back). An answer is waited for `seconds`; to a refresh, whose
-    answer must not be given up lightly, `refresh_seconds`.
+    `unclear_answer` says what a refresh means whose answer got lost; without it the recorded result
+    of a probe counts, else `ask` (have the person log in again; safe wherever an issuer may rotate).
+    `retry_safe`: it gives the same refresh token back. `grace`: it takes the old one for
+    `grace_seconds` after rotating. `once_more`: a replay is refused and hurts nothing else. An answer
+    is waited for `seconds`; to a refresh, whose answer must not be given up lightly,
+    `refresh_seconds`. The pace of refreshes is each replica's.
     """
 
     url: Text
@@ -79,10 +81,14 @@ class Issuer(Section, frozen=True):
     client_secret_file: Path | None = None
     ca_file: Path | None = None
     credkey_claim: Text = "sub"
-    unclear_answer: Literal["ask", "retry_safe"] = "ask"
+    unclear_answer: Literal["ask", "retry_safe", "grace", "once_more"] | None = None
+    grace_seconds: Seconds | None = None
     audience_parameter: Literal["audience", "resource"] = "audience"
     seconds: Seconds = 30.0
     refresh_seconds: Seconds = 120.0
+    refreshes_at_once: Annotated[int, Meta(ge=1)] = 16
+    refreshes_per_second: Annotated[float, Meta(gt=0)] = 50.0
+    revoke_replaced: bool = True
 
 
 class Leases(Section, frozen=True):
@@ -102,6 +108,30 @@ class Audit(Section, frozen=True):
     """Where the audit trail is written; one file per replica."""
 
     folder: Path
+
+
+class Custody(Section, frozen=True):
+    """How refresh tokens are kept over outages: this host's folder for it, and the times.
+
+    Without a `folder` it is `custody` below the audit trail's. A claim counts as left behind after
+    the issuer's time plus `store_seconds` and `margin_seconds`; after an outage of Vault such claims
+    wait `spools_first_seconds`, so that spooled successors come first.
+    """
+
+    folder: Path | None = None
+    store_seconds: Seconds = 30.0
+    margin_seconds: Seconds = 30.0
+    spools_first_seconds: Seconds = 60.0
+    paused_seconds: Seconds = 60.0
+    spool_entries: Annotated[int, Meta(ge=1)] = 1024
+
+
+class Keeper(Section, frozen=True):
+    """When a refresh token is used so that it does not idle out, and when an unused one is let go."""
+
+    idle_refresh_seconds: Seconds = 7 * 86400.0
+    dormant_seconds: Seconds = 90 * 86400.0
+    warn_seconds: Seconds = 7 * 86400.0
 
 
 class Limits(Section, frozen=True):
@@ -127,5 +157,7 @@ class Settings(Section, frozen=True):
     listen: Listen = Listen()
     leases: Leases = Leases()
     tokens: Tokens = Tokens()
+    custody: Custody = Custody()
+    keeper: Keeper = Keeper()
     limits: Limits = Limits()
     log: Log = Log()

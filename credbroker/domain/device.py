@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Union
 
 from credbroker.domain.errors import CredbrokerError
-from credbroker.domain.rotation import Renewed
+from credbroker.domain.outcomes import Renewed
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
 

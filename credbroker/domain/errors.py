@@ -185,6 +185,29 @@ class StoreUnclear(StoreUnavailable):
     code = "store_unclear"
 
 
+class StoreRewound(Unavailable):
+    """OpenBao or Vault answers with an older state than was seen before; nothing is refreshed."""
+
+    code = "store_rewound"
+    default_remedy = (
+        "The operator must sort the logins with: credbroker admin restored."
+        " Tokens already delivered stay valid until they expire."
+    )
+
+
+class SpoolFull(Unavailable):
+    """There is no free room left in the spool of this host."""
+
+    code = "spool_full"
+    default_remedy = "OpenBao/Vault must come back, or the operator must make the spool larger."
+
+
+class IssuerSpared(Unavailable):
+    """The issuer is in trouble or at its limit, so it is not asked for this now."""
+
+    code = "issuer_spared"
+
+
 class AuditUnavailable(Unavailable):
     """The audit trail cannot be written, so nothing may be handed out."""
 

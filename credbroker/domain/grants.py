@@ -18,12 +18,14 @@ class GrantState(enum.Enum):
     """The refresh token may be used."""
     CLAIMED = "claimed"
     """One replica is about to use it, or has: nobody else may."""
+    PAUSED = "paused"
+    """The issuer refuses it for something a person or an operator can mend; it is kept."""
     IN_DOUBT = "in_doubt"
     """A use may have reached the issuer and its answer is gone."""
     LOST = "lost"
-    """The issuer no longer takes it."""
+    """The issuer no longer takes it. Kept for 7 days, in case the issuer was wrong."""
     ENDED = "ended"
-    """The person logged out. The record stays as a tombstone, without the token."""
+    """Logged out, or let go. The record stays as a tombstone, without the token."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,10 @@ class Grant:
     of the same person and changes after a logout, so a lease from before can never come back.
     `generation` rises with every refresh token. `write_id` is random and new in every write, so
     that a writer whose answer got lost can tell its own write from somebody else's.
+
+    `posts` counts how often this very refresh token may have been posted without an answer that
+    says what became of it; a claim counts as one from the moment it is stored. It is what keeps a
+    third post from ever being made.
     """
 
     key: GrantKey
@@ -50,6 +56,13 @@ class Grant:
     refreshed_at: datetime.datetime
     claimed_by: str | None = None
     note: str = ""
+    reason: str = ""
+    """A stable word for why it is paused, in doubt or lost; `note` is the sentence for people."""
+    posts: int = 0
+    doubt_seconds: float = 0.0
+    """How old the claim was, by Vault's clock, when this record was put in doubt."""
+    used_at: datetime.datetime | None = None
+    """When a caller last made a refresh necessary; the keeper's own refreshes do not count."""
     refresh_expires_at: datetime.datetime | None = None
     rotated: bool = False
     """True once a refresh of this grant gave another value: its issuer is one that rotates."""

@@ -1,8 +1,9 @@
 """The one door for outgoing HTTP.
 
 Redirects are not followed (a 3xx is an answer like any other, for the caller to refuse), proxies
-are not taken from the environment, bodies end at 1 MiB, everything has a time limit, and nothing is
-sent twice: only GET may be repeated, by the library, after a dropped keep-alive connection.
+are not taken from the environment, bodies end at 1 MiB unless more is expected, everything has a
+time limit, and nothing is sent twice: only GET may be repeated, by the library, after a dropped
+keep-alive connection.
 """
 
 from __future__ import annotations
@@ -46,10 +47,16 @@ class OutgoingHttp:
             await self._kept.close()
 
     async def get(
-        self, url: str, *, headers: Mapping[str, str] | None = None, seconds: float
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        seconds: float,
+        most_bytes: int = LARGEST_BODY_BYTES,
     ) -> HttpAnswer:
         """Fetch `url` within `seconds`; see `ports.HttpDoor.get`."""
-        return await self._on_kept(_Request("GET", url, headers or {}), seconds)
+        request = _Request("GET", url, headers or {}, most_bytes=most_bytes)
+        return await self._on_kept(request, seconds)
 
     async def post(
         self,
@@ -106,6 +113,7 @@ class _Request:
     url: str
     headers: Mapping[str, str] = field(repr=False)
     body: bytes | None = field(default=None, repr=False)
+    most_bytes: int = LARGEST_BODY_BYTES
 
 
 class _PausingConnector(aiohttp.TCPConnector):
@@ -150,7 +158,7 @@ async def _exchange(
         timeout=limits,
         allow_redirects=False,
     ) as answer:
-        read = await _read_at_most(answer.content, LARGEST_BODY_BYTES)
+        read = await _read_at_most(answer.content, request.most_bytes)
     lowered = {name.lower(): value for name, value in answer.headers.items()}
     return HttpAnswer(answer.status, lowered, read)
 

@@ -62,6 +62,15 @@ class Keys:
             raise IssuerMisbehaved("The token's claims are not an object.")
         return claims
 
+    async def fetch_afresh(self) -> None:
+        """Fetch the keys now, however fresh those at hand are; they are kept if that fails.
+
+        Raises `IssuerUnreachable`, `IssuerMisbehaved`.
+        """
+        async with self._fetching:
+            self._tried_at = began = self._clock.elapsed()
+            self._held, self._fetched_at = await self._fetch(), began
+
     async def _key(self, key_id: object) -> RSAKey | ECKey:
         if not isinstance(key_id, str):
             raise IssuerMisbehaved("The token does not say which key signed it.")

@@ -15,12 +15,15 @@ from urllib.parse import quote
 from credbroker.domain.attenuation import Right
 from credbroker.domain.device import DeviceStart, PollOutcome
 from credbroker.domain.errors import (
+    CredbrokerError,
+    IssuerFailed,
     IssuerMisbehaved,
     IssuerUnreachable,
     Malformed,
     NoRevocation,
 )
-from credbroker.domain.rotation import Outcome, Unclear, UnclearRule
+from credbroker.domain.outcomes import Outcome, Unclear
+from credbroker.domain.rotation import Rule
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
 from credbroker.domain.tokens import AccessToken
@@ -37,30 +40,34 @@ from credbroker.ports import (
 from credbroker.wire.jwt import read_access_token
 from credbroker.wire.oidc import (
     DEVICE_GRANT,
+    check_probe,
     check_success,
     form,
     poll_outcome,
     read_device_start,
+    read_retry_after,
     refresh_outcome,
 )
 
-STORE_SECONDS = 30.0
 _LEEWAY_SECONDS = 60.0
 _LAST_SECOND = 253_402_300_800  # the year 10000
+# An unsigned JWT, the form of INDIGO IAM's refresh tokens; to every issuer an unknown value.
+_MADE_UP = "eyJhbGciOiJub25lIn0.eyJqdGkiOiJwcm9iZSJ9."
 _FORM = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How this issuer wants to be spoken to; times in seconds."""
+    """How this issuer wants to be spoken to; times in seconds. `rule` is what an operator set."""
 
     url: str
     client_id: str
     client_secret: Secret | None
     audience_parameter: str
-    unclear_rule: UnclearRule
+    rule: Rule | None
     seconds: float
     refresh_seconds: float
+    revoke_replaced: bool = True
 
 
 class OidcIssuer:
@@ -85,14 +92,19 @@ class OidcIssuer:
         return self._dialect.client_id
 
     @property
-    def unclear_rule(self) -> UnclearRule:
-        """What a refresh without a clear answer means here."""
-        return self._dialect.unclear_rule
+    def rule(self) -> Rule | None:
+        """What an operator has set for a refresh without a clear answer; None if nothing."""
+        return self._dialect.rule
 
     @property
-    def claim_seconds(self) -> float:
-        """Time for the answer, for storing it, and some more."""
-        return self._dialect.refresh_seconds + 2 * STORE_SECONDS
+    def refresh_seconds(self) -> float:
+        """How long the answer to a refresh is waited for, where no rule says less."""
+        return self._dialect.refresh_seconds
+
+    @property
+    def revoke_replaced(self) -> bool:
+        """Whether a new login has the refresh token it replaces revoked here."""
+        return self._dialect.revoke_replaced
 
     async def start_device_login(self, scopes: ScopeSet) -> DeviceStart:
         """Begin a device login; see `ports.Issuer`."""
@@ -128,7 +140,12 @@ class OidcIssuer:
         return claims
 
     async def refresh(
-        self, refresh_token: Secret, right: Right, before_first_byte: BeforeFirstByte
+        self,
+        refresh_token: Secret,
+        right: Right,
+        before_first_byte: BeforeFirstByte,
+        *,
+        seconds: float,
     ) -> Outcome:
         """Use a refresh token once; see `ports.Issuer`."""
         endpoints = await self._metadata.endpoints()
@@ -143,14 +160,28 @@ class OidcIssuer:
                 endpoints.token,
                 self._form(fields),
                 headers=self._headers(),
-                seconds=self._dialect.refresh_seconds,
+                seconds=seconds,
                 before_first_byte=before_first_byte,
             )
         except NotSentError as error:
             raise IssuerUnreachable("The issuer does not answer.") from error
         except NoAnswerError:
             return Unclear(IssuerUnreachable("The issuer took a refresh and did not answer."))
-        return refresh_outcome(answer.status, answer.body)
+        rest = read_retry_after(answer.headers.get("retry-after"), self._clock.now())
+        return refresh_outcome(answer.status, answer.body, rest)
+
+    async def probe(self) -> None:
+        """Find out if the issuer is there and takes our client; see `ports.Issuer`."""
+        try:
+            await self._keys.fetch_afresh()
+            endpoints = await self._metadata.endpoints()
+        except IssuerUnreachable:
+            raise
+        except CredbrokerError as error:
+            raise IssuerFailed("The issuer's metadata or keys cannot be read.") from error
+        fields = {"grant_type": "refresh_token", "refresh_token": _MADE_UP}
+        answer = await self._post(endpoints.token, fields)
+        check_probe(answer.status, answer.body)
 
     async def verify_access_token(self, value: Secret) -> AccessToken:
         """Check an access token's signature and read it; see `ports.Issuer`."""

@@ -15,8 +15,19 @@ from credbroker.domain.errors import (
 )
 from credbroker.domain.grants import Grant
 from credbroker.domain.leases import Lease
+from credbroker.domain.marks import Heartbeat, IssuerMark, RewindMark, SpoolKey
 from credbroker.ports import HttpAnswer, Stored
 from credbroker.stores.vault import VaultClient, age_seconds, json_of
+from credbroker.wire.marks import (
+    read_heartbeat,
+    read_issuer_mark,
+    read_rewind,
+    read_spool_key,
+    write_heartbeat,
+    write_issuer_mark,
+    write_rewind,
+    write_spool_key,
+)
 from credbroker.wire.records import (
     Record,
     read_grant,
@@ -36,13 +47,15 @@ class VaultRecords(Generic[T]):
     def __init__(
         self,
         client: VaultClient,
-        place: str,
+        mount: str,
+        folder: str,
         write: Callable[[T], Record],
         read: Callable[[object], T],
     ) -> None:
-        """Keep records below `place` (`<mount>/data/<folder>`), as `write` and `read` format them."""
+        """Keep records in `folder` of the mount, as `write` and `read` format them."""
         self._client = client
-        self._place = place
+        self._place = f"{mount}/data/{folder}"
+        self._names = f"{mount}/metadata/{folder}"
         self._write = write
         self._read = read
 
@@ -60,6 +73,10 @@ class VaultRecords(Generic[T]):
         except StoreUnavailable:
             raise StoreUnclear("OpenBao/Vault took a write and did not say which.") from None
 
+    async def segments(self, after: str = "", limit: int = 5000) -> list[str]:
+        """Return the segments that have records; see `ports.RecordStore.segments`."""
+        return await self._client.listed(self._names, after, limit)
+
     def _stored(self, answer: HttpAnswer) -> Stored[T]:
         found = json_of(answer).get("data")
         metadata = _field(found, "metadata")
@@ -75,17 +92,37 @@ class VaultRecords(Generic[T]):
 
 def grant_records(client: VaultClient, mount: str) -> VaultRecords[Grant]:
     """Return the store of grants."""
-    return VaultRecords(client, f"{mount}/data/grants", write_grant, read_grant)
+    return VaultRecords(client, mount, "grants", write_grant, read_grant)
 
 
 def lease_records(client: VaultClient, mount: str) -> VaultRecords[Lease]:
     """Return the store of leases."""
-    return VaultRecords(client, f"{mount}/data/leases", write_lease, read_lease)
+    return VaultRecords(client, mount, "leases", write_lease, read_lease)
 
 
 def login_records(client: VaultClient, mount: str) -> VaultRecords[PendingLogin]:
     """Return the store of waiting logins."""
-    return VaultRecords(client, f"{mount}/data/logins", write_login, read_login)
+    return VaultRecords(client, mount, "logins", write_login, read_login)
+
+
+def issuer_mark_records(client: VaultClient, mount: str) -> VaultRecords[IssuerMark]:
+    """Return the store of what is known about issuers."""
+    return VaultRecords(client, mount, "issuers", write_issuer_mark, read_issuer_mark)
+
+
+def heartbeat_records(client: VaultClient, mount: str) -> VaultRecords[Heartbeat]:
+    """Return the store of the replicas' signs of life."""
+    return VaultRecords(client, mount, "replicas", write_heartbeat, read_heartbeat)
+
+
+def rewind_records(client: VaultClient, mount: str) -> VaultRecords[RewindMark]:
+    """Return the store of the counter that a restored snapshot is seen by; one record."""
+    return VaultRecords(client, mount, "marks", write_rewind, read_rewind)
+
+
+def spool_key_records(client: VaultClient, mount: str) -> VaultRecords[SpoolKey]:
+    """Return the store of the key pair that spools are sealed with; one record."""
+    return VaultRecords(client, mount, "marks", write_spool_key, read_spool_key)
 
 
 async def check_mount(client: VaultClient, mount: str) -> None:

@@ -16,6 +16,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from credbroker.domain.errors import (
     Misconfigured,
@@ -45,6 +46,8 @@ _WORTH_KEEPING = 0.75
 _LONGEST_SLEEP_SECONDS = 600.0
 # A request that is denied leads to no login so soon after the last one, good or bad.
 LOGIN_PAUSE_SECONDS = 10.0
+# Vault knows no pages: a million names of 43 letters must come through in one answer.
+_MOST_LISTED_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,21 @@ class VaultClient:
         if answer.status == 404:
             return None
         return _checked(answer)
+
+    async def listed(self, path: str, after: str, limit: int) -> list[str]:
+        """Return the names below `path`, in order, from the first one past `after`.
+
+        OpenBao gives at most `limit`; Vault knows no pages and gives all of them.
+        """
+        page = urlencode({"list": "true", "after": after, "limit": limit})
+        answer = await self._asked("LIST", f"{path}?{page}", None)
+        if answer.status == 404:
+            return []
+        found = json_of(_checked(answer)).get("data")
+        keys = found.get("keys") if isinstance(found, dict) else None
+        if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+            raise StoreUnavailable("OpenBao/Vault answered a listing without names.")
+        return sorted(key for key in keys if key > after)
 
     async def post(self, path: str, body: Mapping[str, object]) -> HttpAnswer:
         """Write to `path`. Raises `StaleVersionError`, `StoreUnclear`, `StoreUnavailable`."""
@@ -198,13 +216,17 @@ class VaultClient:
         headers = {"Accept": "application/json", "X-Vault-Request": "true"}
         if token is not None:
             headers["X-Vault-Token"] = token.reveal()
-        if method == "GET" and self._index is not None:
+        if body is None and self._index is not None:
             headers |= {
                 "X-Vault-Index": self._index,
                 "X-Vault-Inconsistent": "forward-active-node",
             }
         try:
-            if body is None:
+            if method == "LIST":
+                answer = await self._door.get(
+                    url, headers=headers, seconds=self._seconds, most_bytes=_MOST_LISTED_BYTES
+                )
+            elif body is None:
                 answer = await self._door.get(url, headers=headers, seconds=self._seconds)
             else:
                 headers["Content-Type"] = "application/json"

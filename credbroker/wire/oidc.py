@@ -10,7 +10,10 @@ hold the refresh token.
 from __future__ import annotations
 
 import contextlib
+import datetime
+import email.utils
 import re
+from dataclasses import replace
 from typing import Mapping, Sequence
 from urllib.parse import urlencode
 
@@ -36,7 +39,7 @@ from credbroker.domain.errors import (
     Malformed,
     Unavailable,
 )
-from credbroker.domain.rotation import Dead, NotActedOn, Outcome, Renewed, Unclear
+from credbroker.domain.outcomes import Dead, NotActedOn, Outcome, Renewed, Unclear
 from credbroker.domain.scopes import ScopeSet, parse_item
 from credbroker.domain.secret import Secret
 from credbroker.wire.fields import Fields, parse_object
@@ -58,6 +61,8 @@ _PROVES_NOT_ACTED = {307, 308, 404, 405, 413, 429}
 _USAGE_POLICY = re.compile(r"\baup\b", re.IGNORECASE)
 # No lifetime is longer; a greater number is a slip, or another word for "no end".
 _LONGEST_LIFETIME_SECONDS = 10 * 366 * 86400.0
+# A slip in a header must not take an issuer away for a day.
+LONGEST_RETRY_AFTER_SECONDS = 3600.0
 
 
 def form(fields: Mapping[str, str | Sequence[str] | None]) -> bytes:
@@ -69,8 +74,35 @@ def form(fields: Mapping[str, str | Sequence[str] | None]) -> bytes:
     return urlencode(present, doseq=True).encode()
 
 
-def refresh_outcome(status: int, body: bytes) -> Outcome:
-    """Say what a complete answer to a refresh proves."""
+def read_retry_after(said: str | None, now: datetime.datetime) -> float | None:
+    """Return for how many seconds an answer asks to be left alone, an hour at the most.
+
+    `said` is its `Retry-After` header, seconds or a date (RFC 9110 section 10.2.3), `now` aware;
+    None if there is none that can be read.
+    """
+    if said is None:
+        return None
+    if said.isascii() and said.isdigit():
+        wait = float(said)
+    else:
+        try:
+            at = email.utils.parsedate_to_datetime(said)
+        except (ValueError, TypeError, OverflowError):
+            return None
+        # The RFC's dates are in GMT, also one that does not say so.
+        wait = (at.replace(tzinfo=at.tzinfo or datetime.timezone.utc) - now).total_seconds()
+    return min(max(wait, 0.0), LONGEST_RETRY_AFTER_SECONDS)
+
+
+def refresh_outcome(status: int, body: bytes, retry_after_seconds: float | None = None) -> Outcome:
+    """Say what a complete answer to a refresh proves, and how long the issuer wants to rest."""
+    outcome = _proven(status, body)
+    if isinstance(outcome, (NotActedOn, Unclear)):
+        return replace(outcome, retry_after_seconds=retry_after_seconds)
+    return outcome
+
+
+def _proven(status: int, body: bytes) -> Outcome:
     if status == 200:
         try:
             return read_renewed(body)
@@ -99,6 +131,19 @@ def refresh_outcome(status: int, body: bytes) -> Outcome:
     if status in _PROVES_NOT_ACTED:
         return NotActedOn(_no_sense(status))
     return Unclear(_no_sense(status))
+
+
+def check_probe(status: int, body: bytes) -> None:
+    """Return if this answer to a made-up refresh token is a sound issuer's: a refusal in OAuth's words.
+
+    Raises `ClientRejected` if it is our client that is refused, `IssuerFailed` for anything else.
+    """
+    error, _ = _oauth_error(body)
+    known = refusal(error)
+    if isinstance(known, ClientRejected):
+        raise known
+    if not error or not 400 <= status < 500:
+        raise IssuerFailed(f"The issuer answers a probe with status {status} and no sense.")
 
 
 def poll_outcome(status: int, body: bytes) -> PollOutcome:

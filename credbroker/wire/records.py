@@ -25,7 +25,7 @@ Record = Mapping[str, object]
 
 def write_grant(grant: Grant) -> Record:
     """Write a grant; the one place where a refresh token becomes text for the store."""
-    return _present(
+    return present(
         format=FORMAT,
         **_key_fields(grant.key),
         line=grant.line,
@@ -41,6 +41,10 @@ def write_grant(grant: Grant) -> Record:
         refreshed_at=write_instant(grant.refreshed_at),
         claimed_by=grant.claimed_by,
         note=grant.note or None,
+        reason=grant.reason or None,
+        posts=grant.posts or None,
+        doubt_seconds=grant.doubt_seconds or None,
+        used_at=write_optional_instant(grant.used_at),
         refresh_expires_at=write_optional_instant(grant.refresh_expires_at),
         rotated=grant.rotated or None,
         tokens_until=write_optional_instant(grant.tokens_until),
@@ -49,7 +53,7 @@ def write_grant(grant: Grant) -> Record:
 
 def read_grant(record: object) -> Grant:
     """Read a grant; raise `Malformed` if the record is damaged."""
-    fields = _fields(record, "The grant record")
+    fields = record_fields(record, "The grant record")
     token = fields.optional("refresh_token", fields.text)
     try:
         state = GrantState(fields.text("state"))
@@ -70,6 +74,10 @@ def read_grant(record: object) -> Grant:
         refreshed_at=fields.instant("refreshed_at"),
         claimed_by=fields.optional("claimed_by", fields.text),
         note=fields.optional("note", fields.text) or "",
+        reason=fields.optional("reason", fields.text) or "",
+        posts=int(fields.optional("posts", fields.number) or 0),
+        doubt_seconds=fields.optional("doubt_seconds", fields.number) or 0.0,
+        used_at=fields.optional("used_at", fields.instant),
         refresh_expires_at=fields.optional("refresh_expires_at", fields.instant),
         rotated=fields.optional("rotated", fields.flag) or False,
         tokens_until=fields.optional("tokens_until", fields.instant),
@@ -79,7 +87,7 @@ def read_grant(record: object) -> Grant:
 def write_lease(lease: Lease) -> Record:
     """Write a lease; its secret half is only there as a hash."""
     scopes, audiences = lease.ceiling.scopes, lease.ceiling.audiences
-    return _present(
+    return present(
         format=FORMAT,
         id=lease.id,
         secret_hash=lease.secret_hash,
@@ -97,7 +105,7 @@ def write_lease(lease: Lease) -> Record:
 
 def read_lease(record: object) -> Lease:
     """Read a lease; raise `Malformed` if the record is damaged."""
-    fields = _fields(record, "The lease record")
+    fields = record_fields(record, "The lease record")
     scopes = fields.optional("scopes", fields.texts)
     audiences = fields.optional("audiences", fields.texts)
     return Lease(
@@ -119,7 +127,7 @@ def read_lease(record: object) -> Lease:
 
 def write_login(login: PendingLogin) -> Record:
     """Write a waiting login."""
-    return _present(
+    return present(
         format=FORMAT,
         id=login.id,
         secret_hash=login.secret_hash,
@@ -137,7 +145,7 @@ def write_login(login: PendingLogin) -> Record:
 
 def read_login(record: object) -> PendingLogin:
     """Read a waiting login; raise `Malformed` if the record is damaged."""
-    fields = _fields(record, "The login record")
+    fields = record_fields(record, "The login record")
     code = fields.optional("device_code", fields.text)
     return PendingLogin(
         id=fields.text("id"),
@@ -154,7 +162,8 @@ def read_login(record: object) -> PendingLogin:
     )
 
 
-def _fields(record: object, what: str) -> Fields:
+def record_fields(record: object, what: str) -> Fields:
+    """Return a record's fields; raise `Malformed` if it was written by a newer version."""
     fields = Fields(record, what)
     if fields.number("format") != FORMAT:
         raise Malformed(f"{what} was written by a newer version.")
@@ -169,5 +178,6 @@ def _read_key(fields: Fields) -> GrantKey:
     return GrantKey(fields.text("issuer"), fields.text("credkey"), fields.text("role"))
 
 
-def _present(**fields: object) -> Record:
+def present(**fields: object) -> Record:
+    """Return a record of the fields that are set."""
     return {name: value for name, value in fields.items() if value is not None}

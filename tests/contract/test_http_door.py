@@ -197,6 +197,24 @@ async def test_a_body_ends_at_a_mebibyte(
         await post(door, server.url(), Hook(server) if fresh else None)
 
 
+async def test_a_body_may_be_longer_where_more_is_expected(
+    door: OutgoingHttp, make_server: MakeServer
+) -> None:
+    """For that one request, and as far as was said."""
+    longer = LARGEST_BODY_BYTES + 1000
+    server = await make_server(
+        bodied(longer, chunked=False),
+        bodied(longer + 1, chunked=False),
+        bodied(longer, chunked=False),
+    )
+    got = await door.get(server.url(), seconds=5, most_bytes=longer)
+    assert len(got.body) == longer
+    with pytest.raises(NoAnswerError):
+        await door.get(server.url(), seconds=5, most_bytes=longer)
+    with pytest.raises(NoAnswerError):
+        await door.get(server.url(), seconds=5)
+
+
 @ways
 @pytest.mark.parametrize(
     "reply",

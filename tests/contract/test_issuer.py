@@ -1,8 +1,12 @@
-"""What `ports.Issuer` promises, by the broker's own client at the development issuer, over TLS."""
+"""What `ports.Issuer` promises, by the broker's own client at the development issuer, over TLS.
+
+The fake is held to what the development issuer does to refresh tokens.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -31,8 +35,9 @@ from credbroker.domain.errors import (
     IssuerRefusedRequest,
     IssuerUnreachable,
     LoginDenied,
+    LoginNeeded,
 )
-from credbroker.domain.rotation import Dead, NotActedOn, Outcome, Renewed, Unclear, UnclearRule
+from credbroker.domain.outcomes import Dead, NotActedOn, Outcome, Renewed, Unclear
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
 from credbroker.domain.tokens import check_issued
@@ -41,11 +46,13 @@ from credbroker.host.http import OutgoingHttp
 from credbroker.issuers.keys import REFETCH_SECONDS
 from credbroker.issuers.oidc import Dialect, OidcIssuer
 from tests.fakes.clock import FakeClock
+from tests.fakes.issuer import FakeIssuer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from credbroker.demo.certificates import Authority
+    from credbroker.ports import Issuer
 
 SCOPES = ScopeSet.parse("openid offline_access wlcg.groups storage.read:/ storage.create:/")
 READ = Right(ScopeSet.parse("storage.read:/cms"), ("https://se.test",))
@@ -71,7 +78,7 @@ class World:
             "client_id": "broker",
             "client_secret": Secret("client secret", SECRET),
             "audience_parameter": "audience",
-            "unclear_rule": UnclearRule.ASK,
+            "rule": None,
             "seconds": 5.0,
             "refresh_seconds": 5.0,
         }
@@ -95,9 +102,9 @@ class World:
         assert value is not None
         return value
 
-    async def refresh(self, value: Secret, right: Right = READ) -> Outcome:
+    async def refresh(self, value: Secret, right: Right = READ, *, seconds: float = 5.0) -> Outcome:
         """Refresh once."""
-        return await self.client.refresh(value, right, self.hook)
+        return await self.client.refresh(value, right, self.hook, seconds=seconds)
 
     async def renewed(self, value: Secret, right: Right = READ) -> Renewed:
         """Refresh once, with success."""
@@ -351,13 +358,37 @@ async def test_a_fault_at_a_refresh_is_what_it_proves(
     assert len(world.dev.posts_of(value.reveal())) == 1
 
 
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (faults.too_many(17), NotActedOn),
+        (faults.Spoiled(503, "", "text/plain", (("Retry-After", "17"),)), Unclear),
+        (
+            faults.Spoiled(
+                503, "", "text/plain", (("Retry-After", "Mon, 01 Jun 2026 12:00:17 GMT"),)
+            ),
+            Unclear,
+        ),
+    ],
+)
+async def test_an_issuer_says_how_long_it_wants_to_rest(
+    world: World, fault: faults.Fault, kind: type
+) -> None:
+    """In seconds or by a date, with 429 or 503."""
+    value = await world.refresh_token()
+    world.dev.faults.on(Endpoint.TOKEN, fault)
+    got = await world.refresh(value)
+    assert isinstance(got, Unclear | NotActedOn)
+    assert type(got) is kind
+    assert got.retry_after_seconds == 17
+
+
 async def test_silence_at_a_refresh_is_unclear(make_world: MakeWorld, clock: FakeClock) -> None:
     """The issuer is still at it when the time is over."""
     world = await make_world()
     value = await world.refresh_token()
     world.dev.faults.on(Endpoint.TOKEN, faults.Slow(3600, acted=True))
-    hasty = world.other_client(refresh_seconds=SILENCE)
-    assert isinstance(await hasty.refresh(value, READ, world.hook), Unclear)
+    assert isinstance(await world.refresh(value, seconds=SILENCE), Unclear)
     assert world.dev.count_refreshes() == 1
     clock.advance(3600)
 
@@ -398,7 +429,7 @@ async def test_a_hook_that_fails_keeps_the_token_unused(world: World) -> None:
 
     value = await world.refresh_token()
     with pytest.raises(KeyError):
-        await world.client.refresh(value, READ, fail)
+        await world.client.refresh(value, READ, fail, seconds=5.0)
     assert world.dev.posts_of(value.reveal()) == []
 
 
@@ -406,10 +437,62 @@ async def test_a_wrong_client_secret_keeps_the_token(world: World) -> None:
     """It is the client's trouble; the grant is as good as before."""
     value = await world.refresh_token()
     wrong = world.other_client(client_secret=Secret("client secret", "wrong"))
-    outcome = await wrong.refresh(value, READ, world.hook)
+    outcome = await wrong.refresh(value, READ, world.hook, seconds=5.0)
     assert isinstance(outcome, NotActedOn)
     assert isinstance(outcome.error, ClientRejected)
     await world.renewed(value)
+
+
+# Whether it is there
+
+
+async def test_a_sound_issuer_passes_the_probe_whatever_its_policy(make_world: MakeWorld) -> None:
+    """Nobody's grant is used for it, and none is hurt."""
+    for policy, style in itertools.product(RefreshPolicy, DeadAnswer):
+        world = await make_world(refresh_policy=policy, dead_answer=style)
+        value = await world.refresh_token()
+        await world.client.probe()
+        assert world.dev.posts_of(value.reveal()) == []
+        await world.renewed(value)
+
+
+async def test_a_probe_finds_a_refused_client(world: World) -> None:
+    """Until the secret is right again."""
+    world.dev.change_secret("broker", "another word")
+    with pytest.raises(ClientRejected):
+        await world.client.probe()
+    world.dev.change_secret("broker", SECRET)
+    await world.client.probe()
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "fault", "kind"),
+    [
+        (Endpoint.TOKEN, faults.ERROR_500, IssuerFailed),
+        (Endpoint.TOKEN, faults.HTML_BODY, IssuerFailed),
+        (Endpoint.TOKEN, faults.LOST_ANSWER, IssuerUnreachable),
+        (Endpoint.JWKS, faults.HTML_BODY, IssuerUnreachable),
+        (Endpoint.JWKS, faults.Spoiled(200, "<html>", "text/html"), IssuerFailed),
+    ],
+)
+async def test_a_probe_finds_an_issuer_in_trouble(
+    world: World, endpoint: Endpoint, fault: faults.Fault, kind: type[Exception]
+) -> None:
+    """And passes when the trouble is over; 5xx and HTML are no word about our client."""
+    world.dev.faults.on(endpoint, fault)
+    with pytest.raises(kind):
+        await world.client.probe()
+    await world.client.probe()
+
+
+async def test_a_probe_finds_that_nobody_is_there(world: World) -> None:
+    """And that somebody is again."""
+    await world.client.probe()
+    await world.dev.go_dark()
+    with pytest.raises(IssuerUnreachable):
+        await world.client.probe()
+    await world.dev.come_back()
+    await world.client.probe()
 
 
 # Access tokens and keys
@@ -510,3 +593,86 @@ async def test_a_revocation_that_may_have_failed_is_told(
     world.dev.faults.on(Endpoint.REVOKE, fault)
     with pytest.raises(kind):
         await world.client.revoke(value)
+
+
+# The fake beside it
+
+GRACE_SECONDS = 60.0
+STORIES = ["aaa", "ab", "aba", "aab", "abab", "abca", "abcb", "a.a", "a.ab", "ab.a", "ab.ac"]
+"""Which values are shown one after the other: `a` the first, `b` what came of it, and so on; the
+grace ends at a dot."""
+
+
+@pytest.mark.parametrize("policy", RefreshPolicy)
+async def test_the_fake_treats_values_as_the_development_issuer_does(
+    make_world: MakeWorld, clock: FakeClock, policy: RefreshPolicy
+) -> None:
+    """Alive or dead, and a new value or the same, at every step of every story."""
+    world = await make_world(refresh_policy=policy, grace_seconds=GRACE_SECONDS)
+    fake = FakeIssuer(clock)
+    fake.policy, fake.grace_seconds = policy, GRACE_SECONDS
+    for story in STORIES:
+        real = await told(story, world.client, await world.refresh_token(), clock)
+        assert await told(story, fake, Secret("refresh token", f"first-{story}"), clock) == real
+
+
+async def told(story: str, issuer: Issuer, first: Secret, clock: FakeClock) -> str:
+    """Tell a story; for each step say which value came of it, or `-` if it was refused."""
+    names = {"a": first}
+    said = ""
+
+    for step in story:
+        if step == ".":
+            clock.advance(GRACE_SECONDS)
+            continue
+        value = names.get(step, names[max(names)])  # where nothing came of it, the latest there is
+        outcome = await issuer.refresh(value, READ, _pass, seconds=5.0)
+        if isinstance(outcome, Dead):
+            said += "-"
+            continue
+        assert isinstance(outcome, Renewed)
+        successor = outcome.refresh_token or value
+        if successor not in names.values():
+            names[chr(ord(max(names)) + 1)] = successor
+        said += next(name for name, known in names.items() if known == successor)
+    return said
+
+
+async def test_the_fake_gives_up_waiting_when_the_port_says(clock: FakeClock) -> None:
+    """A black hole answers when it is mended, and who waits no longer is told that it is unclear."""
+    fake = FakeIssuer(clock)
+    value = Secret("refresh token", "first")
+    fake.swallow()
+    async with asyncio.TaskGroup() as group:
+        calls = [group.create_task(fake.refresh(value, READ, _pass, seconds=5.0)) for _ in "ab"]
+        probe = group.create_task(fake.probe())
+        await clock.pass_time(5.0)
+        assert all(isinstance(call.result(), Unclear) for call in calls)
+        assert not probe.done()
+        fake.mend()
+    assert fake.posts["first"] == 2
+    await fake.probe()
+
+
+async def _pass() -> None:
+    """Be a claim that is stored already."""
+
+
+@pytest.mark.parametrize(
+    ("standing", "kind"),
+    [
+        (NotActedOn(ClientRejected("no")), ClientRejected),
+        (Unclear(IssuerFailed("500")), IssuerFailed),
+    ],
+)
+async def test_the_fakes_probe_finds_what_its_refreshes_meet(
+    clock: FakeClock, standing: Outcome, kind: type[Exception]
+) -> None:
+    """An issuer that calls every grant dead passes: it is there, and takes our client."""
+    fake = FakeIssuer(clock)
+    fake.standing = standing
+    with pytest.raises(kind):
+        await fake.probe()
+    fake.standing = Dead(LoginNeeded("no"))
+    await fake.probe()
+    assert fake.probes == 2

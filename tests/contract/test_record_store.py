@@ -6,19 +6,27 @@ import asyncio
 import dataclasses
 import hashlib
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from credbroker.domain.errors import StoreMisconfigured, StoreUnclear
+from credbroker.domain.errors import StoreMisconfigured, StoreUnavailable, StoreUnclear
 from credbroker.domain.grants import Grant
+from credbroker.domain.marks import Heartbeat, IssuerMark, RewindMark, SpoolKey
 from credbroker.domain.rotation import claim, log_out
 from credbroker.domain.secret import Secret
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
 from credbroker.host.http import OutgoingHttp
 from credbroker.ports import Clock, RecordStore, StaleVersionError
-from credbroker.stores.records import check_mount, grant_records
+from credbroker.stores.records import (
+    check_mount,
+    grant_records,
+    heartbeat_records,
+    issuer_mark_records,
+    rewind_records,
+    spool_key_records,
+)
 from credbroker.stores.vault import LOGIN_PAUSE_SECONDS, AppRoleLogin, VaultClient
 from tests.fakes.leaping_clock import LeapingClock
 from tests.fakes.store import MemoryRecords
@@ -28,6 +36,8 @@ from tests.unit.things import grant
 if TYPE_CHECKING:
     from credbroker.demo.openbao import OpenBaoServer
     from tests.fixtures_openbao import OpenBaoFactory
+
+T = TypeVar("T")
 
 FIRST = grant()
 SECOND = claim(FIRST, "replica-1", "write-2")
@@ -135,9 +145,34 @@ async def test_records_do_not_know_each_other(records: RecordStore[Grant], segme
     assert stored.value == FIRST
 
 
+async def test_segments_come_in_order_and_in_pages(
+    records: RecordStore[Grant], segment: str
+) -> None:
+    """All that have a record, tombstones too, each once, until an empty page says the end."""
+    names = [f"{segment}-{letter}" for letter in "-09AZ_az"]
+    for name in reversed(names):
+        await records.put(name, FIRST, 0)
+    await records.put(names[0], log_out(FIRST, "write-2"), 1)
+    found: list[str] = []
+    while page := await records.segments(found[-1] if found else segment, 3):
+        found += page
+    mine = [name for name in found if name.startswith(segment)]
+    assert mine == names
+    assert found == sorted(found)
+    assert set(names) <= set(await records.segments())
+
+
+async def test_no_records_have_no_segments(records: RecordStore[Grant]) -> None:
+    """Beyond the last one there is an empty page and no error."""
+    assert await records.segments("~") == []
+
+
 async def test_the_fake_fails_when_told_to(segment: str) -> None:
     """Before acting, or after: the two things that an unclear write may mean."""
     fake: MemoryRecords[Grant] = MemoryRecords()
+    fake.fail_next(StoreUnavailable("Down."), on="segments")
+    with pytest.raises(StoreUnavailable):
+        await fake.segments()
     fake.fail_next(StoreUnclear("Lost."), on="put")
     fake.fail_next(StoreUnclear("Lost."), on="put", acted=True)
     for expected in (None, FIRST):
@@ -148,6 +183,31 @@ async def test_the_fake_fails_when_told_to(segment: str) -> None:
 
 
 # The real one alone
+
+
+async def test_the_brokers_policy_reaches_every_kind_of_record(
+    shared_openbao: OpenBaoServer, authority: Any
+) -> None:
+    """Each can be written, read and, where a broker looks for all of them, listed."""
+    async with OutgoingHttp(str(authority.ca_file)) as door:
+        client = client_of(shared_openbao, door)
+        await client.log_in()
+        key = SpoolKey("public", Secret("spool key", "private"))
+        await reach(issuer_mark_records(client, "credbroker"), IssuerMark("egi"))
+        await reach(heartbeat_records(client, "credbroker"), Heartbeat("replica-1", 7))
+        assert await issuer_mark_records(client, "credbroker").segments() == ["x"]
+        assert await heartbeat_records(client, "credbroker").segments() == ["x"]
+        await reach(rewind_records(client, "credbroker"), RewindMark(3), "rewind")
+        await reach(spool_key_records(client, "credbroker"), key, "spool-key")
+
+
+async def reach(records: RecordStore[T], value: T, segment: str = "x") -> None:
+    """Write a record, twice, and read it."""
+    assert await records.put(segment, value, 0) == 1
+    assert await records.put(segment, value, 1) == 2
+    stored = await records.get(segment)
+    assert stored is not None
+    assert stored.value == value
 
 
 @pytest.mark.slow

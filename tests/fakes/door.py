@@ -20,6 +20,7 @@ class Sent:
     url: str
     headers: Mapping[str, str]
     body: bytes | None
+    most_bytes: int = 1 << 20
 
 
 def answer(status: int, fields: object = None, **headers: str) -> HttpAnswer:
@@ -46,10 +47,15 @@ class FakeDoor:
         return [one.url for one in self.sent]
 
     async def get(
-        self, url: str, *, headers: Mapping[str, str] | None = None, seconds: float
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        seconds: float,
+        most_bytes: int = 1 << 20,
     ) -> HttpAnswer:
         """Fetch; see `ports.HttpDoor.get`."""
-        return await self._replied(Sent("GET", url, headers or {}, None))
+        return await self._replied(Sent("GET", url, headers or {}, None, most_bytes))
 
     async def post(
         self,

@@ -1,27 +1,44 @@
 """An issuer in memory that counts, waits, forgets to answer and breaks. Follows `ports.Issuer`.
 
-It rotates on every refresh, unless told not to, and takes a value posted twice as a replay. Tokens
-are plain values here; real signatures are tested against the development issuer.
+What a refresh does to the refresh token is its `policy`, with the words and ways of the development
+issuer; a value it never heard of is taken for a person's first. Tokens are plain values here; real
+signatures are tested against the development issuer.
 """
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import itertools
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from credbroker.demo.issuer.settings import RefreshPolicy
 from credbroker.domain.attenuation import Right
 from credbroker.domain.device import DeviceStart, LoginOver, PollOutcome, StillPending
-from credbroker.domain.errors import CredbrokerError, IssuerMisbehaved, LoginExpired, LoginNeeded
-from credbroker.domain.rotation import Dead, Outcome, Renewed, UnclearRule
+from credbroker.domain.errors import (
+    ClientRejected,
+    CredbrokerError,
+    IssuerFailed,
+    IssuerMisbehaved,
+    IssuerUnreachable,
+    LoginExpired,
+    LoginNeeded,
+)
+from credbroker.domain.outcomes import Dead, NotActedOn, Outcome, Renewed, Unclear
+from credbroker.domain.rotation import Rule
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
 from credbroker.domain.tokens import AccessToken
 from credbroker.ports import BeforeFirstByte, Clock
 
 DEFAULT_AUDIENCE = "https://any.test/"
+SECONDS = 30.0
+"""How long every answer but a refresh's is waited for."""
+
+_REVOKING = {RefreshPolicy.ROTATE_REVOKE_FAMILY, RefreshPolicy.GRACE}
+_ISSUERS_OWN = (IssuerUnreachable, IssuerFailed, ClientRejected)
 
 Widen = Callable[[AccessToken], AccessToken]
 
@@ -34,36 +51,74 @@ class Issued:
     successor: str
 
 
+@dataclass(frozen=True)
+class Spent:
+    """What followed on a value that was used up, and when."""
+
+    successor: str
+    at: float
+
+
 class FakeIssuer:
     """One issuer, its client the broker, and its people's refresh tokens."""
 
-    def __init__(
-        self, clock: Clock, *, rule: UnclearRule = UnclearRule.ASK, rotates: bool = True
-    ) -> None:
-        """Issue tokens that live 1200 s by `clock`; `rule` is what the broker has on record."""
+    def __init__(self, clock: Clock, *, rule: Rule | None = None, rotates: bool = True) -> None:
+        """Issue tokens that live 1200 s by `clock`; `rule` is what an operator has set.
+
+        If it rotates, a value posted twice revokes all that followed from it.
+        """
         self._clock = clock
         self._count = itertools.count(1)
         self.url = "https://issuer.test/"
         self.client_id = "broker"
-        self.unclear_rule = rule
-        self.claim_seconds = 60.0
-        self.rotates = rotates
+        self.rule = rule
+        self.refresh_seconds = 120.0
+        self.revoke_replaced = True
+        self.policy = RefreshPolicy.ROTATE_REVOKE_FAMILY if rotates else RefreshPolicy.REUSE
+        self.grace_seconds = 60.0
         self.token_seconds = 1200.0
         self.connect_seconds = 0.0
         self.answer_seconds = 0.0
+        self.acts_unheard = True
+        """Whether it acts on a refresh that it does not answer in time."""
+        self.standing: Outcome | None = None
+        """What it answers to every refresh, whatever is posted; None goes by the policy."""
         self.down: CredbrokerError | None = None
         self.widen: Widen = lambda one: one
         self.is_stored: Callable[[str], bool] = lambda _: True
         self.connections = 0
+        self.probes = 0
         self.posts: Counter[str] = Counter()
         self.polls: Counter[str] = Counter()
         self.revoked: list[str] = []
         self.issued: dict[str, Issued] = {}
-        self._spent: set[str] = set()
+        self._spent: dict[str, Spent] = {}
+        self._first: dict[str, str] = {}
+        self._revoked_firsts: set[str] = set()
+        self._hole: asyncio.Event | None = None
         self._used: set[str] = set()
         self._outcomes: deque[Outcome | Exception] = deque()
         self._polled: deque[PollOutcome | Exception] = deque()
         self._identities: dict[str, Mapping[str, object]] = {}
+
+    @property
+    def rotates(self) -> bool:
+        """True if a refresh gives another value; setting it chooses the strictest policy."""
+        return self.policy is not RefreshPolicy.REUSE
+
+    @rotates.setter
+    def rotates(self, rotates: bool) -> None:
+        self.policy = RefreshPolicy.ROTATE_REVOKE_FAMILY if rotates else RefreshPolicy.REUSE
+
+    def swallow(self) -> None:
+        """Take every request from now on and answer none, until `mend`."""
+        self._hole = self._hole or asyncio.Event()
+
+    def mend(self) -> None:
+        """Answer again, also who still waits."""
+        if self._hole is not None:
+            self._hole.set()
+            self._hole = None
 
     def answer_next(self, *outcomes: Outcome | Exception) -> None:
         """Answer the next posts with these; an exception is raised after the post went out."""
@@ -88,7 +143,7 @@ class FakeIssuer:
 
     async def start_device_login(self, scopes: ScopeSet) -> DeviceStart:
         """Begin a device login; see `ports.Issuer`."""
-        self._raise_if_down()
+        await self._must_answer()
         number = next(self._count)
         code = Secret("device code", f"device-{number}")
         page = "https://issuer.test/device"
@@ -99,6 +154,7 @@ class FakeIssuer:
         self._raise_if_down()
         code = device_code.reveal()
         self.polls[code] += 1
+        await self._must_answer()
         outcome: PollOutcome | Exception = StillPending()
         if code in self._used:
             outcome = LoginOver(LoginExpired("This device code was used."))
@@ -117,7 +173,12 @@ class FakeIssuer:
         return self._identities[id_token.reveal()]
 
     async def refresh(
-        self, refresh_token: Secret, right: Right, before_first_byte: BeforeFirstByte
+        self,
+        refresh_token: Secret,
+        right: Right,
+        before_first_byte: BeforeFirstByte,
+        *,
+        seconds: float,
     ) -> Outcome:
         """Use a refresh token once; see `ports.Issuer`."""
         if self.connect_seconds:
@@ -127,16 +188,20 @@ class FakeIssuer:
         await before_first_byte()
         value = refresh_token.reveal()
         self.posts[value] += 1
-        if self.answer_seconds:
-            await self._clock.sleep(self.answer_seconds)
-        if self._outcomes:
-            outcome = self._outcomes.popleft()
-            if isinstance(outcome, Exception):
-                raise outcome
-            return outcome
-        if value in self.revoked or value in self._spent:
-            return Dead(LoginNeeded("The issuer no longer accepts this login."))
-        return self._renewed(value, right)
+        if await self._answers(seconds, self.answer_seconds):
+            return self._outcome(value, right)
+        if self.acts_unheard:
+            self._outcome(value, right)
+        return Unclear(IssuerUnreachable("The issuer took a refresh and did not answer."))
+
+    async def probe(self) -> None:
+        """Say whether it is there and takes our client; see `ports.Issuer`."""
+        self.probes += 1
+        await self._must_answer()
+        if isinstance(self.standing, NotActedOn | Unclear):
+            error = self.standing.error
+            if isinstance(error, _ISSUERS_OWN):
+                raise error
 
     async def verify_access_token(self, value: Secret) -> AccessToken:
         """Return the token's claims; whoever gets here must have stored its successor."""
@@ -148,8 +213,31 @@ class FakeIssuer:
 
     async def revoke(self, refresh_token: Secret) -> None:
         """Take a refresh token back; see `ports.Issuer`."""
-        self._raise_if_down()
-        self.revoked.append(refresh_token.reveal())
+        await self._must_answer()
+        value = refresh_token.reveal()
+        self.revoked.append(value)
+        self._revoked_firsts.add(self._first.get(value, value))
+
+    def _outcome(self, value: str, right: Right) -> Outcome:
+        if self._outcomes:
+            outcome = self._outcomes.popleft()
+            if isinstance(outcome, Exception):
+                raise outcome
+            return outcome
+        if self.standing is not None:
+            return self.standing
+        first, spent = self._first.get(value, value), self._spent.get(value)
+        if spent is not None and not self._in_grace(spent) and self.policy in _REVOKING:
+            self._revoked_firsts.add(first)
+        if first in self._revoked_firsts or (spent is not None and not self._in_grace(spent)):
+            return Dead(LoginNeeded("The issuer no longer accepts this login."))
+        return self._renewed(value, right)
+
+    def _in_grace(self, spent: Spent) -> bool:
+        """True while the successor is unused and the grace not over, as at the real ones."""
+        in_time = self._clock.elapsed() < spent.at + self.grace_seconds
+        unused = spent.successor not in self._spent
+        return self.policy is RefreshPolicy.GRACE and in_time and unused
 
     def _renewed(self, value: str, right: Right) -> Renewed:
         number = next(self._count)
@@ -169,16 +257,44 @@ class FakeIssuer:
             expires_at=now + datetime.timedelta(seconds=self.token_seconds),
             obtained_at=now,
         )
-        successor = value
-        if self.rotates:
-            self._spent.add(value)
-            successor = f"refresh-{number}"
+        successor = self._successor(value, f"refresh-{number}")
         self.issued[f"access-{number}"] = Issued(self.widen(token), successor)
         return Renewed(
             access_token=token.value,
             refresh_token=Secret("refresh token", successor) if self.rotates else None,
             expires_in=self.token_seconds,
         )
+
+    def _successor(self, value: str, new: str) -> str:
+        """Return what stands for the value now; one used again within the grace has its own."""
+        if not self.rotates:
+            return value
+        spent = self._spent.setdefault(value, Spent(new, self._clock.elapsed()))
+        self._first[spent.successor] = self._first.get(value, value)
+        return spent.successor
+
+    async def _answers(self, seconds: float, takes: float = 0.0) -> bool:
+        """Take the time that an answer takes, at most `seconds`; return whether one comes."""
+        if self._hole is not None:
+            hole = self._hole
+            waits = {
+                asyncio.ensure_future(hole.wait()),
+                asyncio.ensure_future(self._clock.sleep(seconds)),
+            }
+            try:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for one in waits:
+                    one.cancel()
+            return hole.is_set()
+        if takes:
+            await self._clock.sleep(min(takes, seconds))
+        return takes <= seconds
+
+    async def _must_answer(self) -> None:
+        self._raise_if_down()
+        if not await self._answers(SECONDS):
+            raise IssuerUnreachable("The issuer does not answer.")
 
     def _raise_if_down(self) -> None:
         if self.down is not None:

@@ -10,7 +10,7 @@ from tests.fakes.clock import turns
 
 T = TypeVar("T")
 
-Call = Literal["get", "put"]
+Call = Literal["get", "put", "segments"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +87,13 @@ class MemoryRecords(Generic[T]):
         if failure is not None:
             raise failure.error
         return version + 1
+
+    async def segments(self, after: str = "", limit: int = 5000) -> list[str]:
+        """Return the segments that have records; see `ports.RecordStore.segments`."""
+        await turns(1)
+        if (failure := self._due("segments")) is not None:
+            raise failure.error
+        return sorted(segment for segment in self._newest if segment > after)[:limit]
 
     async def _on_the_way(self) -> None:
         await turns(1)

@@ -25,8 +25,7 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from credbroker.config.check import secret_files
-from credbroker.config.load import load, read_secret
+from credbroker.config.load import load, read_secret, secret_files
 from credbroker.demo.issuer import (
     Client,
     DevIssuer,

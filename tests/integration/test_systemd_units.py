@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from credbroker import daemon
-from credbroker.config.check import DEFAULT_FOLDER
+from credbroker.config.load import DEFAULT_FOLDER
 
 UNITS = Path(__file__).parents[2] / "systemd"
 MOST_EXPOSURE = 15  # tenths of a point; a service that is left open has 96

@@ -15,7 +15,7 @@ from credbroker.domain.errors import (
     LoginDenied,
     StoreUnavailable,
 )
-from credbroker.domain.rotation import Dead, NotActedOn, Renewed, Unclear, UnclearRule
+from credbroker.domain.outcomes import Dead, NotActedOn, Renewed, Unclear
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
 from credbroker.host.clock import SystemClock
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 # Installing the issuer counts towards the first test's time.
 pytestmark = [pytest.mark.interop, pytest.mark.slow, pytest.mark.timeout(300)]
 
+SECONDS = 10.0
 ASKED = ScopeSet.parse("openid offline_access storage.read:/ compute.read")
 STORAGE = "https://storage.example"
 NARROW = Right(ScopeSet.parse("compute.read"), (STORAGE,))
@@ -50,9 +51,9 @@ def adapter(provider: ProviderServer, door: OutgoingHttp, client_secret: str) ->
         client_id=provider.client_id,
         client_secret=Secret("client secret", client_secret),
         audience_parameter="resource",
-        unclear_rule=UnclearRule.ASK,
-        seconds=10.0,
-        refresh_seconds=10.0,
+        rule=None,
+        seconds=SECONDS,
+        refresh_seconds=SECONDS,
     )
     return OidcIssuer(dialect, door, SystemClock())
 
@@ -87,7 +88,9 @@ async def at_once() -> None:
 
 async def works(issuer: OidcIssuer, refresh_token: Secret) -> bool:
     """Use a refresh token up; return whether it was good."""
-    return isinstance(await issuer.refresh(refresh_token, NARROW, at_once), Renewed)
+    return isinstance(
+        await issuer.refresh(refresh_token, NARROW, at_once, seconds=SECONDS), Renewed
+    )
 
 
 async def test_a_login_waits_for_its_person(issuer: OidcIssuer) -> None:
@@ -126,7 +129,7 @@ async def test_a_refresh_gives_exactly_the_right_that_was_asked(
     issuer: OidcIssuer, refresh_token: Secret
 ) -> None:
     """The access token verifies; scope and audience are as asked, and a successor came along."""
-    outcome = await issuer.refresh(refresh_token, NARROW, at_once)
+    outcome = await issuer.refresh(refresh_token, NARROW, at_once, seconds=SECONDS)
     assert isinstance(outcome, Renewed)
     assert outcome.refresh_token not in {None, refresh_token}
     token = await issuer.verify_access_token(outcome.access_token)
@@ -144,7 +147,7 @@ async def test_the_claim_comes_before_the_issuer_sees_anything(
     async def claim() -> None:
         at_the_claim.append(len(oidc_provider.refreshes()))
 
-    await issuer.refresh(refresh_token, NARROW, claim)
+    await issuer.refresh(refresh_token, NARROW, claim, seconds=SECONDS)
     assert at_the_claim == [before]
     assert len(oidc_provider.refreshes()) == before + 1
 
@@ -159,7 +162,7 @@ async def test_a_claim_that_fails_keeps_the_refresh_token_unused(
         raise StoreUnavailable("OpenBao/Vault does not answer.")
 
     with pytest.raises(StoreUnavailable):
-        await issuer.refresh(refresh_token, NARROW, claim)
+        await issuer.refresh(refresh_token, NARROW, claim, seconds=SECONDS)
     assert oidc_provider.refreshes() == before
     assert await works(issuer, refresh_token)
 
@@ -169,7 +172,7 @@ async def test_a_refused_scope_is_known_to_use_nothing_up(
 ) -> None:
     """This issuer takes scopes by the letter, so a path below a granted one is refused."""
     below = Right(ScopeSet.parse("storage.read:/user"), (STORAGE,))
-    outcome = await issuer.refresh(refresh_token, below, at_once)
+    outcome = await issuer.refresh(refresh_token, below, at_once, seconds=SECONDS)
     assert isinstance(outcome, NotActedOn)
     assert isinstance(outcome.error, IssuerRefusedRequest)
     assert await works(issuer, refresh_token)
@@ -179,7 +182,9 @@ async def test_a_wrong_client_secret_is_known_to_use_nothing_up(
     issuer: OidcIssuer, oidc_provider: ProviderServer, door: OutgoingHttp, refresh_token: Secret
 ) -> None:
     """The operator's slip is named as such, and the token works with the right secret."""
-    outcome = await adapter(oidc_provider, door, "wrong").refresh(refresh_token, NARROW, at_once)
+    outcome = await adapter(oidc_provider, door, "wrong").refresh(
+        refresh_token, NARROW, at_once, seconds=SECONDS
+    )
     assert isinstance(outcome, NotActedOn)
     assert isinstance(outcome.error, ClientRejected)
     assert await works(issuer, refresh_token)
@@ -190,7 +195,9 @@ async def test_a_refused_audience_proves_nothing(
 ) -> None:
     """And rightly so: this issuer uses the refresh token up before it looks at the audience."""
     elsewhere = Right(NARROW.scopes, ("https://elsewhere.example",))
-    assert isinstance(await issuer.refresh(refresh_token, elsewhere, at_once), Unclear)
+    assert isinstance(
+        await issuer.refresh(refresh_token, elsewhere, at_once, seconds=SECONDS), Unclear
+    )
     assert "invalid_target" in oidc_provider.requests()[-1]
     assert not await works(issuer, refresh_token)
 
@@ -198,11 +205,21 @@ async def test_a_refused_audience_proves_nothing(
 async def test_a_used_refresh_token_is_dead(issuer: OidcIssuer, refresh_token: Secret) -> None:
     """Only a login helps then."""
     assert await works(issuer, refresh_token)
-    assert isinstance(await issuer.refresh(refresh_token, NARROW, at_once), Dead)
+    assert isinstance(await issuer.refresh(refresh_token, NARROW, at_once, seconds=SECONDS), Dead)
 
 
 async def test_a_revoked_refresh_token_is_dead(issuer: OidcIssuer, refresh_token: Secret) -> None:
     """Revoking it a second time is no error (RFC 7009 section 2.2)."""
     await issuer.revoke(refresh_token)
     await issuer.revoke(refresh_token)
-    assert isinstance(await issuer.refresh(refresh_token, NARROW, at_once), Dead)
+    assert isinstance(await issuer.refresh(refresh_token, NARROW, at_once, seconds=SECONDS), Dead)
+
+
+async def test_the_issuer_passes_the_probe_and_a_wrong_secret_does_not(
+    issuer: OidcIssuer, oidc_provider: ProviderServer, door: OutgoingHttp, refresh_token: Secret
+) -> None:
+    """A refresh token that nobody gave out is refused there, and no grant is touched by it."""
+    await issuer.probe()
+    with pytest.raises(ClientRejected):
+        await adapter(oidc_provider, door, "wrong").probe()
+    assert await works(issuer, refresh_token)

@@ -25,6 +25,7 @@ from credbroker.demo.issuer.settings import (
     Person,
     RefreshPolicy,
 )
+from credbroker.demo.issuer.state import Snapshot
 
 __all__ = [
     "ANY_AUDIENCE",
@@ -38,5 +39,6 @@ __all__ = [
     "Person",
     "RefreshPolicy",
     "SigningKeys",
+    "Snapshot",
     "faults",
 ]

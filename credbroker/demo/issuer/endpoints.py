@@ -77,8 +77,9 @@ class Endpoints:
             if spoiled is not None:
                 return spoiled
             try:
-                answer = _answered(endpoint, act(authorization, form, flaws_of(met)))
-                entry.outcome = "ok"
+                members = act(authorization, form, flaws_of(met))
+                self._state.journal.acted(entry, members)
+                answer = _answered(endpoint, members)
             except OAuthError as refusal:
                 answer = _refused(refusal)
                 entry.outcome = refusal.error

@@ -72,14 +72,15 @@ class TokenEndpoint:
 
     def _refresh_token(self, client: Client, form: Form) -> tuple[Grant, str]:
         books, now = self._state.refresh_tokens, self._state.now()
-        family = books.present(_needed(form, "refresh_token"), client.client_id, now)
+        value = _needed(form, "refresh_token")
+        family = books.present(value, client.client_id, now)
         asked = scopes.split(form.get("scope", "")) or family.grant.scopes
         if not scopes.within(family.grant.scopes, asked):
             raise OAuthError("invalid_scope", "Up-scoping is not allowed.")
         audience = audience_asked(form) or family.grant.audience
         # OpenID Connect Core section 12.2: no nonce in the ID token of a refresh.
         grant = replace(family.grant, scopes=asked, audience=audience, nonce="")
-        return grant, books.advance(family, now)
+        return grant, books.advance(value, now)
 
     def _client_credentials(self, client: Client, form: Form) -> tuple[Grant, str]:
         if client.secret is None:

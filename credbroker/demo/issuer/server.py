@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from credbroker.demo.issuer import scopes as scope_rules
 from credbroker.demo.issuer.browser import Browser
+from credbroker.demo.issuer.consent import Asked
 from credbroker.demo.issuer.endpoints import Endpoints, cut
 from credbroker.demo.issuer.errors import OAuthError
 from credbroker.demo.issuer.keys import SigningKeys
@@ -18,12 +20,13 @@ from credbroker.demo.issuer.state import IssuerState
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from credbroker.demo.issuer.faults import FaultTable
     from credbroker.demo.issuer.journal import Entry
     from credbroker.demo.issuer.logins import DeviceLogin
-    from credbroker.demo.issuer.settings import Client, IssuerSettings
+    from credbroker.demo.issuer.settings import Client, IssuerSettings, Person, RefreshPolicy
+    from credbroker.demo.issuer.state import Snapshot
     from credbroker.ports import Clock, Entropy
 
 
@@ -111,6 +114,52 @@ class DevIssuer:
         """Return every request that presented this refresh token for a refresh, acted on or not."""
         return self._state.journal.posts_of(refresh_token)
 
+    def posts_by_value(self) -> Mapping[str, list[Entry]]:
+        """Return every refresh request, by the SHA-256 (hex) of the refresh token it carried."""
+        return self._state.journal.posts()
+
+    def entry_of(self, jti: str) -> Entry | None:
+        """Return the request whose answer held the access token with this `jti`, if any did."""
+        return self._state.journal.of_jti(jti)
+
+    def snapshot(self) -> Snapshot:
+        """Return a backup of clients, grants and revocations."""
+        return self._state.snapshot()
+
+    def restore(self, backup: Snapshot) -> None:
+        """Go back, or forward, to a backup, as after a database was restored.
+
+        A value that was rotated since is alive again, and its successor was never heard of.
+        """
+        self._state.restore(backup)
+
+    def switch_policy(self, policy: RefreshPolicy) -> None:
+        """Treat refresh tokens by another policy from now on, also those given out before."""
+        self._state.refresh_tokens.policy = policy
+
+    def change_secret(self, client_id: str, secret: str | None) -> None:
+        """Take only this secret from a client from now on; None makes it a public one.
+
+        Raises:
+            OAuthError: nobody registered that client.
+        """
+        self._state.change_secret(client_id, secret)
+
+    def grant_for(self, person: str, client_id: str, scopes: Iterable[str] = ()) -> str:
+        """Return the refresh token of a new grant, as if the person had gone through a login.
+
+        Without `scopes` the person grants all that the client is registered for.
+
+        Raises:
+            OAuthError: nobody has that name, or the client or its right to a scope is unknown.
+        """
+        client, chosen = self._state.client(client_id), tuple(scopes)
+        scope_rules.check_registered(client.scopes, chosen, client_id)
+        asked = Asked(client_id, chosen or client.scopes)
+        now = self._state.now()
+        grant = asked.granted_by(self._person(person), None, now)
+        return self._state.refresh_tokens.begin(grant, now)
+
     def add_client(self, client: Client) -> None:
         """Register one more client, for those whose redirect URI is known only later."""
         self._state.clients[client.client_id] = client
@@ -124,9 +173,7 @@ class DevIssuer:
             OAuthError: nobody may decide on that code, or nobody has that name.
         """
         login = self._pending(user_code)
-        if person not in self._state.people:
-            raise OAuthError("access_denied", f"Nobody here is called {person}.")
-        somebody = self._state.people[person]
+        somebody = self._person(person)
         login.grant = login.asked.granted_by(somebody, scopes, self._state.now())
 
     def deny(self, user_code: str) -> None:
@@ -136,6 +183,11 @@ class DevIssuer:
             OAuthError: nobody may decide on that code.
         """
         self._pending(user_code).denied = True
+
+    def _person(self, name: str) -> Person:
+        if name not in self._state.people:
+            raise OAuthError("access_denied", f"Nobody here is called {name}.")
+        return self._state.people[name]
 
     def _pending(self, user_code: str) -> DeviceLogin:
         login = self._state.device_logins.find(user_code, self._state.now())

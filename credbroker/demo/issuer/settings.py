@@ -47,6 +47,8 @@ class RefreshPolicy(enum.Enum):
     """A new value with a full life; the old one is dead at once and its reuse hurts nothing else."""
     ROTATE_REVOKE_FAMILY = "rotate_revoke_family"
     """As `ROTATE`, and the reuse of an old value kills every later one (RFC 9700 section 4.14.2)."""
+    GRACE = "grace"
+    """As `ROTATE_REVOKE_FAMILY`, but the value before the live one gives it again for a time."""
 
 
 class DeadAnswer(enum.Enum):
@@ -112,6 +114,8 @@ class IssuerSettings:
     """The issuer string; None makes it `scheme://host:port/` once the port is known."""
     lifetimes: Lifetimes = Lifetimes()
     refresh_policy: RefreshPolicy = RefreshPolicy.ROTATE
+    grace_seconds: float = 60.0
+    """How long after rotating the old value is still taken, under `RefreshPolicy.GRACE`."""
     dead_answer: DeadAnswer = DeadAnswer.IAM
     algorithm: Algorithm = "RS256"
     interval: int | None = None

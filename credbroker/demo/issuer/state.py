@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from credbroker.demo.issuer.errors import OAuthError
@@ -12,9 +12,21 @@ from credbroker.demo.issuer.journal import Journal
 from credbroker.demo.issuer.logins import AuthorizationCodes, DeviceLogins
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from credbroker.demo.issuer.families import Books
     from credbroker.demo.issuer.keys import SigningKeys
     from credbroker.demo.issuer.settings import Client, IssuerSettings, Person
     from credbroker.ports import Clock, Entropy
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A backup of what an issuer keeps in its database: clients, grants, revocations."""
+
+    clients: Mapping[str, Client] = field(repr=False)
+    refresh_tokens: Books
+    revoked_ids: frozenset[str]
 
 
 @dataclass(slots=True)
@@ -43,6 +55,25 @@ class IssuerState:
         self.device_logins = DeviceLogins(self.settings, self.entropy)
         self.codes = AuthorizationCodes(self.settings.lifetimes.code, self.entropy)
         self.refresh_tokens = RefreshTokens(self.settings, self.entropy)
+
+    def snapshot(self) -> Snapshot:
+        """Return a backup; logins under way, faults and the diary are not in it."""
+        books = self.refresh_tokens.copy()
+        return Snapshot(dict(self.clients), books, frozenset(self.revoked_ids))
+
+    def restore(self, backup: Snapshot) -> None:
+        """Go back, or forward, to what a backup says; it can be used again."""
+        self.clients = dict(backup.clients)
+        self.refresh_tokens.put_back(backup.refresh_tokens)
+        self.revoked_ids = set(backup.revoked_ids)
+
+    def change_secret(self, client_id: str, secret: str | None) -> None:
+        """Take only this secret from a client from now on; without one it is a public client.
+
+        Raises:
+            OAuthError: `invalid_client`, if nobody registered it.
+        """
+        self.clients[client_id] = replace(self.client(client_id), secret=secret)
 
     def now(self) -> float:
         """Return seconds since the epoch."""

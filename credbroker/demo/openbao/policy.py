@@ -17,6 +17,9 @@ path "{mount}/config" {{ capabilities = ["read"] }}
 path "{mount}/data/grants/*" {{ capabilities = ["create", "update", "read"] }}
 path "{mount}/data/leases/*" {{ capabilities = ["create", "update", "read"] }}
 path "{mount}/data/logins/*" {{ capabilities = ["create", "update", "read"] }}
+path "{mount}/data/issuers/*" {{ capabilities = ["create", "update", "read"] }}
+path "{mount}/data/replicas/*" {{ capabilities = ["create", "update", "read"] }}
+path "{mount}/data/marks/*" {{ capabilities = ["create", "update", "read"] }}
 
 # A grant that has ended is overwritten, never deleted.
 path "{mount}/metadata/grants/*" {{ capabilities = ["read", "list"] }}
@@ -24,6 +27,10 @@ path "{mount}/metadata/grants/*" {{ capabilities = ["read", "list"] }}
 # Leases and logins that have ended are cleared away whole.
 path "{mount}/metadata/leases/*" {{ capabilities = ["read", "list", "delete"] }}
 path "{mount}/metadata/logins/*" {{ capabilities = ["read", "list", "delete"] }}
+
+# A few small records each, which stay.
+path "{mount}/metadata/issuers/*" {{ capabilities = ["read", "list"] }}
+path "{mount}/metadata/replicas/*" {{ capabilities = ["read", "list"] }}
 
 # Its own login, in place of the built-in default policy, which costs OpenBao more than the work.
 path "auth/token/lookup-self" {{ capabilities = ["read"] }}

@@ -1,4 +1,4 @@
-"""A logout ends everything or changes nothing."""
+"""A logout ends everything or changes nothing; what the keeper lets go ends as surely."""
 
 from __future__ import annotations
 
@@ -186,3 +186,57 @@ async def test_a_full_trail_does_not_bring_a_grant_back() -> None:
     assert world.grants.newest(SEGMENT).state is GrantState.ENDED
     with pytest.raises(CredbrokerError):
         await replica.minting.mint_access_token(caller, WANT_READ)
+
+
+# -- let go by the keeper --------------------------------------------------------------------------
+
+
+async def test_a_grant_that_is_let_go_is_revoked_and_leaves_a_tombstone() -> None:
+    """Its leases are worth nothing from then on, and the trail says why."""
+    world, replica, caller = await settled_world()
+    assert await replica.ending.let_go(world.grant)
+    assert world.issuer.revoked == ["first"]
+    assert (world.grant.state, world.grant.refresh_token) == (GrantState.ENDED, None)
+    line = world.audit.last("grant_let_go")
+    assert (line["credkey"], line["revoked"]) == ("ada", True)
+    with pytest.raises(LeaseEnded):
+        await replica.minting.mint_access_token(caller, WANT_READ)
+
+
+async def test_a_lost_grant_is_forgotten_without_a_word_to_the_issuer() -> None:
+    """It no longer takes it; also if it is away."""
+    world, replica, _ = await settled_world()
+    await world.rewrite(state=GrantState.LOST, note="The issuer no longer accepts this login.")
+    world.issuer.down = IssuerUnreachable("The issuer does not answer.")
+    assert await replica.ending.let_go(world.grant)
+    assert world.grant.state is GrantState.ENDED
+    assert not world.issuer.revoked
+    assert world.audit.last("grant_let_go")["why"] == "The issuer no longer accepts this login."
+
+
+async def test_a_grant_that_somebody_came_back_to_is_not_let_go() -> None:
+    """Here, or on another replica between our read and our write."""
+    world, replica, caller = await settled_world()
+    read_before = world.grant
+    await replica.minting.mint_access_token(caller, WANT_READ)
+    assert not await replica.ending.let_go(read_before)
+    assert not world.issuer.revoked
+    revoke = world.issuer.revoke
+
+    async def interrupted(refresh_token: Secret) -> None:
+        await revoke(refresh_token)
+        await world.rewrite(write_id="theirs")
+
+    world.issuer.revoke = interrupted  # type: ignore[method-assign]  # stands in for the fake's own
+    assert not await replica.ending.let_go(world.grant)
+    assert world.grant.state is GrantState.READY
+
+
+async def test_while_the_issuer_is_away_nothing_is_let_go() -> None:
+    """A refresh token that nobody keeps must not live on there."""
+    world, replica, _ = await settled_world()
+    before = world.grant
+    world.issuer.down = IssuerUnreachable("The issuer does not answer.")
+    with pytest.raises(IssuerUnreachable):
+        await replica.ending.let_go(before)
+    assert world.grant == before

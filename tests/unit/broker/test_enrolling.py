@@ -28,7 +28,7 @@ from credbroker.domain.errors import (
 )
 from credbroker.domain.grants import GrantState
 from credbroker.domain.leases import Lease, LeaseToken
-from credbroker.domain.rotation import Renewed
+from credbroker.domain.outcomes import Renewed
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
 from tests.fakes.clock import turns

@@ -1,4 +1,4 @@
-"""Tokens at hand belong to one line of logins and one right."""
+"""Tokens at hand belong to one line of logins and one right; what is in use is due in time."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import datetime
 
 from credbroker.broker.holding import HeldTokens
 from credbroker.domain.attenuation import Right
+from credbroker.domain.names import GrantKey
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
 from credbroker.domain.tokens import AccessToken
@@ -53,3 +54,128 @@ def test_a_logout_takes_the_tokens_of_its_line_and_no_others() -> None:
             held.put(line, right, access_token(clock, line))
     held.forget("line-1")
     assert {line for line, _ in held._held} == {"line-2"}
+
+
+# -- what is in use ------------------------------------------------------------------------------
+
+KEY = GrantKey("cms", "ada", "default")
+
+
+def given(clock: FakeClock, held: HeldTokens, name: str = "one", back: float = 600) -> AccessToken:
+    """Put a token of 1200 s at hand and serve it to somebody who comes back later."""
+    token = access_token(clock, name, 1200)
+    held.put("line-1", READ, token)
+    held.served(KEY, "line-1", READ, back)
+    return token
+
+
+def test_a_token_in_use_is_due_shortly_before_its_first_consumer_comes_back() -> None:
+    """Once; whoever comes later finds it renewed."""
+    clock = FakeClock()
+    held = HeldTokens(clock)
+    given(clock, held, back=630)
+    held.served(KEY, "line-1", READ, 610)
+    held.served(KEY, "line-1", READ, 650)
+    clock.advance(599)
+    assert held.take_due() == []
+    clock.advance(1)
+    assert [(one.key, one.line, one.right) for one in held.take_due()] == [(KEY, "line-1", READ)]
+    clock.advance(1000)
+    assert held.take_due() == []
+
+
+def test_of_a_short_life_a_tenth_is_enough_ahead() -> None:
+    """Or it would be renewed all the time."""
+    clock = FakeClock()
+    held = HeldTokens(clock)
+    given(clock, held, back=20)
+    clock.advance(17.9)
+    assert held.take_due() == []
+    clock.advance(0.2)
+    assert len(held.take_due()) == 1
+
+
+def test_what_was_renewed_ahead_and_not_asked_for_is_not_renewed_again() -> None:
+    """Its consumer is gone."""
+    clock = FakeClock()
+    held = HeldTokens(clock)
+    given(clock, held)
+    clock.advance(590)
+    assert len(held.take_due()) == 1
+    held.put("line-1", READ, access_token(clock, "two", 1200))
+    for _ in range(20):
+        clock.advance(100)
+        assert held.take_due() == []
+
+
+def test_what_was_renewed_ahead_and_asked_for_is_renewed_again() -> None:
+    """For as long as somebody comes back."""
+    clock = FakeClock()
+    held = HeldTokens(clock)
+    for name in ("one", "two", "three"):
+        given(clock, held, name)
+        clock.advance(600)
+        assert len(held.take_due()) == 1
+
+
+def test_what_a_consumer_renewed_itself_is_not_due_any_more() -> None:
+    """It came earlier than it was told to."""
+    clock = FakeClock()
+    held = HeldTokens(clock)
+    given(clock, held)
+    clock.advance(300)
+    held.put("line-1", READ, access_token(clock, "two", 1200))
+    clock.advance(300)
+    assert held.take_due() == []
+
+
+def test_a_logout_ends_every_use() -> None:
+    """Nothing is renewed for whoever left."""
+    clock = FakeClock()
+    held = HeldTokens(clock)
+    given(clock, held)
+    held.forget("line-1")
+    assert list(held.in_use()) == []
+    clock.advance(600)
+    assert held.take_due() == []
+    held.served(KEY, "line-1", READ, 600)
+    assert list(held.in_use()) == []
+
+
+def test_what_is_in_use_is_told_until_its_consumers_fail_to_come_back() -> None:
+    """With the end of the token that lies ready for them."""
+    clock = FakeClock()
+    held = HeldTokens(clock)
+    given(clock, held)
+    clock.advance(590)
+    renewed = access_token(clock, "two", 1200)
+    held.put("line-1", READ, renewed)
+    assert [one.expires_at for one in held.in_use()] == [renewed.expires_at]
+    clock.advance(130)
+    assert len(list(held.in_use())) == 1
+    clock.advance(1)
+    assert list(held.in_use()) == []
+
+
+def test_an_expired_token_is_not_in_use_and_its_uses_do_not_pile_up() -> None:
+    """Whoever relied on it has none any more."""
+    clock = FakeClock()
+    held = HeldTokens(clock)
+    for number in range(3000):
+        held.put(f"line-{number}", READ, access_token(clock, str(number)))
+        held.served(KEY, f"line-{number}", READ, 3000)
+        clock.advance(60)
+    assert list(held.in_use()) == []
+    assert len(held._uses) <= 1000
+
+
+def test_a_clock_that_is_set_makes_no_renewal_early_or_late() -> None:
+    """Only seconds since boot count."""
+    clock = FakeClock()
+    held = HeldTokens(clock)
+    given(clock, held)
+    clock._now += datetime.timedelta(days=2)
+    assert held.take_due() == []
+    clock._now -= datetime.timedelta(days=4)
+    clock.advance(590)
+    assert len(held.take_due()) == 1

@@ -25,7 +25,7 @@ from credbroker.domain.errors import (
     TooSoonExpired,
 )
 from credbroker.domain.grants import GrantState
-from credbroker.domain.rotation import Unclear
+from credbroker.domain.outcomes import Unclear
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.tokens import AccessToken
 from tests.fakes.clock import turns

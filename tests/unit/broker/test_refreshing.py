@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from credbroker.broker.refreshing import CLAIM_MUST_STORE_SECONDS, Wish
+from credbroker.broker.refreshing import Wish
 from credbroker.broker.storing import TRIES
 from credbroker.domain.attenuation import Right
 from credbroker.domain.errors import (
@@ -31,11 +31,13 @@ from credbroker.domain.errors import (
 )
 from credbroker.domain.grants import GrantState
 from credbroker.domain.names import GrantKey
-from credbroker.domain.rotation import Dead, NotActedOn, Outcome, Unclear, UnclearRule
+from credbroker.domain.outcomes import Dead, NotActedOn, Outcome, Unclear
+from credbroker.domain.rotation import UnclearRule
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
 from credbroker.ports import StaleVersionError
 from tests.fakes.clock import turns
+from tests.unit.broker.stalling import Stall
 from tests.unit.broker.world import ISSUER, KEY, READ, ROLE, Replica, World, wish
 
 ASK, RETRY_SAFE = UnclearRule.ASK, UnclearRule.RETRY_SAFE
@@ -49,6 +51,7 @@ OTHER_SCOPE = NotActedOn(IssuerRefusedRequest("The issuer does not allow this sc
 AWAY = StoreUnavailable("OpenBao/Vault does not answer.")
 UNCLEAR = StoreUnclear("OpenBao/Vault took a write and did not answer.")
 PATIENCE = 9.0
+CLAIM_MUST_STORE_SECONDS = 15.0
 
 
 async def one_refresh(replica: Replica, right: Right = READ, seconds: float = PATIENCE) -> Secret:
@@ -62,6 +65,20 @@ async def fails_with(replica: Replica) -> type[CredbrokerError]:
     with pytest.raises(CredbrokerError) as caught:
         await one_refresh(replica)
     return type(caught.value)
+
+
+async def stopped_after_the_post(world: World) -> tuple[Replica, Stall, asyncio.Task[Secret]]:
+    """Stop a replica whose post is out, until its claim is too old to be alive."""
+    stall = Stall(world.clock)
+    slow = world.replica("slow", stall=stall)
+    await world.give_grant()
+    world.issuer.answer_seconds = 1
+    caller = slow.start(one_refresh(slow, seconds=600))
+    await turns()
+    stall.stop()
+    await world.clock.pass_time(world.claim_seconds + 1)
+    assert world.issuer.posts == {"first": 1}
+    return slow, stall, caller
 
 
 # -- one refresh ---------------------------------------------------------------------------------
@@ -439,13 +456,11 @@ async def test_an_outage_while_a_successor_waits_is_not_hammered() -> None:
 async def test_a_late_successor_beats_the_doubt_another_replica_wrote() -> None:
     """The claim aged out while the issuer was slow; its answer is worth more than the doubt."""
     world = World()
-    slow, other = world.replica("slow"), world.replica("other")
-    await world.give_grant()
-    world.issuer.answer_seconds = 70
-    caller = slow.start(one_refresh(slow, seconds=600))
-    await world.clock.pass_time(61)
+    _, stall, caller = await stopped_after_the_post(world)
+    other = world.replica("other")
     assert await fails_with(other) is GrantInDoubt
     assert world.grant.state is IN_DOUBT
+    stall.go_on()
     await world.clock.pass_time(9)
     assert caller.result()
     assert (world.grant.state, world.refresh_token) == (READY, "refresh-1")
@@ -460,13 +475,11 @@ async def test_late_certainty_beats_the_doubt_another_replica_wrote(
 ) -> None:
     """And above all, the refresh token that is kept is not revoked."""
     world = World()
-    slow, other = world.replica("slow"), world.replica("other")
-    await world.give_grant()
-    world.issuer.answer_seconds = 70
     world.issuer.answer_next(answer)
-    caller = slow.start(one_refresh(slow, seconds=600))
-    await world.clock.pass_time(61)
+    _, stall, caller = await stopped_after_the_post(world)
+    other = world.replica("other")
     await fails_with(other)
+    stall.go_on()
     await world.clock.pass_time(9)
     assert type(caller.exception()) is type(answer.error)
     assert world.grant.state is left
@@ -518,13 +531,11 @@ async def test_a_superseded_successor_is_revoked_even_if_the_trail_is_full() -> 
 async def test_a_value_that_is_still_in_use_is_never_revoked_as_superseded() -> None:
     """Where the issuer gives the same value back, a late replica's "successor" is the live one."""
     world = World(rule=RETRY_SAFE, rotates=False)
-    slow, other = world.replica("slow"), world.replica("other")
-    await world.give_grant()
-    world.issuer.answer_seconds = 70
-    caller = slow.start(one_refresh(slow, seconds=600))
-    await world.clock.pass_time(61)
+    _, stall, caller = await stopped_after_the_post(world)
+    other = world.replica("other")
     world.issuer.answer_seconds = 0
     assert await one_refresh(other)
+    stall.go_on()
     await world.clock.pass_time(9)
     assert caller.result()
     assert not world.issuer.revoked
@@ -546,7 +557,7 @@ async def test_a_claim_left_behind_by_a_dead_replica_goes_by_the_rule(
     await world.give_grant()
     await world.rewrite(state=CLAIMED, claimed_by="dead", write_id="c")
     caller = replica.start(one_refresh(replica, seconds=600))
-    await world.clock.pass_time(world.issuer.claim_seconds - 1)
+    await world.clock.pass_time(world.claim_seconds - 1)
     assert world.grant.state is CLAIMED
     assert not world.issuer.posts
     await world.clock.pass_time(2)
@@ -567,7 +578,7 @@ async def test_a_left_claim_is_settled_by_one_of_two_replicas_that_find_it() -> 
     one, two = world.replica("one"), world.replica("two")
     await world.give_grant()
     await world.rewrite(state=CLAIMED, claimed_by="dead", write_id="c")
-    world.clock.advance(world.issuer.claim_seconds)
+    world.clock.advance(world.claim_seconds)
     callers = [one.start(fails_with(one)), two.start(fails_with(two))]
     await turns()
     assert [await caller for caller in callers] == [GrantInDoubt, GrantInDoubt]

@@ -1,165 +1,187 @@
-"""Two replicas over one store, killed and cut off at any instant, keep the promises all the same."""
+"""Who lives is told by Vault's clock alone, and the same by everybody."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+import datetime
 
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
+import pytest
+from structlog.typing import EventDict
 
-from credbroker.domain.errors import (
-    CredbrokerError,
-    GrantLost,
-    IssuerUnreachable,
-    StoreUnavailable,
-    StoreUnclear,
-)
-from credbroker.domain.grants import GrantState
-from credbroker.domain.rotation import Unclear
-from credbroker.domain.secret import Secret
-from credbroker.domain.tokens import AccessToken
-from tests.fakes.clock import turns
-from tests.unit.broker.world import World, wish
+from credbroker.broker.replicas import LIVE_SECONDS, NEWCOMER_SECONDS, Replicas, Share, name_segment
+from credbroker.broker.running import Deeds, Means
+from credbroker.domain.errors import RecordDamaged, StoreUnavailable, StoreUnclear
+from credbroker.domain.marks import Heartbeat, IssuerCount
+from tests.fakes.audit import FakeAudit
+from tests.fakes.clock import FakeClock
+from tests.fakes.entropy import FakeEntropy
+from tests.unit.broker.rewind_world import RestorableRecords
 
-T = TypeVar("T")
-
-PATIENCE = 9.0
-TROUBLES = (
-    (StoreUnavailable("OpenBao/Vault does not answer."), False),
-    (StoreUnclear("OpenBao/Vault took a write and did not answer."), False),
-    (StoreUnclear("OpenBao/Vault took a write and did not answer."), True),
-)
-ANSWERS = (
-    Unclear(IssuerUnreachable("The issuer took a refresh and did not answer.")),
-    ValueError("a bug in the adapter"),
-)
-TWO = st.integers(0, 1)
+AWAY = StoreUnavailable("OpenBao/Vault does not answer.")
 
 
-class TwoReplicas(RuleBasedStateMachine):
-    """Callers, crashes and outages in any order, at an issuer that rotates and minds replays."""
+class Fleet:
+    """One store of heartbeats and as many replicas as are started."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.runner = asyncio.Runner()
-        self.world = World()
-        self.replicas = [self.world.replica("one"), self.world.replica("two")]
-        self.callers: list[asyncio.Task[AccessToken]] = []
-        self.logins = 0
+        """Begin with none."""
+        self.clock = FakeClock()
+        self.records = RestorableRecords[Heartbeat](self.clock)
+        self._entropy = FakeEntropy()
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do something on the loop that all share."""
-        return self.runner.run(work)
+    def start(self, name: str) -> Replicas:
+        """Start a replica that has not beaten yet."""
+        self._entropy.next_fraction += 0.01
+        means = Means(FakeAudit(), self.clock, self._entropy, Deeds(self.clock))
+        return Replicas(self.records, name, means)
 
-    @initialize()
-    def begin(self) -> None:
-        """Give one person a grant; connecting, answering and storing take a moment each."""
-        self.run(self.world.give_grant())
-        self.world.issuer.connect_seconds = 0.5
-        self.world.issuer.answer_seconds = 1.0
-        self.world.grants.put_seconds = 0.5
-
-    @rule(which=TWO)
-    def somebody_asks(self, which: int) -> None:
-        """A caller wants a token from one of the replicas."""
-
-        async def ask() -> None:
-            replica = self.replicas[which]
-            self.callers.append(replica.start(replica.refreshing.refresh(wish(), PATIENCE)))
-            await turns()
-
-        self.run(ask())
-
-    @rule(seconds=st.sampled_from([0.25, 0.5, 1.0, 3.0, 20.0, 61.0]))
-    def time_passes(self, seconds: float) -> None:
-        """From one event to the next."""
-        self.run(self.world.clock.pass_time(seconds))
-
-    @rule(which=TWO)
-    def a_replica_is_killed(self, which: int) -> None:
-        """All it had in memory is gone; another starts in its place."""
-
-        async def kill() -> None:
-            for task in list(self.replicas[which].deeds._unfinished):
-                task.cancel()
-            await turns()
-
-        self.run(kill())
-        self.replicas[which] = self.world.replica(f"one more instead of {which}")
-
-    @rule(trouble=st.sampled_from(TROUBLES), times=st.integers(1, 4))
-    def the_store_fails(self, trouble: tuple[StoreUnavailable, bool], times: int) -> None:
-        """The next calls, or what came of them, are lost."""
-        error, acted = trouble
+    async def beat(self, *replicas: Replicas, times: int = 1) -> None:
+        """Let these beat, 10 s apart."""
         for _ in range(times):
-            self.world.grants.fail_next(error, acted=acted, on="put" if acted else None)
-
-    @rule(answer=st.sampled_from(ANSWERS))
-    def the_next_answer_is_lost(self, answer: Unclear | ValueError) -> None:
-        """On the way, or in the adapter."""
-        self.world.issuer.answer_next(answer)
-
-    @precondition(lambda self: self.world.grants.history)
-    @precondition(lambda self: self.world.grant.state in {GrantState.IN_DOUBT, GrantState.LOST})
-    @rule()
-    def the_person_logs_in_again(self) -> None:
-        """As told."""
-        self.logins += 1
-        self.world.grants.mend()
-        self.world.grants.put_seconds = 0.0
-        value = Secret("refresh token", f"login-{self.logins}")
-        generation = self.world.grant.generation + 1
-        changes = {"generation": generation, "write_id": value.fingerprint()}
-        self.run(self.world.rewrite(state=GrantState.READY, refresh_token=value, **changes))
-        self.world.grants.put_seconds = 0.5
-
-    @invariant()
-    def no_value_is_posted_twice(self) -> None:
-        """Promise 3; the issuer's own reuse alarm never rang either."""
-        assert not [value for value, posts in self.world.issuer.posts.items() if posts > 1]
-
-    @invariant()
-    def nobody_saw_a_token_before_its_successor_was_stored(self) -> None:
-        """Promise 2: the fake asks the store when a token is verified, and would break the caller."""
-        for caller in self.callers:
-            if caller.done() and not caller.cancelled():
-                error = caller.exception()
-                assert error is None or isinstance(error, CredbrokerError), repr(error)
-
-    @invariant()
-    def generations_only_rise(self) -> None:
-        """No write ever brings an older refresh token back."""
-        generations = [grant.generation for grant in self.world.grants.history]
-        assert generations == sorted(generations)
-
-    def teardown(self) -> None:
-        """Once all is well again the next caller gets a token, or is told to log in; none hangs."""
-        self.world.grants.mend()
-        self.world.issuer._outcomes.clear()
-        for _ in range(3):
-            self.time_passes(61.0)
-        self.somebody_asks(0)
-        self.time_passes(61.0)
-        assert all(caller.done() for caller in self.callers)
-        error = self.callers[-1].exception()
-        assert error is None or isinstance(error, GrantLost)
-        self.no_value_is_posted_twice()
-        self.runner.close()
+            self.clock.advance(10.0)
+            for one in replicas:
+                await one.beat({})
 
 
-def test_no_order_of_crashes_and_outages_replays_a_value_or_hands_out_too_early() -> None:
-    """Fifty lives of two replicas, the same in every run."""
-    lives = settings(
-        max_examples=50, stateful_step_count=25, deadline=None, derandomize=True, database=None
-    )
-    run_state_machine_as_test(TwoReplicas, settings=lives)
+async def test_living_replicas_see_each_other_in_the_same_order() -> None:
+    """Each has a rank of its own among as many as there are."""
+    fleet = Fleet()
+    c, a, b = fleet.start("c"), fleet.start("a"), fleet.start("b")
+    await fleet.beat(c, a, b, times=3)
+    assert a.live() == b.live() == c.live() == ("a", "b", "c")
+    assert [one.share() for one in (a, b, c)] == [
+        Share(rank, 3, newcomer=False) for rank in range(3)
+    ]
+
+
+async def test_a_replica_is_new_until_the_others_have_had_time_to_see_it() -> None:
+    """Counted from its first heartbeat, by a clock that cannot be set."""
+    fleet = Fleet()
+    a = fleet.start("a")
+    assert a.share() == Share(0, 1, newcomer=True)
+    await a.beat({})
+    fleet.clock.advance(NEWCOMER_SECONDS - 0.1)
+    assert a.share().newcomer
+    fleet.clock.advance(0.1)
+    assert not a.share().newcomer
+
+
+async def test_a_replica_whose_heartbeat_is_old_no_longer_lives() -> None:
+    """Whatever its own clock or ours says."""
+    fleet = Fleet()
+    a, b = fleet.start("a"), fleet.start("b")
+    await fleet.beat(a, b, times=2)
+    fleet.clock.advance(LIVE_SECONDS)
+    await a.beat({})
+    assert a.live() == ("a",)
+
+
+async def test_while_vault_is_silent_the_last_view_stays() -> None:
+    """It says nothing about who lives."""
+    fleet = Fleet()
+    a, b = fleet.start("a"), fleet.start("b")
+    await fleet.beat(b, a)
+    fleet.clock.advance(1000.0)
+    fleet.records.fail_next(AWAY, on="put")
+    with pytest.raises(StoreUnavailable):
+        await a.beat({})
+    assert a.live() == ("a", "b")
+
+
+async def test_the_others_counts_are_summed_without_our_own() -> None:
+    """And the first horizon of all is the horizon."""
+    fleet = Fleet()
+    a, b, c = fleet.start("a"), fleet.start("b"), fleet.start("c")
+    soon = fleet.clock.now()
+    later = soon + datetime.timedelta(hours=1)
+    await b.beat({"egi": IssuerCount(10, 1, later), "cms": IssuerCount(5, 5, later)})
+    await c.beat({"egi": IssuerCount(20, 2, soon)})
+    await a.beat({"egi": IssuerCount(100, 100, soon)})
+    assert a.others("egi") == IssuerCount(30, 3, soon)
+    assert a.others("cms") == IssuerCount(5, 5, later)
+    assert a.others("nobody") == IssuerCount()
+
+
+@pytest.mark.parametrize("acted", [True, False])
+async def test_a_beat_without_an_answer_is_looked_for(acted: bool) -> None:
+    """It is made once more only over what was found, and means no rewind and no double."""
+    fleet = Fleet()
+    a = fleet.start("a")
+    await a.beat({})
+    fleet.records.fail_next(StoreUnclear("No answer."), acted=acted, on="put")
+    await fleet.beat(a, times=2)
+    beats = [one.beat for one in fleet.records.history]
+    assert beats == sorted(set(beats))
+    assert len(beats) == 3
+    assert not a.fell_back
+
+
+async def test_a_restart_goes_on_with_the_record_of_the_life_before(
+    logged: list[EventDict],
+) -> None:
+    """Its own name is no stranger's."""
+    fleet = Fleet()
+    await fleet.beat(fleet.start("a"), times=3)
+    again = fleet.start("a")
+    await fleet.beat(again, times=2)
+    assert logged == []
+    assert not again.fell_back
+    assert again.share().count == 1
+
+
+async def test_two_replicas_with_one_name_are_told_of_once(logged: list[EventDict]) -> None:
+    """By each of them; it is no sign of a restore."""
+    fleet = Fleet()
+    one, other = fleet.start("a"), fleet.start("a")
+    for _ in range(4):
+        await fleet.beat(one, other)
+        assert not one.fell_back
+        assert not other.fell_back
+    assert [line["event"] for line in logged] == ["heartbeat_not_ours"] * 2
+
+
+async def test_an_earlier_beat_in_the_place_of_a_later_one_says_that_vault_was_set_back() -> None:
+    """Until the next beat is where it belongs."""
+    fleet = Fleet()
+    a = fleet.start("a")
+    await fleet.beat(a, times=2)
+    saved = fleet.records.snapshot()
+    await fleet.beat(a)
+    fleet.records.restore(saved)
+    fell_back = []
+    for _ in range(2):
+        await fleet.beat(a)
+        fell_back.append(a.fell_back)
+    assert fell_back == [True, False]
+
+
+async def test_an_old_reading_is_no_sign_of_a_restore() -> None:
+    """The write over it does not succeed, so it was not the newest."""
+    fleet = Fleet()
+    a = fleet.start("a")
+    await fleet.beat(a, times=2)
+    old = fleet.records.snapshot()
+    await fleet.beat(a, times=2)
+    fleet.records.fail_next(StoreUnclear("No answer."), on="put")
+    fleet.records.answer_from(old, times=1)
+    await fleet.beat(a)
+    assert not a.fell_back
+    await fleet.beat(a)
+    assert not a.fell_back
+
+
+async def test_a_damaged_heartbeat_hides_no_other() -> None:
+    """It counts as nobody's."""
+    fleet = Fleet()
+    names = sorted(["a", "b", "c"], key=name_segment)
+    damaged, sound, own = [fleet.start(name) for name in names]
+    await fleet.beat(damaged, sound, own)
+    # Its own record is not read in a beat, so the first reading is that of the first other.
+    fleet.records.fail_next(RecordDamaged("A record is damaged."), on="get")
+    await fleet.beat(own)
+    assert set(own.live()) == {sound.name, own.name}
+
+
+def test_a_name_that_somebody_typed_is_on_no_path() -> None:
+    """Only its hash is."""
+    assert name_segment("../../x") == name_segment("../../x") != name_segment("x")
+    assert set(name_segment("../../x")).isdisjoint("./")

@@ -9,25 +9,40 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from credbroker.broker.ending import Ending
+from credbroker.broker.engine import Engine, Rules, Stores, assemble
 from credbroker.broker.enrolling import Enrolling, Enrolment
-from credbroker.broker.holding import HeldTokens
 from credbroker.broker.leasing import Caller, Leasing, Origin
 from credbroker.broker.minting import Minting, MintingRules
 from credbroker.broker.refreshing import Refreshing, Wish
-from credbroker.broker.running import Deeds, Means
+from credbroker.broker.running import Deeds, Means, NoWaypoints
 from credbroker.domain.attenuation import Ceiling, Right, Wanted
 from credbroker.domain.device import PendingLogin
+from credbroker.domain.errors import CredbrokerError
 from credbroker.domain.grants import Grant, GrantState
+from credbroker.domain.keeping import KeepingRules
 from credbroker.domain.leases import Lease, LeaseToken
+from credbroker.domain.marks import Heartbeat, IssuerMark, RewindMark
 from credbroker.domain.names import GrantKey
-from credbroker.domain.rotation import UnclearRule
+from credbroker.domain.pacing import IssuerLimits
+from credbroker.domain.rotation import Custody, Rule, UnclearRule
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
+from credbroker.ports import Clock, Waypoints
 from tests.fakes.audit import FakeAudit
 from tests.fakes.clock import FakeClock
 from tests.fakes.entropy import FakeEntropy
+from tests.fakes.host_marks import FakeHostMarks
 from tests.fakes.issuer import FakeIssuer
+from tests.fakes.spool import FakeSpool
 from tests.fakes.store import MemoryRecords
+from tests.unit.broker.stalling import (
+    Posts,
+    Stall,
+    StalledClock,
+    StalledIssuer,
+    StalledRecords,
+    StalledSpool,
+)
 
 T = TypeVar("T")
 
@@ -41,6 +56,7 @@ READ = Right(ScopeSet.parse("storage.read:/"))
 WANT_READ = Wanted(scopes=READ.scopes)
 ORIGIN = Origin("192.0.2.7", "request-1")
 DAY = 86400.0
+GRACE_SECONDS = 90.0
 
 
 @dataclass(frozen=True)
@@ -49,11 +65,32 @@ class Replica:
 
     name: str
     deeds: Deeds
-    refreshing: Refreshing
-    minting: Minting
-    leasing: Leasing
-    enrolling: Enrolling
-    ending: Ending
+    engine: Engine
+
+    @property
+    def refreshing(self) -> Refreshing:
+        """Its refreshes."""
+        return self.engine.refreshing
+
+    @property
+    def minting(self) -> Minting:
+        """Its minting."""
+        return self.engine.minting
+
+    @property
+    def leasing(self) -> Leasing:
+        """Its leases."""
+        return self.engine.leasing
+
+    @property
+    def enrolling(self) -> Enrolling:
+        """Its logins."""
+        return self.engine.enrolling
+
+    @property
+    def ending(self) -> Ending:
+        """Its logouts."""
+        return self.engine.ending
 
     def start(self, deed: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run a caller's request beside the test."""
@@ -64,32 +101,82 @@ class World:
     """All that replicas share."""
 
     def __init__(self, *, rule: UnclearRule = UnclearRule.ASK, rotates: bool = True) -> None:
-        """Build it around an issuer with that rule on record, which rotates or not."""
+        """Build it around an issuer with that rule set by its operator, which rotates or not."""
         self.clock = FakeClock()
         self.entropy = FakeEntropy()
         self.audit = FakeAudit()
         self.grants = MemoryRecords[Grant](self.clock)
         self.leases = MemoryRecords[Lease](self.clock)
         self.logins = MemoryRecords[PendingLogin](self.clock)
-        self.issuer = FakeIssuer(self.clock, rule=rule, rotates=rotates)
+        self.issuer_marks = MemoryRecords[IssuerMark](self.clock)
+        self.heartbeats = MemoryRecords[Heartbeat](self.clock)
+        self.rewind = MemoryRecords[RewindMark](self.clock)
+        self.spools: dict[str, FakeSpool] = {}
+        self._first_spool: FakeSpool | None = None
+        self.host_marks = FakeHostMarks()
+        self.issuer = FakeIssuer(self.clock, rule=Rule(rule, GRACE_SECONDS), rotates=rotates)
         self.issuer.is_stored = self.was_stored
         self.rules = MintingRules({(ISSUER, ROLE): ()}, renew_after=0.5)
+        self.limits = {ISSUER: IssuerLimits(per_second=1000.0, at_once=1000)}
+        self.waypoints: Waypoints = NoWaypoints()
+        # No outage has just ended here: a left claim need not wait for a spool.
+        self.custody = Custody(spools_first_seconds=0.0)
 
-    def replica(self, name: str = "replica-1") -> Replica:
-        """Start one more broker process over the same store."""
-        deeds = Deeds(self.clock)
-        means = Means(self.audit, self.clock, self.entropy, deeds)
-        issuers = {ISSUER: self.issuer}
-        held = HeldTokens(self.clock)
-        refreshing = Refreshing(self.grants, issuers, held, means, name)
-        minting = Minting(self.grants, refreshing, held, self.rules, means)
-        leasing = Leasing(self.leases, means, longest_job_seconds=DAY)
-        enrolments = {ISSUER: Enrolment(self.issuer, "wlcg.credkey", {ROLE: GRANTED})}
-        enrolling = Enrolling(
-            self.logins, self.grants, leasing, enrolments, means, login_seconds=7 * DAY
+    @property
+    def claim_seconds(self) -> float:
+        """How old a claim gets before its owner counts as gone."""
+        assert self.issuer.rule is not None
+        timeout = self.issuer.rule.timeout_seconds(self.issuer.refresh_seconds)
+        return self.custody.claim_seconds(timeout)
+
+    def replica(
+        self,
+        name: str = "replica-1",
+        *,
+        stall: Stall | None = None,
+        posts: Posts | None = None,
+        offset: float = 0.0,
+    ) -> Replica:
+        """Start one more broker process over the same store.
+
+        With a `stall` it can be stopped and takes its time, its wall clock being `offset` seconds
+        off; what it posts is then counted in `posts`.
+        """
+        stall = stall or Stall(self.clock)
+        self._first_spool = self.spools[name] = FakeSpool(self._first_spool)
+        clock: Clock = StalledClock(self.clock, stall, offset)
+        issuer = StalledIssuer(self.issuer, stall, posts or Posts(), self.clock)
+        deeds = Deeds(clock)
+        means = Means(self.audit, clock, self.entropy, deeds, self.waypoints)
+        engine = assemble(
+            Stores(
+                StalledRecords(self.grants, stall),
+                StalledRecords(self.leases, stall),
+                StalledRecords(self.logins, stall),
+                StalledRecords(self.issuer_marks, stall),
+                StalledRecords(self.heartbeats, stall),
+                StalledRecords(self.rewind, stall),
+                StalledSpool(self.spools[name], stall),
+                self.host_marks,
+            ),
+            {ISSUER: Enrolment(issuer, "wlcg.credkey", {ROLE: GRANTED})},
+            Rules(
+                self.rules,
+                self.limits,
+                self.custody,
+                KeepingRules(),
+                login_seconds=7 * DAY,
+                longest_job_seconds=DAY,
+            ),
+            means,
+            name,
         )
-        ending = Ending(self.grants, refreshing, minting, leasing, means)
-        return Replica(name, deeds, refreshing, minting, leasing, enrolling, ending)
+        engine.marks._marks[ISSUER] = IssuerMark(ISSUER)  # as read at the first beat
+        return Replica(name, deeds, engine)
+
+    def spooled(self) -> list[Grant]:
+        """Return what lies in any spool of the host."""
+        return [grant for spool in self.spools.values() for grant in spool.entries.values()]
 
     async def give_grant(
         self, key: GrantKey = KEY, line: str = LINE, value: str = "first"
@@ -131,6 +218,30 @@ class World:
         grant = replace(stored.value, **changes)
         await self.grants.put(SEGMENT, grant, stored.version)
         return grant
+
+    async def rewrite_anyway(self, **changes: Any) -> Grant:
+        """Change the grant although the store fails for everybody else."""
+        failures, self.grants._failures = self.grants._failures, []
+        grant = await self.rewrite(**changes)
+        self.grants._failures = failures
+        return grant
+
+    async def give_grant_to(self, credkey: str, value: str) -> Grant:
+        """Store a ready grant of one more person."""
+        return await self.give_grant(GrantKey(ISSUER, credkey, ROLE), f"line-{credkey}", value)
+
+    def grant_of(self, credkey: str) -> Grant:
+        """Return a person's grant as it is stored now."""
+        return self.grants.newest(GrantKey(ISSUER, credkey, ROLE).segment())
+
+    async def fails_for(self, replica: Replica, credkey: str) -> type[CredbrokerError]:
+        """Refresh a person's grant and return the kind of error that came of it."""
+        grant = self.grant_of(credkey)
+        try:
+            await replica.refreshing.refresh(wish(key=grant.key, line=grant.line), 9.0)
+        except CredbrokerError as error:
+            return type(error)
+        raise AssertionError("it did not fail")
 
     @property
     def grant(self) -> Grant:

@@ -74,6 +74,13 @@ def test_an_unknown_key_is_named_with_its_file(tmp_path: Path, place: str) -> No
         ("vault/addresses", ["https://a.test", 5], "vault.addresses[1]"),
         ("vault/addresses", ["https://a.test", "http://b.test"], "vault.addresses[1]"),
         ("issuers/cms/unclear_answer", "hope", "issuers.cms.unclear_answer"),
+        ("issuers/cms/unclear_answer", "grace", "issuers.cms.grace_seconds"),
+        ("issuers/cms/grace_seconds", 30, "issuers.cms.grace_seconds"),
+        ("issuers/cms/refreshes_at_once", 0, "issuers.cms.refreshes_at_once"),
+        ("issuers/cms/revoke_replaced", "maybe", "issuers.cms.revoke_replaced"),
+        ("custody", {"spool_entries": 0}, "custody.spool_entries"),
+        ("custody", {"folder": ""}, "custody.folder"),
+        ("keeper", {"warn_seconds": 90 * 86400}, "keeper.warn_seconds"),
         ("issuers/egi/roles/pilot.2/scopes", ["a", 5], "issuers.egi.roles.pilot.2.scopes[1]"),
         ("issuers/egi/roles", {}, "issuers.egi.roles"),
         (
@@ -106,6 +113,17 @@ def test_a_wrong_value_is_named_with_its_file(
     """By its dotted key, through the names of issuers and roles."""
     folder = write(tmp_path, a=changed(right(tmp_path), path, value))
     assert refused(folder).startswith(f"{folder}/a.yaml: {named}: ")
+
+
+@pytest.mark.parametrize("rule", ["ask", "retry_safe", "once_more", "grace"])
+def test_a_rule_for_lost_answers_is_read(tmp_path: Path, rule: str) -> None:
+    """With its time, where it is about one."""
+    tree = changed(right(tmp_path), "issuers/cms/unclear_answer", rule)
+    if rule == "grace":
+        tree = changed(tree, "issuers/cms/grace_seconds", 30)
+    issuer = load(write(tmp_path, a=tree)).issuers["cms"]
+    assert issuer.unclear_answer == rule
+    assert issuer.grace_seconds == (30 if rule == "grace" else None)
 
 
 def test_a_bad_name_of_an_issuer_or_role_is_refused(tmp_path: Path) -> None:

@@ -5,7 +5,14 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from credbroker.config.schema import Issuer, Leases, Listen, Section, Tokens
+from credbroker.config.schema import (
+    Issuer,
+    Keeper,
+    Leases,
+    Listen,
+    Section,
+    Tokens,
+)
 
 
 def sections(of: type[Section] = Section) -> list[type[Section]]:
@@ -30,10 +37,16 @@ def test_no_setting_holds_a_secret_itself() -> None:
 
 def test_defaults_are_the_safe_ones() -> None:
     """Loopback only, no retry at an unknown issuer, four weeks, half of a token's life."""
+    days = 86400
     issuer = msgspec.convert(
         {"url": "u", "client_id": "c", "roles": {"r": {"scopes": ["s"]}}}, Issuer
     )
-    assert issuer.unclear_answer == "ask"
+    assert (issuer.unclear_answer, issuer.grace_seconds) == (None, None)
+    assert issuer.revoke_replaced
+    assert (issuer.refreshes_at_once, issuer.refreshes_per_second) == (16, 50.0)
+    assert Keeper() == Keeper(
+        idle_refresh_seconds=7 * days, dormant_seconds=90 * days, warn_seconds=7 * days
+    )
     assert (Listen().address, Listen().tls) == ("127.0.0.1", None)
     assert Leases().login_seconds == 28 * 86400
     assert Tokens().renew_after == 0.5

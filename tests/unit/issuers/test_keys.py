@@ -234,3 +234,27 @@ async def test_a_server_that_is_away_is_not_stormed(clock: FakeClock) -> None:
     )
     assert all(isinstance(one, IssuerUnreachable) for one in outcomes)
     assert published.fetches == 1
+
+
+async def test_keys_fetched_afresh_are_used_at_once(clock: FakeClock) -> None:
+    """However fresh those at hand are; a key withdrawn since is no longer believed."""
+    published = Published(OURS)
+    keys = keys_of(published, clock)
+    await keys.verify(signed())
+    published.keys = [NEXT.as_dict(private=False)]
+    await keys.fetch_afresh()
+    assert await keys.verify(signed(NEXT)) == CLAIMS
+    with pytest.raises(IssuerMisbehaved):
+        await keys.verify(signed())
+    assert published.fetches == 2
+
+
+async def test_keys_that_cannot_be_fetched_afresh_leave_those_at_hand(clock: FakeClock) -> None:
+    """A probe costs nobody a verified token."""
+    published = Published(OURS)
+    keys = keys_of(published, clock)
+    await keys.verify(signed())
+    published.failure = NotSentError()
+    with pytest.raises(IssuerUnreachable):
+        await keys.fetch_afresh()
+    await keys.verify(signed())

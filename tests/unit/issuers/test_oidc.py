@@ -9,8 +9,14 @@ from urllib.parse import parse_qs, unquote_plus
 import pytest
 
 from credbroker.domain.attenuation import Right
-from credbroker.domain.errors import IssuerUnreachable, NoRevocation
-from credbroker.domain.rotation import NotActedOn, Renewed, Unclear, UnclearRule
+from credbroker.domain.errors import (
+    ClientRejected,
+    IssuerFailed,
+    IssuerUnreachable,
+    NoRevocation,
+)
+from credbroker.domain.outcomes import NotActedOn, Renewed, Unclear
+from credbroker.domain.rotation import Rule, UnclearRule
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
 from credbroker.issuers.oidc import Dialect, OidcIssuer
@@ -42,7 +48,7 @@ class Issuer:
             "client_id": "broker:1",
             "client_secret": Secret("client secret", "s3cret/+ word"),
             "audience_parameter": "audience",
-            "unclear_rule": UnclearRule.ASK,
+            "rule": None,
             "seconds": 30.0,
             "refresh_seconds": 120.0,
         }
@@ -60,7 +66,9 @@ class Issuer:
 async def test_a_refresh_asks_for_the_right_and_nothing_more(clock: FakeClock) -> None:
     """Incident 30: `offline_access` and `openid` are not asked for again."""
     issuer = Issuer()
-    assert isinstance(await issuer.client(clock).refresh(REFRESH, READ, issuer.hook), Renewed)
+    assert isinstance(
+        await issuer.client(clock).refresh(REFRESH, READ, issuer.hook, seconds=90.0), Renewed
+    )
     assert issuer.form() == {
         "grant_type": ["refresh_token"],
         "refresh_token": ["refresh-1"],
@@ -73,7 +81,9 @@ async def test_a_refresh_asks_for_the_right_and_nothing_more(clock: FakeClock) -
 async def test_resources_are_named_one_by_one(clock: FakeClock) -> None:
     """Incident 28: RFC 8707 section 2 has a field for each."""
     issuer = Issuer()
-    await issuer.client(clock, audience_parameter="resource").refresh(REFRESH, READ, issuer.hook)
+    await issuer.client(clock, audience_parameter="resource").refresh(
+        REFRESH, READ, issuer.hook, seconds=90.0
+    )
     assert issuer.form()["resource"] == ["https://1.test", "https://2.test"]
 
 
@@ -84,15 +94,15 @@ async def test_the_issuers_own_choice_is_asked_for_by_silence(
     """Incident 29: no audience is named where none is wanted, whatever was wanted before."""
     issuer = Issuer()
     client = issuer.client(clock, audience_parameter=dialect)
-    await client.refresh(REFRESH, READ, issuer.hook)
-    await client.refresh(REFRESH, Right(ScopeSet()), issuer.hook)
+    await client.refresh(REFRESH, READ, issuer.hook, seconds=90.0)
+    await client.refresh(REFRESH, Right(ScopeSet()), issuer.hook, seconds=90.0)
     assert issuer.form().keys() == {"grant_type", "refresh_token"}
 
 
 async def test_the_client_proves_itself_in_the_header_only(clock: FakeClock) -> None:
     """RFC 6749 section 2.3.1: both halves are form-encoded first; the secret is in no body or URL."""
     issuer = Issuer()
-    await issuer.client(clock).refresh(REFRESH, READ, issuer.hook)
+    await issuer.client(clock).refresh(REFRESH, READ, issuer.hook, seconds=90.0)
     sent = issuer.door.sent[-1]
     pair = base64.b64decode(sent.headers["Authorization"].removeprefix("Basic ")).decode()
     assert [unquote_plus(half) for half in pair.split(":")] == ["broker:1", "s3cret/+ word"]
@@ -103,7 +113,7 @@ async def test_the_client_proves_itself_in_the_header_only(clock: FakeClock) -> 
 async def test_a_public_client_names_itself_in_the_form(clock: FakeClock) -> None:
     """RFC 6749 section 3.2.1."""
     issuer = Issuer()
-    await issuer.client(clock, client_secret=None).refresh(REFRESH, READ, issuer.hook)
+    await issuer.client(clock, client_secret=None).refresh(REFRESH, READ, issuer.hook, seconds=90.0)
     assert "Authorization" not in issuer.door.sent[-1].headers
     assert issuer.form()["client_id"] == ["broker:1"]
 
@@ -123,7 +133,9 @@ async def test_a_refresh_is_posted_once_whatever_the_answer(
     """Promise 3: what follows is somebody else's decision."""
     issuer = Issuer()
     issuer.door.reply_next(reply, to="token")
-    assert isinstance(await issuer.client(clock).refresh(REFRESH, READ, issuer.hook), outcome)
+    assert isinstance(
+        await issuer.client(clock).refresh(REFRESH, READ, issuer.hook, seconds=90.0), outcome
+    )
     assert issuer.door.urls() == [f"{URL}.well-known/openid-configuration", f"{URL}token"]
 
 
@@ -135,7 +147,7 @@ async def test_a_refresh_that_was_not_sent_is_an_error_and_no_outcome(
     issuer = Issuer()
     issuer.door.reply_next(NotSentError(), to=to)
     with pytest.raises(IssuerUnreachable):
-        await issuer.client(clock).refresh(REFRESH, READ, issuer.hook)
+        await issuer.client(clock).refresh(REFRESH, READ, issuer.hook, seconds=90.0)
 
 
 async def test_a_hook_that_fails_stops_the_refresh(clock: FakeClock) -> None:
@@ -146,7 +158,7 @@ async def test_a_hook_that_fails_stops_the_refresh(clock: FakeClock) -> None:
         raise KeyError("claim")
 
     with pytest.raises(KeyError):
-        await issuer.client(clock).refresh(REFRESH, READ, fail)
+        await issuer.client(clock).refresh(REFRESH, READ, fail, seconds=90.0)
     assert len(issuer.door.sent) == 1
 
 
@@ -157,8 +169,73 @@ async def test_an_issuer_without_revocation_says_so(clock: FakeClock) -> None:
         await issuer.client(clock).revoke(REFRESH)
 
 
-async def test_a_claim_outlasts_the_issuers_time(clock: FakeClock) -> None:
-    """By the time it takes to store, and some more."""
-    client = Issuer().client(clock, refresh_seconds=120.0)
-    assert client.claim_seconds == 180
-    assert (client.url, client.client_id, client.unclear_rule) == (URL, "broker:1", UnclearRule.ASK)
+@pytest.mark.parametrize("rule", [None, Rule(UnclearRule.GRACE, 30.0)])
+def test_the_issuer_says_what_is_known_of_it(clock: FakeClock, rule: Rule | None) -> None:
+    """Address, client, the operator's rule if there is one, and the time a refresh may take."""
+    client = Issuer().client(clock, rule=rule, refresh_seconds=40.0, revoke_replaced=False)
+    assert (client.url, client.client_id) == (URL, "broker:1")
+    assert (client.rule, client.refresh_seconds) == (rule, 40.0)
+    assert not client.revoke_replaced
+
+
+@pytest.mark.parametrize("header", ["90", "Mon, 01 Jun 2026 12:01:30 GMT"])
+async def test_an_issuers_wish_to_rest_comes_with_the_outcome(
+    clock: FakeClock, header: str
+) -> None:
+    """By our clock where it names a date."""
+    issuer = Issuer()
+    issuer.door.reply_next(answer(503, retry_after=header), to="token")
+    outcome = await issuer.client(clock).refresh(REFRESH, READ, issuer.hook, seconds=90.0)
+    assert isinstance(outcome, Unclear)
+    assert outcome.retry_after_seconds == 90.0
+
+
+# Probes
+
+KEYS_URL = "https://keys.test/jwk"
+REFUSAL = answer(400, {"error": "invalid_grant"})
+
+
+async def test_a_probe_fetches_the_keys_afresh_and_posts_a_made_up_token(clock: FakeClock) -> None:
+    """By our client, for nothing in particular, on behalf of nobody."""
+    issuer = Issuer()
+    client = issuer.client(clock)
+    for _ in range(2):
+        issuer.door.reply_next(answer(200, {"keys": []}), to=KEYS_URL)
+        issuer.door.reply_next(REFUSAL, to="token")
+        await client.probe()
+    assert issuer.door.urls()[1:] == [KEYS_URL, f"{URL}token"] * 2
+    assert issuer.form().keys() == {"grant_type", "refresh_token"}
+    assert issuer.form()["refresh_token"] != ["refresh-1"]
+    assert issuer.door.sent[-1].headers["Authorization"].startswith("Basic ")
+
+
+@pytest.mark.parametrize(
+    ("to", "reply", "kind"),
+    [
+        ("openid-configuration", NotSentError(), IssuerUnreachable),
+        ("openid-configuration", answer(200, {"issuer": URL}), IssuerFailed),
+        ("openid-configuration", answer(403, {"error": "access_denied"}), IssuerFailed),
+        (KEYS_URL, NoAnswerError(), IssuerUnreachable),
+        (KEYS_URL, answer(502), IssuerUnreachable),
+        (KEYS_URL, answer(200), IssuerFailed),
+        ("token", NotSentError(), IssuerUnreachable),
+        ("token", NoAnswerError(), IssuerUnreachable),
+        ("token", answer(500, {"error": "server_error"}), IssuerFailed),
+        ("token", answer(200, {"access_token": "a"}), IssuerFailed),
+        ("token", answer(401, {"error": "invalid_client"}), ClientRejected),
+    ],
+)
+async def test_a_probe_fails_by_whose_trouble_it_is(
+    clock: FakeClock, to: str, reply: Reply, kind: type[Exception]
+) -> None:
+    """Nobody there, the issuer itself, or our client."""
+    issuer = Issuer()
+    for place, fitting in [
+        (to, reply),
+        (KEYS_URL, answer(200, {"keys": []})),
+        ("token", REFUSAL),
+    ]:
+        issuer.door.reply_next(fitting, to=place)
+    with pytest.raises(kind):
+        await issuer.client(clock).probe()

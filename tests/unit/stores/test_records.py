@@ -13,8 +13,12 @@ from credbroker.ports import HttpAnswer
 from credbroker.stores.records import (
     check_mount,
     grant_records,
+    heartbeat_records,
+    issuer_mark_records,
     lease_records,
     login_records,
+    rewind_records,
+    spool_key_records,
 )
 from credbroker.stores.vault import AppRoleLogin, VaultClient
 from credbroker.wire.records import write_grant
@@ -61,14 +65,73 @@ async def test_a_record_has_its_version_and_age(client: VaultClient, door: FakeD
 
 
 async def test_each_kind_has_its_folder(client: VaultClient, door: FakeDoor) -> None:
-    """In the same mount."""
+    """In the same mount; the two that are one record each share one."""
     for records in (
         grant_records(client, "kv"),
         lease_records(client, "kv"),
         login_records(client, "kv"),
+        issuer_mark_records(client, "kv"),
+        heartbeat_records(client, "kv"),
+        rewind_records(client, "kv"),
+        spool_key_records(client, "kv"),
     ):
         assert await records.get("x") is None
-    assert [url.split("/")[-2] for url in door.urls()] == ["grants", "leases", "logins"]
+    folders = [url.split("/")[-2] for url in door.urls()]
+    assert folders == ["grants", "leases", "logins", "issuers", "replicas", "marks", "marks"]
+
+
+async def test_a_store_without_pages_gives_all_names_at_once(
+    client: VaultClient, door: FakeDoor
+) -> None:
+    """Vault knows neither `after` nor `limit`, nor, by its word, any order."""
+    door.reply_next(answer(200, {"data": {"keys": ["c", "a", "d", "b"]}}))
+    assert await grant_records(client, "kv").segments("a", 1) == ["b", "c", "d"]
+    asked = "https://v.test/v1/kv/metadata/grants?list=true&after=a&limit=1"
+    assert door.urls() == [asked]
+
+
+async def test_a_listing_may_be_larger_than_other_answers(
+    client: VaultClient, door: FakeDoor
+) -> None:
+    """It is the one request for which the door is opened wider."""
+    door.reply_next(answer(200, {"data": {"keys": ["a"]}}))
+    await grant_records(client, "kv").segments()
+    await grant_records(client, "kv").get("a")
+    assert [sent.most_bytes for sent in door.sent] == [64 << 20, 1 << 20]
+
+
+async def test_a_listing_knows_of_the_brokers_own_writes(
+    client: VaultClient, door: FakeDoor
+) -> None:
+    """Also where a standby, which lags behind, is the one that is asked."""
+    door.reply_next(answer(200, {"data": {"version": 1}}, x_vault_index="index-1"))
+    await grant_records(client, "kv").put("x", grant(), 0)
+    await grant_records(client, "kv").segments()
+    assert door.sent[-1].headers["X-Vault-Index"] == "index-1"
+
+
+async def test_no_folder_is_no_names(client: VaultClient) -> None:
+    """Vault says 404 where nothing was ever written."""
+    assert await grant_records(client, "kv").segments() == []
+
+
+@pytest.mark.parametrize("listing", [{}, {"data": None}, {"data": {}}, {"data": {"keys": [1]}}])
+async def test_a_listing_that_is_none_is_not_an_empty_one(
+    client: VaultClient, door: FakeDoor, listing: object
+) -> None:
+    """Who walks all grants must not take a stranger's answer for the end."""
+    door.reply_next(answer(200, listing))
+    with pytest.raises(StoreUnavailable):
+        await grant_records(client, "kv").segments()
+
+
+async def test_a_store_that_is_down_lists_nothing_and_says_so(
+    client: VaultClient, door: FakeDoor
+) -> None:
+    """An error, as for any read."""
+    door.reply_next(answer(503, {"errors": ["sealed"]}))
+    with pytest.raises(StoreUnavailable):
+        await grant_records(client, "kv").segments()
 
 
 async def test_a_write_names_the_version_it_replaces(client: VaultClient, door: FakeDoor) -> None:

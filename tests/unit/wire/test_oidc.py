@@ -24,18 +24,22 @@ from credbroker.domain.errors import (
     Malformed,
     Unavailable,
 )
-from credbroker.domain.rotation import Dead, NotActedOn, Renewed, Unclear
+from credbroker.domain.outcomes import Dead, NotActedOn, Renewed, Unclear
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
 from credbroker.telemetry.canaries import Canaries
 from credbroker.wire.oidc import (
+    LONGEST_RETRY_AFTER_SECONDS,
+    check_probe,
     check_success,
     form,
     poll_outcome,
     read_device_start,
     read_renewed,
+    read_retry_after,
     refresh_outcome,
 )
+from tests.unit.things import NOON
 
 REFRESH = "kd83jf0aKQ1zP5vbnT7wXyQm"
 AUP = "User ada needs to sign AUP for this organization in order to proceed."
@@ -108,9 +112,106 @@ def test_an_odd_description_does_not_hide_the_word(text: object) -> None:
     assert isinstance(poll_outcome(400, error("authorization_pending", text)), StillPending)
 
 
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        ("17", 17.0),
+        ("0", 0.0),
+        ("86400", LONGEST_RETRY_AFTER_SECONDS),
+        ("9" * 5000, LONGEST_RETRY_AFTER_SECONDS),
+        ("Mon, 01 Jun 2026 12:01:30 GMT", 90.0),
+        ("Mon, 01 Jun 2026 12:01:30 -0000", 90.0),
+        ("Mon, 01 Jun 2026 11:00:00 GMT", 0.0),
+        ("Sun, 06 Nov 2094 08:49:37 GMT", LONGEST_RETRY_AFTER_SECONDS),
+        ("-5", None),
+        ("1.5", None),
+        ("soon", None),
+        ("Mon, 99 Jun 2026 12:00:00 GMT", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_an_issuers_wish_to_rest_is_read_and_bounded(said: str | None, read: float | None) -> None:
+    """RFC 9110 section 10.2.3: seconds or a date; an hour at the most."""
+    assert read_retry_after(said, NOON) == read
+
+
+@given(st.text(st.characters(codec="latin-1"), max_size=40))
+def test_no_wish_to_rest_makes_an_answer_unreadable(said: str) -> None:
+    """Whatever stands in the header."""
+    read = read_retry_after(said, NOON)
+    assert read is None or 0 <= read <= LONGEST_RETRY_AFTER_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "kind"),
+    [
+        (429, b"slow", NotActedOn),
+        (503, b"", Unclear),
+        (401, error("invalid_client"), NotActedOn),
+    ],
+)
+def test_an_outcome_says_how_long_the_issuer_wants_to_rest(
+    status: int, answer: bytes, kind: type
+) -> None:
+    """503 too, though it proves nothing about the token."""
+    for wish in (17.0, None):
+        got = refresh_outcome(status, answer, wish)
+        assert isinstance(got, NotActedOn | Unclear)
+        assert type(got) is kind
+        assert got.retry_after_seconds == wish
+
+
+def test_a_verdict_is_the_same_whatever_the_wish_to_rest() -> None:
+    """Neither a dead token nor a success has one."""
+    assert isinstance(refresh_outcome(400, error("invalid_grant"), 17.0), Dead)
+    assert isinstance(refresh_outcome(200, body(access_token="a"), 17.0), Renewed)
+
+
+@pytest.mark.parametrize("word", ["invalid_grant", "invalid_token", "invalid_scope", "whatever"])
+@pytest.mark.parametrize("status", [400, 401, 403])
+def test_an_issuer_that_refuses_a_made_up_token_is_sound(status: int, word: str) -> None:
+    """In whatever word of OAuth."""
+    check_probe(status, error(word))
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "kind"),
+    [
+        (401, error("invalid_client"), ClientRejected),
+        (401, error("unauthorized", "Bad client credentials"), ClientRejected),
+        (400, error("unauthorized_client"), ClientRejected),
+        (500, error("server_error"), IssuerFailed),
+        (502, b"<html>", IssuerFailed),
+        (503, b"", IssuerFailed),
+        (429, b"slow", IssuerFailed),
+        (404, b"<html>", IssuerFailed),
+        (302, b"", IssuerFailed),
+        (200, b"<html>maintenance", IssuerFailed),
+        (200, body(access_token="a"), IssuerFailed),
+        (200, error("invalid_grant"), IssuerFailed),
+    ],
+)
+def test_a_probe_tells_our_client_from_the_issuers_trouble(
+    status: int, answer: bytes, kind: type[CredbrokerError]
+) -> None:
+    """An issuer that takes a made-up token is not sound either."""
+    with pytest.raises(kind):
+        check_probe(status, answer)
+
+
 WORDS = [
     *["invalid_token", "invalid_grant", "invalid_client", "unauthorized", "invalid_scope"],
     *["server_error", "slow_down", "access_denied", "expired_token", "never_heard_of"],
+]
+
+
+READERS: list[Callable[[int, bytes], object]] = [
+    refresh_outcome,
+    check_probe,
+    poll_outcome,
+    read_device_start,
+    lambda status, answer: vars(check_success(status, answer, "The answer")).keys(),
 ]
 
 
@@ -123,15 +224,9 @@ def test_the_issuers_text_is_never_repeated(canaries: Canaries) -> None:
             error(f"{word} {REFRESH}"),
             REFRESH.encode(),
         ]
-        asked = itertools.product(
-            [refresh_outcome, poll_outcome, read_device_start, _succeeded], answers
-        )
+        asked = itertools.product(READERS, answers)
         seen = [_said(ask, status, answer) for ask, answer in asked]
         canaries.search_text(f"{status} {word}", " ".join(seen).encode())
-
-
-def _succeeded(status: int, answer: bytes) -> object:
-    return vars(check_success(status, answer, "The answer")).keys()
 
 
 def _said(ask: Callable[[int, bytes], object], status: int, answer: bytes) -> str:

@@ -14,6 +14,7 @@ from credbroker.host.entropy import SystemEntropy
 
 GRANT = Grant("broker", None, ("offline_access",))
 ROTATING = [RefreshPolicy.ROTATE, RefreshPolicy.ROTATE_REVOKE_FAMILY]
+GRACE_SECONDS = 10
 
 
 def tokens(
@@ -21,13 +22,21 @@ def tokens(
 ) -> RefreshTokens:
     """Return empty books."""
     lifetimes = Lifetimes(refresh=refresh)
-    settings = IssuerSettings((), (), lifetimes=lifetimes, refresh_policy=policy, dead_answer=dead)
+    settings = IssuerSettings(
+        (),
+        (),
+        lifetimes=lifetimes,
+        refresh_policy=policy,
+        grace_seconds=GRACE_SECONDS,
+        dead_answer=dead,
+    )
     return RefreshTokens(settings, SystemEntropy())
 
 
 def refresh(books: RefreshTokens, value: str, now: float = 0, client_id: str = "broker") -> str:
     """Use a value as a refresh does."""
-    return books.advance(books.present(value, client_id, now), now)
+    books.present(value, client_id, now)
+    return books.advance(value, now)
 
 
 def test_reuse_gives_the_same_value_and_the_same_end() -> None:
@@ -62,6 +71,66 @@ def test_an_old_value_used_again_hurts_as_the_policy_says(
     with pytest.raises(OAuthError):
         refresh(books, old)
     assert books.alive(new, 0) is survives
+
+
+def test_within_the_grace_the_old_value_gives_the_same_successor() -> None:
+    """As often as it is shown; the successor is as good as before."""
+    books = tokens(RefreshPolicy.GRACE)
+    old = books.begin(GRANT, 0)
+    new = refresh(books, old, 5)
+    assert [refresh(books, old, 5 + GRACE_SECONDS - 1) for _ in range(2)] == [new, new]
+    assert refresh(books, new, 20) not in {old, new}
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_after_the_grace_the_old_value_hurts(used: bool) -> None:
+    """By time, or because the successor was used: everything that followed is dead."""
+    books = tokens(RefreshPolicy.GRACE)
+    old = books.begin(GRANT, 0)
+    live = refresh(books, old, 5)
+    if used:
+        live = refresh(books, live, 6)
+    with pytest.raises(OAuthError):
+        refresh(books, old, 7 if used else 5 + GRACE_SECONDS)
+    assert not books.alive(live, 20)
+
+
+def test_a_revoked_family_has_no_grace() -> None:
+    """Neither its last value nor the one before."""
+    books = tokens(RefreshPolicy.GRACE)
+    old = books.begin(GRANT, 0)
+    books.revoke(refresh(books, old))
+    assert not any(books.alive(value, 0) for value in books.issued())
+
+
+def test_a_policy_may_change_while_values_are_out() -> None:
+    """Incident 15: it rotates from one refresh to the next, and stops to."""
+    books = tokens(RefreshPolicy.REUSE)
+    first = books.begin(GRANT, 0)
+    assert refresh(books, first) == first
+    books.policy = RefreshPolicy.ROTATE
+    second = refresh(books, first)
+    books.policy = RefreshPolicy.REUSE
+    assert refresh(books, second) == second != first
+    assert not books.alive(first, 0)
+
+
+def test_books_go_back_and_forward_again() -> None:
+    """Back, the used value is alive and its successor unknown; forward, all is as it was."""
+    books = tokens(RefreshPolicy.ROTATE_REVOKE_FAMILY)
+    old = books.begin(GRANT, 0)
+    yesterday = books.copy()
+    new = refresh(books, old)
+    other = books.begin(GRANT, 0)
+    today = books.copy()
+    books.put_back(yesterday)
+    assert (books.alive(old, 0), books.find(new), books.find(other)) == (True, None, None)
+    stray = refresh(books, old)
+    books.put_back(today)
+    assert (books.alive(old, 0), books.find(stray)) == (False, None)
+    assert books.alive(new, 0)
+    assert books.alive(other, 0)
+    assert books.issued() == [old, new, other, stray]
 
 
 @pytest.mark.parametrize(
@@ -108,8 +177,11 @@ def test_revoking_any_value_ends_its_family_alone() -> None:
 
 
 @given(st.lists(st.integers(0, 20)), st.sampled_from(RefreshPolicy))
-def test_a_family_never_has_two_live_values(picks: list[int], policy: RefreshPolicy) -> None:
-    """Whatever values are used in whatever order."""
+def test_a_family_has_one_live_value_and_one_in_grace(
+    picks: list[int], policy: RefreshPolicy
+) -> None:
+    """Whatever values are used in whatever order; without a grace it is the one alone."""
+    most = 2 if policy is RefreshPolicy.GRACE else 1
     books = tokens(policy)
     books.begin(GRANT, 0)
     for pick in picks:
@@ -120,4 +192,4 @@ def test_a_family_never_has_two_live_values(picks: list[int], policy: RefreshPol
             refresh(books, value)
         except OAuthError:
             assert not was_alive
-        assert sum(books.alive(one, 0) for one in books.issued()) <= 1
+        assert sum(books.alive(one, 0) for one in books.issued()) <= most

@@ -1,0 +1,75 @@
+"""`python -m bench`: take the figures, show them, keep them."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from bench import crowd, poison, refreshes, restart, results, size, writing
+from bench.explained import SCENARIOS
+from bench.machine import load, this_machine
+from bench.results import Figure, Taken
+from credbroker.host.clock import SystemClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs" / "performance.md"
+
+TAKE: dict[str, Callable[[Path, bool], Coroutine[None, None, list[Figure]]]] = {
+    "refreshes": refreshes.take,
+    "crowd": crowd.take,
+    "size": size.take,
+    "poison": poison.take,
+    "restart": restart.take,
+}
+
+
+def main() -> int:
+    """Do what the command line says. A missed bar is a result like any other."""
+    wanted = _arguments().parse_args()
+    if wanted.write_docs:
+        PAGE.write_text(writing.page(results.read(wanted.results)), encoding="utf-8")
+        return 0
+    scenarios = [wanted.only] if wanted.only else list(SCENARIOS)
+    taken = [one for name in scenarios for one in _take(name, quick=wanted.quick)]
+    figures = results.merged(results.read(wanted.results), taken, scenarios)
+    results.write(wanted.results, figures)
+    print("\n".join(writing.table(taken)))
+    return 0
+
+
+def _take(scenario: str, *, quick: bool) -> list[Figure]:
+    clock, before = SystemClock(), load()
+    began = clock.elapsed()
+    print(f"{scenario} …", file=sys.stderr, flush=True)
+    with TemporaryDirectory(prefix="credbroker-bench-") as folder:
+        figures = asyncio.run(TAKE[scenario](Path(folder), quick))
+    print(f"{scenario}: {clock.elapsed() - began:.0f} s", file=sys.stderr, flush=True)
+    at = clock.now().strftime("%Y-%m-%d")
+    taken = Taken(at, this_machine(), (before, load()), quick)
+    return [replace(one, taken=taken) for one in figures]
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
+    parser.add_argument("--only", choices=list(SCENARIOS), help="take this scenario alone")
+    parser.add_argument(
+        "--results", type=Path, default=HERE / "results" / "latest.json", metavar="FILE",
+        help="where the figures are kept",
+    )  # fmt: skip
+    parser.add_argument(
+        "--write-docs", action="store_true", help="write docs/performance.md from the results"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

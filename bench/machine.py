@@ -1,0 +1,58 @@
+"""What machine this is, how busy it is, and what a program on it has used."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_UTIME = 11  # behind the command's name: proc_pid_stat(5) fields 14 and 15 count from the id
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The machine that a figure was taken on."""
+
+    processor: str
+    cores: int
+    memory_gib: float
+    kernel: str
+    python: str
+
+
+def this_machine() -> Machine:
+    """Return what this machine is."""
+    return Machine(
+        processor=_line("/proc/cpuinfo", "model name"),
+        cores=len(os.sched_getaffinity(0)),
+        memory_gib=round(int(_line("/proc/meminfo", "MemTotal").split()[0]) / 2**20, 1),
+        kernel=platform.release(),
+        python=platform.python_version(),
+    )
+
+
+def load() -> float:
+    """Return how many tasks wanted to run, on the average of the last minute."""
+    return round(os.getloadavg()[0], 2)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time that a running program has used, all its threads', to 10 ms."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[_UTIME]) + int(fields[_UTIME + 1])) / _TICKS
+
+
+def resident_bytes(pid: int) -> int:
+    """Return how much of a running program is in memory."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
+
+
+def _line(path: str, name: str) -> str:
+    for line in Path(path).read_text().splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == name:
+            return value.strip()
+    return "unknown"

@@ -1,0 +1,80 @@
+"""Writes docs/performance.md from the figures; nothing on that page is typed by hand."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from bench.explained import EXPLAINED, SCENARIOS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from bench.results import Figure, Taken
+
+_HEAD = """\
+# Performance
+
+`make bench` writes this page from [its results](../bench/results/latest.json); `make bench QUICK=1`
+takes less than three minutes and is rougher. Every figure is a ratio to a named peer or limit that
+was measured in the same run, in turn with ours, over several rounds: the medians are shown, and in
+brackets the lowest and the highest ratio of a round. A bar that is missed stays here and says why.
+"""
+
+
+def page(figures: Iterable[Figure]) -> str:
+    """Return the whole page."""
+    ordered = sorted(figures, key=lambda one: (list(SCENARIOS).index(one.scenario), one.name))
+    parts = [_HEAD, "\n".join(table(ordered)) + "\n"]
+    for scenario, group in groupby(ordered, key=lambda one: one.scenario):
+        parts.append("\n".join(_section(scenario, list(group))))
+    return "\n".join(parts)
+
+
+def table(figures: Iterable[Figure]) -> Iterator[str]:
+    """Yield the lines of the table of all figures."""
+    yield "| figure | ours | peer or limit | unit | ratio | bar | held |"
+    yield "|---|---|---|---|---|---|---|"
+    for one in figures:
+        lowest, highest = one.spread
+        cells = (
+            one.name,
+            number(one.ours),
+            number(one.peer),
+            one.unit,
+            f"{number(one.ratio)} ({number(lowest)} to {number(highest)})",
+            f"{one.bar} {number(one.target)}",
+            "yes" if one.held else "**no**",
+        )
+        yield f"| {' | '.join(cells)} |"
+
+
+def number(value: float) -> str:
+    """Write a number with thousands set apart and no more digits than it is good for."""
+    if value == int(value) or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:,.4g}"
+
+
+def _section(scenario: str, figures: Sequence[Figure]) -> Iterator[str]:
+    yield f"## {scenario.capitalize()}\n"
+    yield f"{SCENARIOS[scenario]}\n"
+    for one in figures:
+        yield f"- **{one.name}** ({len(one.rounds_ours)} rounds). {one.against}"
+        beside = [f"{name}: {number(value)}" for name, value in one.beside.items()]
+        if beside:
+            yield f"  Beside it: {'; '.join(beside)}."
+        if not one.held:
+            yield f"  Missed: {EXPLAINED.get(one.name, 'not explained yet.')}"
+    yield from sorted({_where(one.taken) for one in figures if one.taken is not None})
+    yield ""
+
+
+def _where(taken: Taken) -> str:
+    machine, (before, after) = taken.machine, taken.load
+    shape = "quick run" if taken.quick else "full run"
+    return (
+        f"\nTaken {taken.at} ({shape}) on {machine.cores} cores ({machine.processor}),"
+        f" {number(machine.memory_gib)} GiB, Linux {machine.kernel}, Python {machine.python};"
+        f" load {before} before and {after} after."
+    )

@@ -1,0 +1,1 @@
+"""What operators do beside `serve`: measure an issuer, release its brake, sort a restored Vault."""

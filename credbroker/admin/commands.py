@@ -1,0 +1,89 @@
+"""`credbroker admin`: what operators do beside `serve`, on a host where the settings lie."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from credbroker.admin.desk import Desk, system_desk
+from credbroker.admin.office import open_office
+from credbroker.admin.probe import Wished, probe
+from credbroker.admin.release import release
+from credbroker.admin.restored import restored
+from credbroker.config.load import DEFAULT_FOLDER, load
+from credbroker.config.schema import Settings
+from credbroker.host import hardening
+from credbroker.telemetry.logging import configure
+
+EXAMPLE = """\
+examples:
+  credbroker admin issuer probe cms
+  credbroker admin issuer release cms --restore
+  credbroker admin restored --without old-host
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the commands below `credbroker admin`."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    issuer = actions.add_parser("issuer", help="measure an issuer, or trust it again")
+    _add_issuer_actions(
+        issuer.add_subparsers(dest="issuer_action", required=True, metavar="ACTION")
+    )
+    after = actions.add_parser(
+        "restored", help="go on after a restored snapshot; list who must log in"
+    )
+    after.add_argument(
+        "--without", metavar="REPLICA", action="append", default=[],
+        help="a replica that is gone for good and will never sort; may be given again",
+    )  # fmt: skip
+    after.add_argument("--json", action="store_true", help="print the list as JSON")
+    _add_config(after)
+
+
+def _add_issuer_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    measure = actions.add_parser(
+        "probe", help="measure what a lost answer means, with a throw-away login"
+    )
+    measure.add_argument("name", metavar="NAME", help="the issuer's name in the settings")
+    measure.add_argument("--role", metavar="ROLE", help="the role (default: the issuer's first)")
+    measure.add_argument(
+        "--keep", action="store_true",
+        help="if the login is lost over it, make a second one, to be tried first in trouble",
+    )  # fmt: skip
+    _add_config(measure)
+    trust = actions.add_parser("release", help="take the brake off and give its logins back")
+    trust.add_argument("name", metavar="NAME", help="the issuer's name in the settings")
+    trust.add_argument(
+        "--restore", action="store_true",
+        help="also give back logins lost since 10 minutes before the brake came on",
+    )  # fmt: skip
+    _add_config(trust)
+
+
+def run(args: argparse.Namespace, desk: Desk | None = None) -> int:
+    """Do what was asked for; raise what went wrong."""
+    hardening.forbid_core_dumps()
+    configure("error")
+    asyncio.run(_run(args, load(args.config), desk or system_desk()))
+    return 0
+
+
+async def _run(args: argparse.Namespace, settings: Settings, desk: Desk) -> None:
+    async with AsyncExitStack() as stack:
+        office = await open_office(settings, desk, stack)
+        if args.action == "restored":
+            await restored(office, args.without, as_json=args.json)
+        elif args.issuer_action == "release":
+            await release(office, args.name, restore=args.restore)
+        else:
+            await probe(office, Wished(args.name, args.role, args.keep))
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config", type=Path, default=DEFAULT_FOLDER, metavar="FOLDER",
+        help="the folder of settings, *.yaml in name order (default: %(default)s)",
+    )  # fmt: skip

@@ -1,0 +1,87 @@
+"""`credbroker config check`: are the settings right? Says so, or names file and key.
+
+First what is on this host: settings, secrets, certificates. Then OpenBao/Vault is asked if there
+are logins that these settings would leave behind; that it cannot be reached is no fault of theirs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from credbroker.admin.desk import Desk, system_desk
+from credbroker.admin.orphans import Orphans, find_orphans
+from credbroker.building import open_door, open_vault, server_tls
+from credbroker.config.load import DEFAULT_FOLDER, load, read_secret, secret_files
+from credbroker.config.schema import Settings
+from credbroker.domain.errors import StoreUnavailable
+from credbroker.stores.records import grant_records
+from credbroker.telemetry.logging import configure
+
+EXAMPLE = """\
+example:
+  credbroker config check /etc/credbroker/config.d
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    check = actions.add_parser("check", help="look at the settings and at what they name")
+    check.add_argument("folder", nargs="?", type=Path, default=DEFAULT_FOLDER)
+    check.add_argument(
+        "--offline", action="store_true", help="do not ask OpenBao/Vault which logins there are"
+    )
+    check.add_argument(
+        "--accept-orphans", action="store_true",
+        help="logins that these settings leave behind are no fault: their people log in again",
+    )  # fmt: skip
+
+
+def run(args: argparse.Namespace, desk: Desk | None = None) -> int:
+    """Check the folder; print what was looked at, or raise `Misconfigured` kinds."""
+    desk = desk or system_desk()
+    configure("error")
+    settings = load(args.folder)
+    _check_files(settings)
+    count = len(settings.issuers)
+    right = f"{args.folder}: the settings are right ({count} issuer{'s' * (count != 1)})"
+    if args.offline:
+        desk.answer(f"{right}. OpenBao/Vault was not asked.")
+        return 0
+    try:
+        orphans = asyncio.run(_orphans(settings, desk))
+    except StoreUnavailable as error:
+        desk.answer(
+            f"{right}. {error.sentence} So it is not known if they would leave logins behind."
+        )
+        return 0
+    if orphans and not args.accept_orphans:
+        raise orphans.error(settings.issuers)
+    desk.answer(f"{right}{_about(orphans)}.")
+    return 0
+
+
+def _check_files(settings: Settings) -> None:
+    for kind, file in secret_files(settings):
+        read_secret(file, kind)
+    server_tls(settings.listen)
+    for ca_file in (settings.vault.ca_file, *(one.ca_file for one in settings.issuers.values())):
+        open_door(ca_file)
+
+
+async def _orphans(settings: Settings, desk: Desk) -> Orphans:
+    async with AsyncExitStack() as stack:
+        vault = await open_vault(settings.vault, desk.clock, desk.entropy, stack)
+        grants = grant_records(vault, settings.vault.mount)
+        return await find_orphans(grants, settings.issuers)
+
+
+def _about(orphans: Orphans) -> str:
+    left = orphans.count.total()
+    about = f", and of {orphans.looked_at} logins they leave {left or 'none'} behind"
+    if orphans.damaged:
+        about += f"; {orphans.damaged} cannot be read, whose people must log in again"
+    return about

@@ -1,0 +1,244 @@
+"""Stores what follows from a refresh, whatever stands in the way (promise 2).
+
+Written until it is in: a mismatch is looked into, and a successor goes over everything but a later
+one. What Vault does not take at once lies sealed in the spool meanwhile, so that the death of this
+process loses nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from credbroker.broker.issuer_marks import IssuerMarks
+from credbroker.broker.running import Means
+from credbroker.broker.storing import put_surely
+from credbroker.domain import rotation
+from credbroker.domain.errors import Busy, CredbrokerError, NotFound
+from credbroker.domain.grants import Grant, GrantState
+from credbroker.domain.names import GrantKey
+from credbroker.domain.outcomes import Outcome, Renewed
+from credbroker.domain.retry import backoff_seconds
+from credbroker.domain.secret import Secret
+from credbroker.ports import Issuer, RecordStore, Spool, StaleVersionError, Stored, Waypoint
+
+LOOK_AGAIN_SECONDS = 0.2
+# What Vault has not taken by then goes to the spool as well.
+SPOOL_AFTER_SECONDS = 0.25
+LONGEST_STORE_PAUSE_SECONDS = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A claim of ours as it was stored, and when we began it (`Clock.elapsed`)."""
+
+    stored: Stored[Grant]
+    begun_at: float
+
+    @property
+    def grant(self) -> Grant:
+        """The record with our claim in it."""
+        return self.stored.value
+
+
+class Successors:
+    """Takes every record that follows from a claim to its place."""
+
+    def __init__(
+        self,
+        grants: RecordStore[Grant],
+        issuers: Mapping[str, Issuer],
+        spool: Spool,
+        marks: IssuerMarks,
+        *,
+        noted: Callable[[Grant], None],
+        means: Means,
+    ) -> None:
+        """Store into `grants`, beside it into `spool`; `noted` is told of each record stored."""
+        self._grants = grants
+        self._issuers = issuers
+        self._spool = spool
+        self._marks = marks
+        self._noted = noted
+        self._deeds = means.deeds
+        self._audit = means.audit
+        self._clock = means.clock
+        self._entropy = means.entropy
+        self._waypoints = means.waypoints
+
+    async def follow(self, claimed: Claimed, outcome: Outcome, *, believed: bool = True) -> Grant:
+        """Store and return what follows from the outcome; never give up while it is a successor.
+
+        Raises `Busy` if a later write, of a logout or a new login, had taken the place.
+        """
+        key = claimed.grant.key
+        rule = self._marks.rule(key.issuer)
+        seconds = self._clock.elapsed() - claimed.begun_at
+        after = rotation.settle(
+            claimed.grant,
+            outcome,
+            rule,
+            self._entropy.token(16),
+            self._clock.now(),
+            believed=believed,
+            seconds=seconds,
+        )
+        if after.generation > claimed.grant.generation:
+            await self._store_successor(claimed, after)
+        else:
+            await self._store(claimed, after)
+        await self._waypoints.reach(Waypoint.STORED)
+        await self._audit.record(
+            "refresh" if isinstance(outcome, Renewed) else "refresh_failed",
+            **about(after),
+            state=after.state.value,
+            why=None if isinstance(outcome, Renewed) else outcome.error.sentence,
+        )
+        if after.rotated and rule.kind is rotation.UnclearRule.RETRY_SAFE:
+            log.error("issuer_rotates_after_all", issuer=key.issuer)
+            await self._marks.note_rotation(key.issuer)
+        return after
+
+    async def revoke(self, key: GrantKey, refresh_token: Secret) -> None:
+        """Have the grant's issuer revoke a refresh token; raise `IssuerUnreachable` and its like."""
+        issuer = self._issuers.get(key.issuer)
+        if issuer is None:
+            raise NotFound(f"The issuer {key.issuer!r} is not served here any more.")
+        await issuer.revoke(refresh_token)
+
+    async def write(self, segment: str, grant: Grant, version: int) -> bool:
+        """Write a record; False while the store does not say. Raises `StaleVersionError`."""
+        try:
+            await put_surely(
+                self._grants,
+                segment,
+                grant,
+                version,
+                is_ours=lambda found: found.write_id == grant.write_id,
+            )
+        except CredbrokerError as error:
+            log.warning("not_stored_yet", grant=segment, why=error.sentence)
+            return False
+        self._noted(grant)
+        return True
+
+    async def found(self, segment: str) -> Stored[Grant] | None:
+        """Return the record, however long the store takes to answer."""
+        while True:
+            try:
+                return await self._grants.get(segment)
+            except CredbrokerError:
+                await self._clock.sleep(LOOK_AGAIN_SECONDS)
+
+    async def _store_successor(self, claimed: Claimed, after: Grant) -> None:
+        """Store it; into the spool, too, if that takes longer than a moment."""
+        storing = self._deeds.begin(self._store(claimed, after), "store a successor")
+        entry = None
+        if not await self._deeds.is_done(storing, SPOOL_AFTER_SECONDS):
+            entry = await self._spooled(after)
+        try:
+            await storing
+        except _OutpacedError as outpaced:
+            if outpaced.revoked or await self._is_outranked(after):
+                await self._drop(entry)
+            elif entry is None:
+                # Kept, sealed, until a later one is stored: it may yet be wanted.
+                await self._spooled(after)
+            raise
+        await self._drop(entry)
+
+    async def _drop(self, entry: str | None) -> None:
+        if entry is not None:
+            await self._spool.drop(entry)
+
+    async def _spooled(self, after: Grant) -> str | None:
+        try:
+            entry = await self._spool.keep(after)
+        except CredbrokerError as error:
+            # Vault is still being asked; only the death of this process would lose it now.
+            log.error("not_spooled", grant=after.key.segment(), why=error.sentence)  # noqa: TRY400
+            return None
+        await self._waypoints.reach(Waypoint.SPOOLED)
+        return entry
+
+    async def _is_outranked(self, after: Grant) -> bool:
+        stored = await self.found(after.key.segment())
+        return stored is not None and outranks(stored.value, after)
+
+    async def _store(self, claimed: Claimed, after: Grant) -> None:
+        version, failures = claimed.stored.version, 0
+        segment = after.key.segment()
+        while True:
+            try:
+                if await self.write(segment, after, version):
+                    return
+                failures += 1
+                pause = backoff_seconds(failures, self._entropy.fraction())
+                await self._clock.sleep(min(pause, LONGEST_STORE_PAUSE_SECONDS))
+            except StaleVersionError:
+                there = await self.found(segment)
+                if there is None:
+                    version = 0  # a restored snapshot may know nothing of it
+                elif rotation.may_replace(after, there.value, claimed.grant):
+                    version = there.version
+                else:
+                    await self._superseded(after, there.value)
+                    return
+
+    async def _superseded(self, after: Grant, there: Grant) -> None:
+        """Let go of what lost its place; have a successor revoked, or it stays in the spool."""
+        if there.refresh_token == after.refresh_token and after.refresh_token is not None:
+            return  # at an issuer that gives the same value back, another replica stored it
+        log.error("successor_superseded", grant=after.key.segment(), state=after.state.value)
+        revoked = False
+        if self._is_to_be_revoked(after, there) and after.refresh_token is not None:
+            try:
+                await self.revoke(after.key, after.refresh_token)
+                revoked = True
+            except CredbrokerError as error:
+                log.error("superseded_not_revoked", why=error.sentence)  # noqa: TRY400
+        await self._audit.record(
+            "successor_superseded",
+            issuer=after.key.issuer,
+            credkey=after.key.credkey,
+            role=after.key.role,
+            revoked=revoked,
+        )
+        raise _OutpacedError(revoked=revoked)
+
+    def _is_to_be_revoked(self, after: Grant, there: Grant) -> bool:
+        """Only a successor is; and where issuers tie logins together, only after a logout."""
+        issuer = self._issuers.get(after.key.issuer)
+        ended = there.line != after.line or there.state is GrantState.ENDED
+        replaced = issuer is not None and issuer.revoke_replaced
+        return after.state is GrantState.READY and (ended or replaced)
+
+
+class _OutpacedError(Busy):
+    def __init__(self, *, revoked: bool) -> None:
+        super().__init__("A logout or a new login came before this refresh was stored; ask again.")
+        self.revoked = revoked
+
+
+def outranks(there: Grant, ours: Grant) -> bool:
+    """True if what is stored makes our successor needless: it is there, or a later one, or an end."""
+    if there.line != ours.line or there.state is GrantState.ENDED:
+        return True
+    same = there.refresh_token is not None and there.refresh_token == ours.refresh_token
+    return there.generation > ours.generation or (same and there.generation == ours.generation)
+
+
+def about(grant: Grant) -> dict[str, object]:
+    """Return what the audit trail says of a grant."""
+    return {
+        "issuer": grant.key.issuer,
+        "credkey": grant.key.credkey,
+        "role": grant.key.role,
+        "sub": grant.subject,
+        "client_id": grant.client_id,
+        "generation": grant.generation,
+    }

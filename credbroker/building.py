@@ -1,0 +1,199 @@
+"""Builds a broker from its settings: opens the stores and issuers they name, and wires the deeds.
+
+The only place that knows every adapter. `daemon` runs what is built here, `admin` uses parts of it.
+"""
+
+from __future__ import annotations
+
+import ssl
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from credbroker.broker.engine import Engine, Rules, Stores, assemble
+from credbroker.broker.enrolling import Enrolment
+from credbroker.broker.minting import MintingRules
+from credbroker.broker.running import Means
+from credbroker.config.load import check_private, read_secret
+from credbroker.config.schema import Issuer as IssuerSettings
+from credbroker.config.schema import Listen, Settings
+from credbroker.config.schema import Vault as VaultSettings
+from credbroker.domain.errors import BadSettings
+from credbroker.domain.keeping import KeepingRules
+from credbroker.domain.pacing import IssuerLimits
+from credbroker.domain.rotation import Custody, Rule, UnclearRule
+from credbroker.domain.scopes import ScopeSet
+from credbroker.host.http import OutgoingHttp
+from credbroker.issuers.oidc import Dialect, OidcIssuer
+from credbroker.ports import Clock, Entropy
+from credbroker.stores.host_marks import SqliteHostMarks
+from credbroker.stores.records import (
+    check_mount,
+    grant_records,
+    heartbeat_records,
+    issuer_mark_records,
+    lease_records,
+    login_records,
+    rewind_records,
+    spool_key_records,
+)
+from credbroker.stores.spool import SealedSpool
+from credbroker.stores.vault import AppRoleLogin, VaultClient
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What the settings name, opened and checked."""
+
+    vault: VaultClient
+    stores: Stores
+    enrolments: dict[str, Enrolment]
+
+
+async def open_all(
+    settings: Settings, replica: str, clock: Clock, entropy: Entropy, stack: AsyncExitStack
+) -> Opened:
+    """Open everything that `settings` name, and check it; what was opened is closed with `stack`.
+
+    Raises `Misconfigured` or `StoreUnavailable` kinds.
+    """
+    vault = await open_vault(settings.vault, clock, entropy, stack)
+    enrolments = {
+        name: _enrolment(one, await open_issuer(one, clock, stack))
+        for name, one in settings.issuers.items()
+    }
+    stores = await open_stores(settings, vault, replica, stack)
+    return Opened(vault, stores, enrolments)
+
+
+def build_engine(settings: Settings, opened: Opened, means: Means, replica: str) -> Engine:
+    """Return the deeds of one replica, over what was opened."""
+    return assemble(opened.stores, opened.enrolments, rules_of(settings), means, replica)
+
+
+async def open_vault(
+    settings: VaultSettings, clock: Clock, entropy: Entropy, stack: AsyncExitStack
+) -> VaultClient:
+    """Return a client that is logged in, to a mount that is fit."""
+    door = await stack.enter_async_context(open_door(settings.ca_file))
+    approle = settings.approle
+    login = AppRoleLogin(
+        approle.mount,
+        lambda: read_secret(approle.role_id_file, "AppRole role id"),
+        lambda: read_secret(approle.secret_id_file, "AppRole secret id"),
+    )
+    vault = VaultClient(
+        door, settings.addresses, login, clock=clock, entropy=entropy, seconds=settings.seconds
+    )
+    await vault.log_in()
+    await check_mount(vault, settings.mount)
+    return vault
+
+
+async def open_stores(
+    settings: Settings, vault: VaultClient, replica: str, stack: AsyncExitStack
+) -> Stores:
+    """Return everything that is kept, in Vault and on this host."""
+    mount = settings.vault.mount
+    folder = settings.custody.folder or settings.audit.folder / "custody"
+    spool = SealedSpool(
+        folder, replica, spool_key_records(vault, mount), slots=settings.custody.spool_entries
+    )
+    await spool.open()
+    stack.callback(spool.close)
+    host_marks = SqliteHostMarks(folder, replica)
+    stack.callback(host_marks.close)
+    return Stores(
+        grant_records(vault, mount),
+        lease_records(vault, mount),
+        login_records(vault, mount),
+        issuer_mark_records(vault, mount),
+        heartbeat_records(vault, mount),
+        rewind_records(vault, mount),
+        spool,
+        host_marks,
+    )
+
+
+async def open_issuer(settings: IssuerSettings, clock: Clock, stack: AsyncExitStack) -> OidcIssuer:
+    """Return the adapter of one issuer; nothing is asked of it yet."""
+    door = await stack.enter_async_context(open_door(settings.ca_file))
+    secret_file = settings.client_secret_file
+    set_rule = settings.unclear_answer
+    dialect = Dialect(
+        url=settings.url,
+        client_id=settings.client_id,
+        client_secret=read_secret(secret_file, "client secret") if secret_file else None,
+        audience_parameter=settings.audience_parameter,
+        rule=Rule(UnclearRule(set_rule), settings.grace_seconds or 0.0) if set_rule else None,
+        seconds=settings.seconds,
+        refresh_seconds=settings.refresh_seconds,
+        revoke_replaced=settings.revoke_replaced,
+    )
+    return OidcIssuer(dialect, door, clock)
+
+
+def open_door(ca_file: Path | None) -> OutgoingHttp:
+    """Return a way out that trusts the authorities in `ca_file`, or the system's."""
+    try:
+        return OutgoingHttp(str(ca_file) if ca_file is not None else None)
+    except (OSError, ssl.SSLError):
+        raise BadSettings(f"{ca_file}: this does not hold certificates (PEM).") from None
+
+
+def server_tls(listen: Listen) -> ssl.SSLContext | None:
+    """Return what the broker shows its callers; None where the settings want no TLS."""
+    if listen.tls is None:
+        return None
+    check_private(listen.tls.key_file, "TLS key")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(listen.tls.certificate_file, listen.tls.key_file)
+    except (OSError, ssl.SSLError):
+        raise BadSettings(
+            f"{listen.tls.certificate_file}: this certificate and its key do not work together."
+        ) from None
+    return context
+
+
+def rules_of(settings: Settings) -> Rules:
+    """Return what the settings say about the deeds."""
+    custody, keeper = settings.custody, settings.keeper
+    return Rules(
+        minting=_minting_rules(settings),
+        limits={
+            name: IssuerLimits(one.refreshes_per_second, one.refreshes_at_once)
+            for name, one in settings.issuers.items()
+        },
+        custody=Custody(
+            custody.store_seconds,
+            custody.margin_seconds,
+            custody.spools_first_seconds,
+            custody.paused_seconds,
+        ),
+        keeping=KeepingRules(
+            idle_refresh_seconds=keeper.idle_refresh_seconds,
+            dormant_seconds=keeper.dormant_seconds,
+            warn_seconds=keeper.warn_seconds,
+        ),
+        login_seconds=settings.leases.login_seconds,
+        longest_job_seconds=settings.leases.job_seconds,
+    )
+
+
+def _enrolment(settings: IssuerSettings, issuer: OidcIssuer) -> Enrolment:
+    roles = {name: ScopeSet.of(role.scopes) for name, role in settings.roles.items()}
+    return Enrolment(issuer, settings.credkey_claim, roles)
+
+
+def _minting_rules(settings: Settings) -> MintingRules:
+    audiences = {
+        (name, role_name): tuple(role.audiences)
+        for name, issuer in settings.issuers.items()
+        for role_name, role in issuer.roles.items()
+    }
+    only_one = frozenset(
+        at for at in audiences if settings.issuers[at[0]].audience_parameter == "resource"
+    )
+    return MintingRules(audiences, settings.tokens.renew_after, only_one)

@@ -1,0 +1,31 @@
+"""Counts what goes onto the audit trail, for `/metrics`: nothing is counted that was not written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from prometheus_client import CollectorRegistry, Counter
+
+from credbroker.ports import Audit
+
+
+class CountedAudit:
+    """An audit trail whose events are counted. Follows `ports.Audit`."""
+
+    def __init__(self, audit: Audit, issuers: Collection[str], registry: CollectorRegistry) -> None:
+        """Write to `audit`; label with the names in `issuers` and with nothing anybody typed."""
+        self._audit = audit
+        self._issuers = frozenset(issuers)
+        self._events = Counter(
+            "credbroker_events",
+            "Events on the audit trail; `state` is the grant's after a failed refresh.",
+            ["event", "issuer", "state"],
+            registry=registry,
+        )
+
+    async def record(self, event: str, /, **fields: object) -> None:
+        """Write one line, then count it; see `ports.Audit`."""
+        await self._audit.record(event, **fields)
+        issuer = str(fields.get("issuer", ""))
+        known = issuer if issuer in self._issuers else ""
+        self._events.labels(event, known, str(fields.get("state", ""))).inc()

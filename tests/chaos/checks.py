@@ -1,0 +1,196 @@
+"""What must hold, told from what others saw: the issuers' journals, the witness, OpenBao, the files.
+
+A post of a refresh token is open when the issuer acted on it, or may have as far as anybody else can
+know. One open post is a refresh; a second is the one retry that some rules allow; a third is never.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from credbroker.demo.issuer.journal import OK, sha256_hex
+from tests.chaos.houses import ASK, GRACE, HIDING, RETRY_SAFE
+from tests.chaos.pace import GRACE_SECONDS
+
+if TYPE_CHECKING:
+    from credbroker.demo.issuer import Entry
+    from tests.chaos.houses import House
+    from tests.chaos.people import Loss
+    from tests.chaos.world import World
+
+_SLACK_SECONDS = 1.0
+
+
+@dataclass
+class Findings:
+    """Everything that was found wrong, as sentences, by the name of the rule."""
+
+    third_posts: list[str] = field(default_factory=list)
+    posts_beyond_rule: list[str] = field(default_factory=list)
+    foreign_client_posts: list[str] = field(default_factory=list)
+    used_before_stored: list[str] = field(default_factory=list)
+    invalid_samples: list[str] = field(default_factory=list)
+    unexplained: list[str] = field(default_factory=list)
+    explained: dict[str, int] = field(default_factory=dict)
+
+
+def check(world: World) -> Findings:
+    """Hold everything that was seen against the promises."""
+    found = Findings()
+    for house in world.houses:
+        _check_posts(house, found)
+    _check_deliveries(world, found)
+    for sandbox in world.sandboxes.all:
+        found.invalid_samples += [f"{sandbox.home.name}: {fault}" for fault in sandbox.faults]
+    for loss in world.people.losses:
+        why = explain(world, loss)
+        if why:
+            found.explained[why] = found.explained.get(why, 0) + 1
+        else:
+            found.unexplained.append(_told(world, loss))
+    return found
+
+
+def is_open(entry: Entry) -> bool:
+    """True if nobody but the issuer can know that this post was not acted on."""
+    return entry.outcome == OK or bool(HIDING & set(entry.faults))
+
+
+def explain(world: World, loss: Loss) -> str:
+    """Say which fault destroyed what had to be known for this grant; empty if none did."""
+    house = world.house(loss.house)
+    posts = house.issuer.posts_by_value().get(loss.refresh_sha256, [])
+    if any(HIDING & set(one.faults) for one in posts):
+        return "the issuer's answer was hidden"
+    if _owner_was_killed(world, loss):
+        return "its owner was killed between claim and spool"
+    if _was_rolled_back(world, house, loss):
+        return "the issuer was rolled back"
+    if _was_restored(world, loss):
+        return "a snapshot was restored"
+    return ""
+
+
+def _check_posts(house: House, found: Findings) -> None:
+    issued = {sha256_hex(one) for one in house.issuer.refresh_tokens_issued}
+    for value, posts in house.issuer.posts_by_value().items():
+        if value not in issued:
+            continue  # made up, to see if the issuer is there
+        for entry in posts:
+            if entry.client_id != "credbroker":
+                found.foreign_client_posts.append(f"{house.name} {value[:12]} by {entry.client_id}")
+        if house.rotates:
+            _check_repeats(house, value, posts, found)
+
+
+def _check_repeats(house: House, value: str, posts: list[Entry], found: Findings) -> None:
+    before: list[Entry] = []
+    for entry in posts:
+        open_before = [one for one in before if is_open(one)]
+        told = f"{house.name} {value[:12]} " + ", ".join(
+            f"{one.at:%H:%M:%S.%f} {one.outcome} {'+'.join(one.faults)}" for one in [*before, entry]
+        )
+        if len(open_before) >= 2:
+            found.third_posts.append(told)
+        if open_before and not _is_allowed(house, open_before, entry):
+            found.posts_beyond_rule.append(told)
+        before.append(entry)
+
+
+def _is_allowed(house: House, open_before: list[Entry], entry: Entry) -> bool:
+    """Tell if a value with open posts may be posted once more by the issuer's rule."""
+    if house.rule == RETRY_SAFE:
+        return True
+    if house.rule == ASK or len(open_before) > 1:
+        return False
+    late = (entry.at - open_before[0].at).total_seconds() > GRACE_SECONDS + _SLACK_SECONDS
+    return not (house.rule == GRACE and late)
+
+
+def _check_deliveries(world: World, found: Findings) -> None:
+    for given in world.people.deliveries:
+        entry = world.house(given.house).issuer.entry_of(given.jti)
+        if entry is None or not entry.successor_sha256:
+            continue
+        stored_at = world.witness.stored_at(entry.successor_sha256)
+        if stored_at is None or stored_at > given.at:
+            found.used_before_stored.append(f"{given.house} {given.jti} from {given.broker}")
+
+
+def _owner_was_killed(world: World, loss: Loss) -> bool:
+    """True if a claim's owner died with it, and what it had got lay in no spool yet."""
+    for claim in world.witness.claims(loss.segment, loss.generation):
+        broker = world.fleet.brokers[claim.broker]
+        died = any(life == claim.life and at >= claim.at for at, life in broker.deaths)
+        spooled = world.points.spooled(claim.broker, claim.life, loss.segment, loss.generation + 1)
+        if died and not spooled and not _was_settled_before(world, claim.at, loss, broker.name):
+            return True
+    return False
+
+
+def _was_settled_before(world: World, claimed_at: float, loss: Loss, broker: str) -> bool:
+    """True if the owner itself had told what became of its claim before it died."""
+    return any(
+        one.broker == broker and one.at > claimed_at and one.state != "claimed"
+        and one.committed_at is not None
+        for one in world.witness.writes
+        if (one.segment, one.generation) == (loss.segment, loss.generation)
+    )  # fmt: skip
+
+
+def _was_rolled_back(world: World, house: House, loss: Loss) -> bool:
+    """True if the issuer had an earlier state since the value was stored, or while it was posted."""
+    stored_at = world.witness.stored_at(loss.refresh_sha256) or 0.0
+    return any(stored_at <= until and since <= loss.at for since, until in house.rolled_back)
+
+
+def _was_restored(world: World, loss: Loss) -> bool:
+    """True if OpenBao forgot, while this grant's record was what the loss is about, a later one."""
+    for at in world.restored:
+        seen = [
+            one.generation
+            for one in world.witness.writes
+            if one.segment == loss.segment and one.committed_at is not None and one.at < at
+        ]
+        if at <= loss.at and seen and max(seen) >= loss.generation - 1:
+            return True
+    return False
+
+
+def _told(world: World, loss: Loss) -> str:
+    what = f"generation {loss.generation} {loss.state} {loss.reason}"
+    return "\n  ".join([f"{loss.person} {what} at {loss.at:.2f}", *timeline(world, loss)])
+
+
+def timeline(world: World, loss: Loss) -> list[str]:
+    """Return all that was seen of a lost generation and the one that should have followed."""
+    both = {loss.generation, loss.generation + 1}
+    told = [
+        (
+            one.at,
+            f"{one.broker}/{one.life} writes {one.state} {one.reason} generation {one.generation}"
+            f" posts {one.posts}"
+            + (f", taken at {one.committed_at:.2f}" if one.committed_at else ", not seen taken"),
+        )
+        for one in world.witness.writes
+        if one.segment == loss.segment and one.generation in both
+    ]
+    told += [
+        (one.at, f"{one.broker}/{one.life} is at {one.point} generation {one.generation}")
+        for one in world.points.reached
+        if one.segment == loss.segment and one.generation in both
+    ]
+    owners = {(one.broker, one.life) for one in world.witness.claims(loss.segment, loss.generation)}
+    for broker in world.fleet.brokers.values():
+        told += [
+            (at, f"{broker.name}/{life} is killed")
+            for at, life in broker.deaths
+            if (broker.name, life) in owners
+        ]
+    shift = world.clock.now().timestamp() - world.clock.elapsed()
+    told += [
+        (one.at.timestamp() - shift, f"post: {one.outcome} {' '.join(one.faults)}")
+        for one in world.house(loss.house).issuer.posts_by_value().get(loss.refresh_sha256, [])
+    ]
+    return [f"{at:.2f} {what}" for at, what in sorted(told)]

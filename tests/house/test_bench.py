@@ -1,0 +1,112 @@
+"""The measuring harness adds up rightly, and its page says what its results say."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bench import explained, machine, pace, results, rounds, writing
+from bench.results import Claim, Figure
+from bench.rounds import Rounds
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "bench" / "results" / "latest.json"
+
+FASTER = Claim("refreshes", "deeds", "at least", 0.7, "per second", "The peer is a stone.")
+SMALLER = Claim("size", "bytes", "at most", 1.0, "bytes", "The limit is a bucket.")
+THREE = Rounds((80.0, 60.0, 90.0), (100.0, 100.0, 90.0))
+
+
+def test_the_ratio_is_the_median_of_the_rounds_own_ratios() -> None:
+    """Not the ratio of medians: a round in which the machine was slow counts for both sides."""
+    assert THREE.ratios == (0.8, 0.6, 1.0)
+    assert THREE.ratio == 0.8
+    assert THREE.spread == (0.6, 1.0)
+
+
+async def test_sides_take_turns_and_every_second_round_runs_backwards() -> None:
+    """So that a machine that gets slower and slower is hard on neither."""
+    order: list[str] = []
+
+    def side(name: str) -> Callable[[], Awaitable[int]]:
+        async def run() -> int:
+            order.append(name)
+            return len(order)
+
+        return run
+
+    taken = await rounds.alternate({name: side(name) for name in "abc"}, 2)
+    assert "".join(order) == "abccba"
+    assert taken == {"a": [1, 6], "b": [2, 5], "c": [3, 4]}
+
+
+@pytest.mark.parametrize(
+    ("claim", "ours", "held"),
+    [(FASTER, 0.7, True), (FASTER, 0.69, False), (SMALLER, 1.0, True), (SMALLER, 1.01, False)],
+)
+def test_a_bar_is_held_on_the_right_side(claim: Claim, ours: float, held: bool) -> None:
+    """At least is a floor, at most a ceiling; on the line counts as held."""
+    assert results.figure(claim, Rounds((ours,), (1.0,))).held is held
+
+
+def test_a_missed_bar_stays_and_says_so() -> None:
+    """The page shows it in bold, with the reason or the lack of one."""
+    missed = results.figure(FASTER, Rounds((1.0,), (2.0,)), {"seconds": 3.14159})
+    assert not missed.held
+    page = writing.page([missed])
+    assert "| deeds | 1 | 2 | per second | 0.5 (0.5 to 0.5) | at least 0.7 | **no** |" in page
+    assert "Missed: not explained yet." in page
+    assert "Beside it: seconds: 3.142." in page
+
+
+def test_figures_come_back_from_their_file(tmp_path: Path) -> None:
+    """A scenario taken anew replaces its old figures and leaves the others alone."""
+    old = [results.figure(FASTER, THREE), results.figure(SMALLER, THREE)]
+    results.write(tmp_path / "all.json", old)
+    assert results.read(tmp_path / "all.json") == old
+    anew = results.figure(FASTER, Rounds((1.0,), (1.0,)))
+    assert results.merged(old, [anew], ["refreshes"]) == [anew, old[1]]
+    assert results.read(tmp_path / "none.json") == []
+
+
+async def test_a_pace_counts_what_was_done_and_by_whom() -> None:
+    """What was begun when time ran out is finished and counted; CPU time is the program's own."""
+    done = 0
+
+    async def deed() -> None:
+        nonlocal done
+        done += 1
+
+    taken = await pace.keep_at_it([deed, deed], 0.0, {"me": os.getpid()})
+    assert taken.done == done
+    assert taken.cpu["me"] >= 0
+
+
+def test_the_machine_is_named() -> None:
+    """A figure without it would say nothing."""
+    here = machine.this_machine()
+    assert here.cores >= 1
+    assert here.memory_gib > 0
+    assert machine.resident_bytes(os.getpid()) > 1 << 20
+
+
+def test_the_page_is_what_the_results_say() -> None:
+    """Nobody types a figure: the committed page is written from the committed results."""
+    figures = results.read(RESULTS)
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    assert page == writing.page(figures)
+    assert {one.scenario for one in figures} == set(explained.SCENARIOS)
+
+
+def test_every_missed_bar_is_explained() -> None:
+    """And nothing is explained that is not there."""
+    figures: list[Figure] = results.read(RESULTS)
+    missed = {one.name for one in figures if not one.held}
+    assert missed <= set(explained.EXPLAINED)
+    assert set(explained.EXPLAINED) <= {one.name for one in figures}

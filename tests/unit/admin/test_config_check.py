@@ -1,0 +1,88 @@
+"""`credbroker config check` says that all is right, or names what is not."""
+
+from __future__ import annotations
+
+import argparse
+import io
+from typing import TYPE_CHECKING
+
+import pytest
+
+from credbroker.admin import config_check
+from credbroker.admin.desk import Desk
+from credbroker.domain.errors import BadSettings
+from credbroker.host.clock import SystemClock
+from tests.fakes.entropy import FakeEntropy
+from tests.unit.config.place import right, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from credbroker.demo.certificates import Authority
+
+# Nobody listens there.
+NOBODY = "https://127.0.0.1:1"
+
+
+def run(folder: Path, *options: str) -> str:
+    """Run the command as the command line does; return what it answered."""
+    parser = argparse.ArgumentParser()
+    config_check.add_arguments(parser)
+    out = io.StringIO()
+    desk = Desk(SystemClock(), FakeEntropy(), out, io.StringIO())
+    args = parser.parse_args(["check", str(folder), *options])
+    assert config_check.run(args, desk) == 0
+    return out.getvalue()
+
+
+def test_right_settings_are_said_to_be_right(tmp_path: Path) -> None:
+    """In one line."""
+    folder = write(tmp_path, a=right(tmp_path))
+    assert run(folder, "--offline") == (
+        f"{folder}: the settings are right (2 issuers). OpenBao/Vault was not asked.\n"
+    )
+
+
+def test_that_vault_is_away_is_no_fault_of_the_settings(tmp_path: Path) -> None:
+    """It is said, and what is not known because of it."""
+    tree = right(tmp_path)
+    tree["vault"]["addresses"] = [NOBODY]
+    said = run(write(tmp_path, a=tree))
+    assert "the settings are right (2 issuers). " in said
+    assert NOBODY in said
+    assert "it is not known if they would leave logins behind" in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["role-id", "secret-id", "client-secret"])
+def test_every_secret_is_looked_at(tmp_path: Path, name: str) -> None:
+    """One that everybody may read is found before the broker starts."""
+    folder = write(tmp_path, a=right(tmp_path))
+    (tmp_path / name).chmod(0o644)
+    with pytest.raises(BadSettings, match=name):
+        run(folder, "--offline")
+
+
+@pytest.mark.parametrize("place", ["vault", "issuer"])
+def test_every_file_of_authorities_is_looked_at(tmp_path: Path, place: str) -> None:
+    """One without certificates in it, and one that is not there."""
+    tree = right(tmp_path)
+    section = tree["vault"] if place == "vault" else tree["issuers"]["egi"]
+    for file in (tmp_path / "role-id", tmp_path / "nowhere"):
+        section["ca_file"] = str(file)
+        with pytest.raises(BadSettings, match=f"{file.name}: this does not hold certificates"):
+            run(write(tmp_path, a=tree), "--offline")
+
+
+def test_a_certificate_and_a_key_that_do_not_belong_together_are_found(
+    tmp_path: Path, authority: Authority
+) -> None:
+    """Before a broker is stopped for them."""
+    certificate, key = authority.issue("broker", tmp_path)
+    _, other_key = authority.issue("other", tmp_path)
+    tree = right(tmp_path)
+    tree["listen"] = {"tls": {"certificate_file": str(certificate), "key_file": str(key)}}
+    assert "the settings are right" in run(write(tmp_path, a=tree), "--offline")
+    tree["listen"]["tls"]["key_file"] = str(other_key)
+    with pytest.raises(BadSettings, match="do not work together"):
+        run(write(tmp_path, a=tree), "--offline")
