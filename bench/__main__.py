@@ -15,6 +15,7 @@ from bench.explained import SCENARIOS
 from bench.machine import load, this_machine
 from bench.results import Figure, Taken
 from credbroker.host.clock import SystemClock
+from credbroker.telemetry.logging import configure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -34,6 +35,7 @@ TAKE: dict[str, Callable[[Path, bool], Coroutine[None, None, list[Figure]]]] = {
 def main() -> int:
     """Do what the command line says. A missed bar is a result like any other."""
     wanted = _arguments().parse_args()
+    configure("error")
     if wanted.write_docs:
         PAGE.write_text(writing.page(results.read(wanted.results)), encoding="utf-8")
         return 0

@@ -10,11 +10,12 @@ from typing import Any
 
 async def ask_child(module: str, *words: object) -> dict[str, Any]:
     """Run `python -m module words...` and return the JSON object in the last line it prints."""
+    pipe = asyncio.subprocess.PIPE
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", module, *map(str, words), stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", module, *map(str, words), stdout=pipe, stderr=pipe
     )
-    said, _ = await child.communicate()
+    said, complained = await child.communicate()
     if child.returncode:
-        raise RuntimeError(f"{module} failed; what it said is above.")
+        raise RuntimeError(f"{module} failed:\n{complained.decode(errors='replace')}")
     seen: dict[str, Any] = json.loads(said.splitlines()[-1])
     return seen

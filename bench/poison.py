@@ -12,7 +12,7 @@ import datetime
 import json
 import sys
 from collections import Counter
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -184,4 +184,5 @@ def caller_of(grant: Grant, clock: VirtualClock) -> Caller:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(virtual.run(partial(poisoned_world, int(sys.argv[1]))))))
+    met = virtual.run(partial(poisoned_world, int(sys.argv[1])))
+    print(json.dumps({"healthy": met.healthy, "in_time": met.in_time, "others": met.others}))

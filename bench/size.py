@@ -25,7 +25,7 @@ MEMORY = Claim(
     " the store is not counted.",
 )  # fmt: skip
 PASS = Claim(
-    "size", "a keeper's pass with nothing due", "at most", 2.0, "µs",
+    "size", "a keeper's pass with nothing due", "at most", 2.0, "CPU µs",
     f"Ours keeps {GRANTS:,} grants, the peer is the same keeper with {FEW:,}: a pass costs what is"
     " due, however many there are.",
 )  # fmt: skip
@@ -39,10 +39,10 @@ PEAK = Claim(
 
 async def take(_folder: Path, quick: bool) -> list[Figure]:
     """Weigh and time in children, so that each begins with a memory of its own."""
-    scale = 20 if quick else 1
+    scale = 50 if quick else 1
     return [
         await _memory(GRANTS // scale, LEASES // scale),
-        await _passes(GRANTS // scale, rounds=3 if quick else 5),
+        await _passes(GRANTS // 5 if quick else GRANTS, rounds=2 if quick else 5),
         await _peak(GRANTS // scale),
     ]
 

@@ -78,7 +78,8 @@ async def _record(office: Office, marks: IssuerMarks, place: Place, found: Measu
     if found.rotates:
         await marks.note_rotation(place.issuer_name)
     await marks.record(place.issuer_name, found.rule)
-    await office.means.audit.record(
+    audit = office.means.audit
+    await audit.record(
         "issuer_probed",
         issuer=place.issuer_name,
         role=place.role,

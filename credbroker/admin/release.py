@@ -43,7 +43,8 @@ async def release(office: Office, name: str, *, restore: bool) -> None:
         tests[f"lost since {since:%H:%M}"] = _lost_since(since, office.desk)
     counts, damaged = await _released(office, name, tests)
     await (await office.marks({})).release(name)
-    await office.means.audit.record("issuer_released", issuer=name, released=sum(counts.values()))
+    audit = office.means.audit
+    await audit.record("issuer_released", issuer=name, released=sum(counts.values()))
     _tell(office.desk, name, braked_at, counts, damaged)
 
 

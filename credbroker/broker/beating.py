@@ -6,6 +6,7 @@ that nobody owns any more. What fails is tried again at the next beat and stops 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
@@ -44,6 +45,7 @@ class Beating:
             "spool": handing_in.hand_in,
         }
         self._clock = clock
+        self._beating = asyncio.Lock()
         self._failing: set[str] = set()
         self._waiting_entries = 0
 
@@ -59,7 +61,11 @@ class Beating:
             await self._clock.sleep(BEAT_SECONDS)
 
     async def beat(self) -> None:
-        """Do all that is due, each for itself."""
+        """Do all that is due, each for itself; one beat at a time, or one could pass another."""
+        async with self._beating:
+            await self._beat()
+
+    async def _beat(self) -> None:
         for name, step in self._steps.items():
             try:
                 result = await step()

@@ -141,12 +141,13 @@ class Campaign:
 
     async def _refresh_all(self) -> None:
         """Refresh every grant that is ready once more, and count those that could be."""
+        self._world.people.rests = True
+        await self._clock.sleep(_YOUNG_SECONDS + 1.0)
         before = await self._world.cluster.grants()
         ready = {name: one for name, one in before.items() if one["state"] == "ready"}
         members = [one for one in self._world.people.members if one.segment in ready]
         self._report.ready_after_last_fault = len(ready)
         self._report.states = dict(Counter(str(one["state"]) for one in before.values()))
-        await self._clock.sleep(_YOUNG_SECONDS + 1.0)
         ends = self._clock.elapsed() + _REFRESH_SECONDS
         while members and self._clock.elapsed() < ends:
             await asyncio.gather(*(self._ask_fresh(one) for one in members))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from credbroker.demo.issuer import Endpoint
 from credbroker.demo.issuer.journal import OK, sha256_hex
 from tests.chaos.houses import ASK, GRACE, HIDING, RETRY_SAFE
 from tests.chaos.pace import GRACE_SECONDS
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
     from credbroker.demo.issuer import Entry
     from tests.chaos.houses import House
     from tests.chaos.people import Loss
+    from tests.chaos.witness import Write
     from tests.chaos.world import World
 
 _SLACK_SECONDS = 1.0
+_REVOKED_SECONDS = 20.0
 
 
 @dataclass
@@ -121,22 +124,22 @@ def _check_deliveries(world: World, found: Findings) -> None:
 def _owner_was_killed(world: World, loss: Loss) -> bool:
     """True if a claim's owner died with it, and what it had got lay in no spool yet."""
     for claim in world.witness.claims(loss.segment, loss.generation):
-        broker = world.fleet.brokers[claim.broker]
-        died = any(life == claim.life and at >= claim.at for at, life in broker.deaths)
-        spooled = world.points.spooled(claim.broker, claim.life, loss.segment, loss.generation + 1)
-        if died and not spooled and not _was_settled_before(world, claim.at, loss, broker.name):
+        owner = (claim.broker, claim.life)
+        died = any(life == claim.life for _, life in world.fleet.brokers[claim.broker].deaths)
+        spooled = world.points.spooled(*owner, loss.segment, loss.generation + 1)
+        if died and claim.committed_at and not spooled and not _was_settled(world, claim):
             return True
     return False
 
 
-def _was_settled_before(world: World, claimed_at: float, loss: Loss, broker: str) -> bool:
-    """True if the owner itself had told what became of its claim before it died."""
+def _was_settled(world: World, claim: Write) -> bool:
+    """True if the owner itself had told, in time, what became of its claim."""
     return any(
-        one.broker == broker and one.at > claimed_at and one.state != "claimed"
-        and one.committed_at is not None
+        one.state != "claimed" and one.committed_at is not None and one.at > claim.at
         for one in world.witness.writes
-        if (one.segment, one.generation) == (loss.segment, loss.generation)
-    )  # fmt: skip
+        if (one.broker, one.life, one.segment) == (claim.broker, claim.life, claim.segment)
+        and one.generation in {claim.generation, claim.generation + 1}
+    )
 
 
 def _was_rolled_back(world: World, house: House, loss: Loss) -> bool:
@@ -164,33 +167,61 @@ def _told(world: World, loss: Loss) -> str:
 
 
 def timeline(world: World, loss: Loss) -> list[str]:
-    """Return all that was seen of a lost generation and the one that should have followed."""
-    both = {loss.generation, loss.generation + 1}
+    """Return all that was seen of a lost generation, the one before and the one to follow."""
+    near = range(loss.generation - 1, loss.generation + 2)
+    writes = [
+        one
+        for one in world.witness.writes
+        if one.segment == loss.segment and one.generation in near
+    ]
     told = [
         (
             one.at,
             f"{one.broker}/{one.life} writes {one.state} {one.reason} generation {one.generation}"
-            f" posts {one.posts}"
+            f" value {one.refresh_sha256[:6]} posts {one.posts}"
             + (f", taken at {one.committed_at:.2f}" if one.committed_at else ", not seen taken"),
         )
-        for one in world.witness.writes
-        if one.segment == loss.segment and one.generation in both
+        for one in writes
     ]
     told += [
         (one.at, f"{one.broker}/{one.life} is at {one.point} generation {one.generation}")
         for one in world.points.reached
-        if one.segment == loss.segment and one.generation in both
+        if one.segment == loss.segment and one.generation in near
     ]
-    owners = {(one.broker, one.life) for one in world.witness.claims(loss.segment, loss.generation)}
-    for broker in world.fleet.brokers.values():
-        told += [
-            (at, f"{broker.name}/{life} is killed")
-            for at, life in broker.deaths
-            if (broker.name, life) in owners
-        ]
-    shift = world.clock.now().timestamp() - world.clock.elapsed()
-    told += [
-        (one.at.timestamp() - shift, f"post: {one.outcome} {' '.join(one.faults)}")
-        for one in world.house(loss.house).issuer.posts_by_value().get(loss.refresh_sha256, [])
-    ]
+    told += _deaths(world, {(one.broker, one.life) for one in writes})
+    told += _posts(world, loss, {one.refresh_sha256 for one in writes})
+    told += _revocations(world, loss)
     return [f"{at:.2f} {what}" for at, what in sorted(told)]
+
+
+def _deaths(world: World, lives: set[tuple[str, int]]) -> list[tuple[float, str]]:
+    return [
+        (at, f"{broker.name}/{life} is killed")
+        for broker in world.fleet.brokers.values()
+        for at, life in broker.deaths
+        if (broker.name, life) in lives
+    ]
+
+
+def _revocations(world: World, loss: Loss) -> list[tuple[float, str]]:
+    """Return what was revoked at the issuer shortly before; of whom, its journal does not say."""
+    shift = world.clock.now().timestamp() - world.clock.elapsed()
+    told = [
+        (one.at.timestamp() - shift, f"somebody's revocation: {one.outcome}")
+        for one in world.house(loss.house).issuer.journal
+        if one.endpoint is Endpoint.REVOKE
+    ]
+    return [one for one in told if loss.at - _REVOKED_SECONDS < one[0] < loss.at]
+
+
+def _posts(world: World, loss: Loss, values: set[str]) -> list[tuple[float, str]]:
+    shift = world.clock.now().timestamp() - world.clock.elapsed()
+    posts = world.house(loss.house).issuer.posts_by_value()
+    return [
+        (
+            one.at.timestamp() - shift,
+            f"post of {value[:6]}: {one.outcome} {' '.join(one.faults)} -> {one.successor_sha256[:6]}",
+        )
+        for value in values
+        for one in posts.get(value, [])
+    ]

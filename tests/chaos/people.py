@@ -94,6 +94,8 @@ class People:
         self.losses: list[Loss] = []
         self.deliveries: list[Delivery] = []
         self.logins = 0
+        self.rests = False
+        """True while callers ask for nothing."""
         self.answers: dict[str, int] = {}
 
     async def open(self) -> None:
@@ -172,7 +174,7 @@ class People:
     async def _call(self, member: Member, broker: Broker) -> None:
         """Ask one broker for one grant's token, for ever, when it says so."""
         while True:
-            if not member.lease or not broker.serves:
+            if self.rests or not member.lease or not broker.serves:
                 await self._clock.sleep(_LOOK_SECONDS)
                 continue
             said = await self.token(member, broker)

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 _TAKE_SECONDS = 15.0
 _LEADERLESS_SECONDS = 2.0
 _STOPPED_SECONDS = 5.0
-_FULL_SECONDS = 15.0
 _WRONG_SECRET_SECONDS = 4.0
 
 
@@ -179,7 +178,8 @@ class Troubles:
             return Effects()
         full = sandbox.disk.fill()
         before = sandbox.failures()
-        await self._until(lambda: sandbox.failures() > before, _FULL_SECONDS)
+        seconds = float(self._world.pace.access_seconds)
+        await self._until(lambda: sandbox.failures() > before, seconds)
         sandbox.disk.empty()
         return Effects({kind: 1} if full and sandbox.failures() > before else {})
 

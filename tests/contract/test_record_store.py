@@ -1,4 +1,4 @@
-"""What `ports.RecordStore` promises, on the memory store of the tests and on a real OpenBao."""
+"""What `ports.RecordStore` promises, on the memory stores and on a real OpenBao."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
+from bench.memory import BytesInMemory
 from credbroker.domain.errors import StoreMisconfigured, StoreUnavailable, StoreUnclear
 from credbroker.domain.grants import Grant
 from credbroker.domain.marks import Heartbeat, IssuerMark, RewindMark, SpoolKey
@@ -28,6 +29,7 @@ from credbroker.stores.records import (
     spool_key_records,
 )
 from credbroker.stores.vault import LOGIN_PAUSE_SECONDS, AppRoleLogin, VaultClient
+from credbroker.wire.records import read_grant, write_grant
 from tests.fakes.leaping_clock import LeapingClock
 from tests.fakes.store import MemoryRecords
 from tests.fixtures_openbao import admin_hvac
@@ -56,11 +58,14 @@ def client_of(server: OpenBaoServer, door: OutgoingHttp, clock: Clock | None = N
     )
 
 
-@pytest.fixture(params=["memory", "OpenBao"])
+@pytest.fixture(params=["memory", "bytes in memory", "OpenBao"])
 async def records(request: pytest.FixtureRequest) -> AsyncIterator[RecordStore[Grant]]:
     """A store of grants."""
     if request.param == "memory":
         yield MemoryRecords()
+        return
+    if request.param == "bytes in memory":
+        yield BytesInMemory(SystemClock(), write_grant, read_grant)
         return
     server = request.getfixturevalue("shared_openbao")
     async with OutgoingHttp(str(request.getfixturevalue("authority").ca_file)) as door:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from credbroker.broker.probing import Probing
+from credbroker.broker.running import Deeds, Means
 from credbroker.domain.attenuation import Right
 from credbroker.domain.device import LoginOver, StillPending
 from credbroker.domain.errors import (
@@ -16,11 +18,14 @@ from credbroker.domain.errors import (
     StoreUnavailable,
 )
 from credbroker.domain.outcomes import Dead, NotActedOn, Renewed, Unclear
+from credbroker.domain.rotation import Rule
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
 from credbroker.host.clock import SystemClock
+from credbroker.host.entropy import SystemEntropy
 from credbroker.host.http import OutgoingHttp
 from credbroker.issuers.oidc import Dialect, OidcIssuer
+from tests.fakes.audit import FakeAudit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -223,3 +228,13 @@ async def test_the_issuer_passes_the_probe_and_a_wrong_secret_does_not(
     with pytest.raises(ClientRejected):
         await adapter(oidc_provider, door, "wrong").probe()
     assert await works(issuer, refresh_token)
+
+
+async def test_a_measurement_finds_that_a_replay_revokes_more_here(
+    issuer: OidcIssuer, refresh_token: Secret
+) -> None:
+    """The successor dies with the old value, so nobody's refresh is ever retried at this issuer."""
+    clock = SystemClock()
+    means = Means(FakeAudit(), clock, SystemEntropy(), Deeds(clock))
+    found = await Probing(issuer, means).measure(refresh_token, NARROW)
+    assert (found.rule, found.rotates, found.kept) == (Rule(), True, None)

@@ -51,14 +51,24 @@ class Stall:
         """Let the calls return that are over by now."""
         self._going.set()
 
+    async def going(self) -> None:
+        """Return once this process runs."""
+        await self._going.wait()
+
     async def through(self, call: Awaitable[T]) -> T:
         """Return what the call does, once this process runs."""
         await self._take_time()
         try:
-            return await call
-        finally:
-            await self._take_time()
-            await self._going.wait()
+            result = await call
+        except Exception:
+            await self._come_back()
+            raise
+        await self._come_back()
+        return result
+
+    async def _come_back(self) -> None:
+        await self._take_time()
+        await self._going.wait()
 
     async def _take_time(self) -> None:
         pause = self._chance.choice(PAUSES) if self._chance is not None else 0.0
@@ -82,8 +92,7 @@ class StalledClock:
 
     async def sleep(self, seconds: float) -> None:
         await self._clock.sleep(seconds)
-        while self._stall.stopped:
-            await self._clock.sleep(1.0)
+        await self._stall.going()
 
 
 class StalledRecords(Generic[T]):

@@ -163,7 +163,7 @@ async def test_a_replica_that_sorts_meanwhile_is_not_forgotten(vault: Vault) -> 
     real_put = vault.rewind.put
 
     async def put(segment: str, value: RewindMark, expected_version: int) -> int:
-        vault.rewind.put = real_put  # type: ignore[method-assign]
+        vault.rewind.put = real_put  # type: ignore[method-assign]  # once is enough
         await real_put(segment, dataclasses.replace(vault.mark, sorted_by=("one", "two")), 1)
         vault.clock.advance(LIVE_SECONDS)
         return await real_put(segment, value, expected_version)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from credbroker.config.load import check_private, is_loopback, load, read_secret
+from credbroker.config.load import check_private, is_loopback, load, read_secret, secret_files
 from credbroker.domain.errors import BadSettings
 from tests.unit.config.place import right, write
 
@@ -272,3 +272,11 @@ def test_a_key_that_everybody_may_read_is_refused(tmp_path: Path) -> None:
         check_private(key, "TLS key")
     key.chmod(0o640)
     check_private(key, "TLS key")
+
+
+def test_all_secret_files_are_listed(tmp_path: Path) -> None:
+    """An issuer without a client secret has none."""
+    tree = right(tmp_path)
+    del tree["issuers"]["cms"]["client_secret_file"]
+    listed = secret_files(load(write(tmp_path, a=tree)))
+    assert [file.name for _, file in listed] == ["role-id", "secret-id", "client-secret"]
