@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Compiled modules are kept, whatever the caller's shell says: every command starts quicker.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check fix interop bench pyz lock clean
+.PHONY: demo test check fix interop bench chaos pyz lock clean
 
 demo: $(VENV)/.demo  ## the main job on this machine: OpenBao, an issuer, the broker, a job
 	$(BIN)/credbroker demo --report demo-report.json
@@ -32,6 +32,13 @@ interop: $(VENV)/.dev  ## against third-party software (needs Node.js)
 bench: $(VENV)/.dev  ## every figure against a peer or limit, into docs/performance.md (QUICK=1: 3 min)
 	$(BIN)/python -m bench $(if $(QUICK),--quick)
 	$(BIN)/python -m bench --write-docs
+
+# How many faults `make chaos` waits to see, and what decides which come when.
+COUNT ?= 200
+SEED ?= 1
+
+chaos: $(VENV)/.dev  ## faults by the hundred against several brokers (COUNT=1000: within the hour)
+	$(BIN)/python -m tests.chaos --count $(COUNT) --seed $(SEED)
 
 pyz: $(VENV)/.dev  ## build dist/credbroker.pyz, the part that runs without pip
 	$(BIN)/python -m credbroker.zipapp dist/credbroker.pyz
@@ -59,4 +66,4 @@ $(VENV)/.dev: $(VENV)/.demo requirements/dev.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) dist demo-report.json
+	rm -rf $(VENV) dist demo-report.json chaos-report.json

@@ -91,8 +91,7 @@ def figure(claim: Claim, rounds: Rounds, beside: Mapping[str, float] | None = No
 def merged(old: Iterable[Figure], new: Iterable[Figure], scenarios: Iterable[str]) -> list[Figure]:
     """Return the figures with those of the newly taken scenarios in place of their old ones."""
     taken = set(scenarios)
-    kept = [one for one in old if one.scenario not in taken]
-    return sorted([*kept, *new], key=lambda one: (one.scenario, one.name))
+    return [*(one for one in old if one.scenario not in taken), *new]
 
 
 def read(path: Path) -> list[Figure]:

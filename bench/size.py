@@ -42,7 +42,7 @@ async def take(_folder: Path, quick: bool) -> list[Figure]:
     scale = 50 if quick else 1
     return [
         await _memory(GRANTS // scale, LEASES // scale),
-        await _passes(GRANTS // 5 if quick else GRANTS, rounds=2 if quick else 5),
+        await _passes(GRANTS // 10 if quick else GRANTS, rounds=2 if quick else 5),
         await _peak(GRANTS // scale),
     ]
 

@@ -24,7 +24,7 @@ brackets the lowest and the highest ratio of a round. A bar that is missed stays
 
 def page(figures: Iterable[Figure]) -> str:
     """Return the whole page."""
-    ordered = sorted(figures, key=lambda one: (list(SCENARIOS).index(one.scenario), one.name))
+    ordered = sorted(figures, key=lambda one: list(SCENARIOS).index(one.scenario))
     parts = [_HEAD, "\n".join(table(ordered)) + "\n"]
     for scenario, group in groupby(ordered, key=lambda one: one.scenario):
         parts.append("\n".join(_section(scenario, list(group))))
@@ -59,15 +59,24 @@ def number(value: float) -> str:
 def _section(scenario: str, figures: Sequence[Figure]) -> Iterator[str]:
     yield f"## {scenario.capitalize()}\n"
     yield f"{SCENARIOS[scenario]}\n"
+    said: set[str] = set()
     for one in figures:
-        yield f"- **{one.name}** ({len(one.rounds_ours)} rounds). {one.against}"
+        yield f"- **{one.name}**. {_once(one.against, said)}"
         beside = [f"{name}: {number(value)}" for name, value in one.beside.items()]
         if beside:
             yield f"  Beside it: {'; '.join(beside)}."
         if not one.held:
-            yield f"  Missed: {EXPLAINED.get(one.name, 'not explained yet.')}"
+            yield f"  Missed: {_once(EXPLAINED.get(one.name, 'not explained yet.'), said)}"
     yield from sorted({_where(one.taken) for one in figures if one.taken is not None})
     yield ""
+
+
+def _once(sentence: str, said: set[str]) -> str:
+    """Return a sentence, or that it was said in this section already."""
+    if sentence in said:
+        return "As above."
+    said.add(sentence)
+    return sentence
 
 
 def _where(taken: Taken) -> str:

@@ -44,6 +44,7 @@ class Beating:
             "rewind": rewinding.beat,
             "spool": handing_in.hand_in,
         }
+        self.handing_in = handing_in
         self._clock = clock
         self._beating = asyncio.Lock()
         self._failing: set[str] = set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from credbroker.broker.beating import Beating
@@ -31,7 +31,7 @@ from credbroker.domain.leases import Lease
 from credbroker.domain.marks import Heartbeat, IssuerCount, IssuerMark, RewindMark
 from credbroker.domain.pacing import IssuerLimits
 from credbroker.domain.rotation import Custody
-from credbroker.ports import HostMarks, RecordStore, Spool
+from credbroker.ports import HostMarks, Issuer, RecordStore, Spool
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +75,38 @@ class Engine:
     gates: Gates
     rewinding: Rewinding
     sorting: Sorting
-    handing_in: HandingIn
     keeping: Keeping
     recovering: Recovering
     beating: Beating
+
+
+@dataclass(frozen=True, slots=True)
+class _Guard:
+    """What keeps refresh tokens safe, below the deeds that callers ask for."""
+
+    grants: Watched[Grant]
+    issuers: Mapping[str, Issuer]
+    replicas: Replicas
+    marks: IssuerMarks
+    gates: Gates
+    sorting: Sorting
+    rewinding: Rewinding
+    successors: Successors
+    claiming: Claiming
+    noted: Noted
+
+
+class Noted:
+    """Whoever stores a grant says so here, to all who listen."""
+
+    def __init__(self) -> None:
+        """Begin with nobody listening."""
+        self.listeners: list[Callable[[Grant], None]] = []
+
+    def __call__(self, grant: Grant) -> None:
+        """Tell everybody that this record is stored."""
+        for listener in self.listeners:
+            listener(grant)
 
 
 def assemble(
@@ -86,28 +114,65 @@ def assemble(
 ) -> Engine:
     """Return the deeds of the replica of this name, over these stores and issuers."""
     issuers = {name: enrolment.issuer for name, enrolment in enrolments.items()}
-    outages = Outages(means.clock)
-    grants, rewind = Watched(stores.grants, outages), Watched(stores.rewind, outages)
+    guard = _guard(stores, issuers, rules, means, replica)
     held = HeldTokens(means.clock)
+    custodians = Custodians(guard.claiming, guard.successors, guard.gates, guard.marks)
+    refreshing = Refreshing(issuers, custodians, held, means)
+    minting = Minting(guard.grants, refreshing, held, rules.minting, means)
+    leasing = Leasing(stores.leases, means, longest_job_seconds=rules.longest_job_seconds)
+    ending = Ending(guard.grants, refreshing, minting, leasing, means, noted=guard.noted)
+    enrolling = Enrolling(
+        stores.logins,
+        guard.grants,
+        leasing,
+        enrolments,
+        means,
+        rewinding=guard.rewinding,
+        noted=guard.noted,
+        login_seconds=rules.login_seconds,
+    )
+    keeping = Keeping(
+        guard.grants,
+        refreshing,
+        minting,
+        ending,
+        held,
+        replicas=guard.replicas,
+        rules=rules.keeping,
+        means=means,
+    )
+    guard.noted.listeners.append(keeping.noted)
+    return Engine(
+        leasing=leasing,
+        enrolling=enrolling,
+        minting=minting,
+        claiming=guard.claiming,
+        refreshing=refreshing,
+        ending=ending,
+        replicas=guard.replicas,
+        marks=guard.marks,
+        gates=guard.gates,
+        rewinding=guard.rewinding,
+        sorting=guard.sorting,
+        keeping=keeping,
+        recovering=Recovering(guard.gates, issuers, refreshing.refresh, keeping.candidates, means),
+        beating=_beating(stores, guard, keeping, means),
+    )
+
+
+def _guard(
+    stores: Stores, issuers: Mapping[str, Issuer], rules: Rules, means: Means, replica: str
+) -> _Guard:
+    outages, noted = Outages(means.clock), Noted()
+    grants, rewind = Watched(stores.grants, outages), Watched(stores.rewind, outages)
     replicas = Replicas(stores.heartbeats, replica, means)
     marks = IssuerMarks(stores.issuer_marks, issuers, means, replica=replica)
+    gates = Gates(issuers, rules.limits, replicas, marks, means)
     sorting = Sorting(
-        grants,
-        rewind,
-        stores.host_marks,
-        replicas,
-        means,
-        may_rotate=marks.may_rotate,
+        grants, rewind, stores.host_marks, replicas, means, may_rotate=marks.may_rotate
     )
     rewinding = Rewinding(rewind, stores.host_marks, sorting, replicas, means)
-    gates = Gates(issuers, rules.limits, replicas, marks, means)
-    # Whoever stores a grant says so here; the keeper, which comes last, listens too.
-    listeners = [rewinding.saw]
-
-    def noted(grant: Grant) -> None:
-        for listener in listeners:
-            listener(grant)
-
+    noted.listeners.append(rewinding.saw)
     successors = Successors(grants, issuers, stores.spool, marks, noted=noted, means=means)
     claiming = Claiming(
         grants,
@@ -119,54 +184,28 @@ def assemble(
         means=means,
         replica=replica,
     )
-    custodians = Custodians(claiming, successors, gates, marks)
-    refreshing = Refreshing(issuers, custodians, held, means)
-    minting = Minting(grants, refreshing, held, rules.minting, means)
-    leasing = Leasing(stores.leases, means, longest_job_seconds=rules.longest_job_seconds)
-    ending = Ending(grants, refreshing, minting, leasing, means, noted=noted)
-    keeping = Keeping(
+    return _Guard(
         grants,
-        refreshing,
-        minting,
-        ending,
-        held,
-        replicas=replicas,
-        rules=rules.keeping,
-        means=means,
+        issuers,
+        replicas,
+        marks,
+        gates,
+        sorting,
+        rewinding,
+        successors,
+        claiming,
+        noted,
     )
-    listeners.append(keeping.noted)
-    recovering = Recovering(gates, issuers, refreshing.refresh, keeping.candidates, means)
 
+
+def _beating(stores: Stores, guard: _Guard, keeping: Keeping, means: Means) -> Beating:
     def counts() -> Mapping[str, IssuerCount]:
         return {
-            name: replace(gates.of(name).counts(), horizon=keeping.horizon(name))
-            for name in issuers
+            name: replace(gate.counts(), horizon=keeping.horizon(name))
+            for name, gate in guard.gates.items()
         }
 
-    handing_in = HandingIn(stores.spool, grants, successors, means)
-    return Engine(
-        leasing=leasing,
-        enrolling=Enrolling(
-            stores.logins,
-            grants,
-            leasing,
-            enrolments,
-            means,
-            rewinding=rewinding,
-            noted=noted,
-            login_seconds=rules.login_seconds,
-        ),
-        minting=minting,
-        claiming=claiming,
-        refreshing=refreshing,
-        ending=ending,
-        replicas=replicas,
-        marks=marks,
-        gates=gates,
-        rewinding=rewinding,
-        sorting=sorting,
-        handing_in=handing_in,
-        keeping=keeping,
-        recovering=recovering,
-        beating=Beating(replicas, marks, rewinding, handing_in, counts, clock=means.clock),
+    handing_in = HandingIn(stores.spool, guard.grants, guard.successors, means)
+    return Beating(
+        guard.replicas, guard.marks, guard.rewinding, handing_in, counts, clock=means.clock
     )

@@ -25,7 +25,8 @@ def main() -> int:
     """Run a campaign; 0 if everything was as it must be."""
     args = _arguments()
     dice = Dice(args.seed)
-    plan = plans.share(args.count, dice, tuple(args.only))
+    only = tuple(args.only) or (plans.SHORT_NAMES if args.short else ())
+    plan = plans.share(args.count, dice, only)
     report = Report(args.seed, args.count)
     folder = Path(tempfile.mkdtemp(prefix="credbroker-chaos-"))
     pace = paces.SHORT if args.short else paces.FULL
@@ -38,7 +39,7 @@ def main() -> int:
     finally:
         report.write(args.report)
     print(report.table())
-    if args.keep or report.shortcomings():
+    if args.keep or (report.shortcomings() and not args.plant):
         print(f"What everybody said is in {folder}.")
     else:
         shutil.rmtree(folder)

@@ -67,7 +67,7 @@ def explain(world: World, loss: Loss) -> str:
     if any(HIDING & set(one.faults) for one in posts):
         return "the issuer's answer was hidden"
     if _owner_was_killed(world, loss):
-        return "its owner was killed between claim and spool"
+        return f"its owner was killed between {'post and store' if posts else 'claim and post'}"
     if _was_rolled_back(world, house, loss):
         return "the issuer was rolled back"
     if _was_restored(world, loss):

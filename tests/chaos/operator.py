@@ -7,6 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from credbroker.domain.rotation import BRAKED
 from tests.chaos.pace import BROKERS
 
 if TYPE_CHECKING:
@@ -43,10 +44,13 @@ class Operator:
             await self.release(house)
 
     async def mend(self) -> None:
-        """Leave no halt and no brake."""
-        await self.after_restore()
+        """Leave no halt and no brake, where there may be any."""
+        if self._world.restored:
+            await self.after_restore()
+        braked = {one.segment for one in self._world.witness.writes if one.reason == BRAKED}
         for house in self._world.houses:
-            await self.release(house)
+            if any(one.segment in braked for one in self._world.people.members_of(house)):
+                await self.release(house)
 
     async def _typed(self, *words: str) -> bool:
         """Run `credbroker admin` with these words; tell if it did what it should."""

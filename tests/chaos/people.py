@@ -119,6 +119,10 @@ class People:
                 broker = brokers[(number + at) % len(brokers)]
                 tasks.create_task(self._call(member, broker))
 
+    def members_of(self, house: House) -> list[Member]:
+        """Return everybody at one issuer."""
+        return [one for one in self.members if one.house is house]
+
     async def ask(
         self, broker: Broker, path: str, lease: str = "", body: object = None
     ) -> Said | None:

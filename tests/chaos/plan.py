@@ -63,6 +63,12 @@ def _kinds() -> tuple[Kind, ...]:
 
 KINDS = _kinds()
 NAMES = tuple(kind.name for kind in KINDS)
+_TOO_LONG = {
+    "wrong_client_id", "all_nodes_down", "snapshot_restored", "wrong_secret",
+    "issuer_rolled_back", *(f"clock{off}" for off in CLOCKS),
+}  # fmt: skip
+SHORT_NAMES = tuple(name for name in NAMES if name not in _TOO_LONG)
+"""What takes effect, and passes, within seconds."""
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def test_figures_come_back_from_their_file(tmp_path: Path) -> None:
     results.write(tmp_path / "all.json", old)
     assert results.read(tmp_path / "all.json") == old
     anew = results.figure(FASTER, Rounds((1.0,), (1.0,)))
-    assert results.merged(old, [anew], ["refreshes"]) == [anew, old[1]]
+    assert results.merged(old, [anew], ["refreshes"]) == [old[1], anew]
     assert results.read(tmp_path / "none.json") == []
 
 

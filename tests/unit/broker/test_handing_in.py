@@ -38,7 +38,7 @@ async def test_a_spooled_successor_goes_over_every_older_record(state: GrantStat
     world = World()
     alive = await left_behind(world)
     await world.rewrite(state=state, posts=1, write_id="meanwhile")
-    assert await alive.engine.handing_in.hand_in() == 0
+    assert await alive.engine.beating.handing_in.hand_in() == 0
     assert (world.grant.state, world.refresh_token) == (READY, "successor")
     assert world.grant.posts == 0
     assert not world.spooled()
@@ -51,7 +51,7 @@ async def test_a_spooled_successor_is_dropped_once_a_later_one_is_stored() -> No
     alive = await left_behind(world)
     later = Secret("refresh token", "later")
     await world.rewrite(refresh_token=later, generation=3, write_id="w")
-    assert await alive.engine.handing_in.hand_in() == 0
+    assert await alive.engine.beating.handing_in.hand_in() == 0
     assert world.refresh_token == "later"
     assert not world.spooled()
     assert not world.issuer.revoked
@@ -64,7 +64,7 @@ async def test_what_was_stored_after_all_is_only_wiped() -> None:
     same = Secret("refresh token", "successor")
     await world.rewrite(refresh_token=same, generation=2, write_id="spooled")
     writes = len(world.grants.history)
-    assert await alive.engine.handing_in.hand_in() == 0
+    assert await alive.engine.beating.handing_in.hand_in() == 0
     assert len(world.grants.history) == writes
     assert not world.spooled()
 
@@ -78,12 +78,12 @@ async def test_another_record_of_the_same_generation_keeps_it_in_the_spool(
     other = Secret("refresh token", "login")
     await world.rewrite(refresh_token=other, generation=2, write_id="w")
     for _ in range(3):
-        assert await alive.engine.handing_in.hand_in() == 1
+        assert await alive.engine.beating.handing_in.hand_in() == 1
     assert world.refresh_token == "login"
     assert len(world.spooled()) == 1
     assert [line["event"] for line in logged].count("spooled_successor_outranked") == 1
     await world.rewrite(generation=3, write_id="w2")
-    assert await alive.engine.handing_in.hand_in() == 0
+    assert await alive.engine.beating.handing_in.hand_in() == 0
     assert not world.spooled()
 
 
@@ -96,7 +96,7 @@ async def test_after_a_logout_it_is_revoked_instead(after: str) -> None:
         await world.rewrite(state=ENDED, refresh_token=None, generation=2, write_id="w")
     else:
         await world.rewrite(line="line-2", generation=3, write_id="w")
-    assert await alive.engine.handing_in.hand_in() == 0
+    assert await alive.engine.beating.handing_in.hand_in() == 0
     assert world.issuer.revoked == ["successor"]
     assert not world.spooled()
 
@@ -106,7 +106,7 @@ async def test_a_restored_vault_that_knows_nothing_of_the_grant_gets_it_back() -
     world = World()
     alive = await left_behind(world)
     world.grants._newest.clear()
-    assert await alive.engine.handing_in.hand_in() == 0
+    assert await alive.engine.beating.handing_in.hand_in() == 0
     assert world.refresh_token == "successor"
 
 
@@ -116,13 +116,13 @@ async def test_while_vault_is_away_nothing_is_wiped() -> None:
     alive = await left_behind(world)
     world.grants.fail_next(AWAY, on="get")
     with pytest.raises(StoreUnavailable):
-        await alive.engine.handing_in.hand_in()
+        await alive.engine.beating.handing_in.hand_in()
     for _ in range(4):
         world.grants.fail_next(AWAY, on="put")
-    assert await alive.engine.handing_in.hand_in() == 1
+    assert await alive.engine.beating.handing_in.hand_in() == 1
     assert len(world.spooled()) == 1
     world.grants.mend()
-    assert await alive.engine.handing_in.hand_in() == 0
+    assert await alive.engine.beating.handing_in.hand_in() == 0
     assert world.refresh_token == "successor"
 
 
@@ -132,7 +132,7 @@ async def test_what_this_process_still_works_on_is_left_alone() -> None:
     alive = world.replica("alive")
     grant = await world.give_grant()
     await world.spools["alive"].keep(replace(grant, generation=2))
-    assert await alive.engine.handing_in.hand_in() == 0
+    assert await alive.engine.beating.handing_in.hand_in() == 0
     assert len(world.spooled()) == 1
 
 
