@@ -20,6 +20,7 @@ from credbroker.broker.running import Means
 from credbroker.broker.storing import put_surely
 from credbroker.broker.successors import LOOK_AGAIN_SECONDS, Claimed, Successors
 from credbroker.domain import rotation
+from credbroker.domain.attenuation import Right
 from credbroker.domain.errors import (
     CredbrokerError,
     LeaseEnded,
@@ -91,7 +92,9 @@ class Claiming:
         """
         while True:
             read_at = self._clock.elapsed()
-            stored = await self._grants.get(key.segment())
+            stored = self._successors.take_known(key.segment())
+            if stored is None or resting:
+                stored = await self._grants.get(key.segment())
             if stored is None or stored.value.line != line:
                 raise LeaseEnded("This login was ended by a logout.")
             if resting and stored.value.state is not GrantState.CLAIMED:
@@ -104,8 +107,8 @@ class Claiming:
             else:
                 await self._settle_left_claim(stored)
 
-    async def claim(self, found: Found, *, kept: bool) -> Claimed:
-        """Store our claim; to be called on an open connection, before the first byte.
+    async def claim(self, found: Found, right: Right, *, kept: bool) -> Claimed:
+        """Store our claim, to ask for `right`; to be called on an open connection.
 
         Raises `StaleVersionError` if somebody else was first, and `StoreUnavailable` kinds; what is
         raised means that nothing may be sent. `kept` leaves unmarked that somebody used the grant.
@@ -129,7 +132,7 @@ class Claiming:
             unused = NotActedOn(error)
             self._deeds.begin(self._give_back(found.stored, grant, unused), "give a claim back")
             raise
-        claimed = Claimed(Stored(grant, version, 0.0), begun_at)
+        claimed = Claimed(Stored(grant, version, 0.0), begun_at, right)
         await self._waypoints.reach(Waypoint.CLAIMED)
         await self._confirm(claimed)
         if self._clock.elapsed() - begun_at > self._custody.margin_seconds / 2:

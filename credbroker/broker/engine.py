@@ -117,7 +117,7 @@ def assemble(
     guard = _guard(stores, issuers, rules, means, replica)
     held = HeldTokens(means.clock)
     custodians = Custodians(guard.claiming, guard.successors, guard.gates, guard.marks)
-    refreshing = Refreshing(issuers, custodians, held, means)
+    refreshing = Refreshing(issuers, custodians, held, means, renew_after=rules.minting.renew_after)
     minting = Minting(guard.grants, refreshing, held, rules.minting, means)
     leasing = Leasing(stores.leases, means, longest_job_seconds=rules.longest_job_seconds)
     ending = Ending(guard.grants, refreshing, minting, leasing, means, noted=guard.noted)

@@ -90,7 +90,9 @@ class Minting:
             token = held
         else:
             try:
-                token = await self._fetch(grant, right, fresh=fresh and caller.fresh)
+                token = await self._fetch(
+                    grant, right, wanted.floor_seconds, fresh=fresh and caller.fresh
+                )
             except (Unavailable, GrantPaused) as error:
                 # Judged anew: it may have run out while the fetch was waited for.
                 if held is None or self._judge(held, wanted) is Freshness.NOTHING:
@@ -157,10 +159,18 @@ class Minting:
             ) from None
         return Right(grant.scopes, audiences)
 
-    async def _fetch(self, grant: Grant, right: Right, *, fresh: bool) -> AccessToken:
+    async def _fetch(
+        self, grant: Grant, right: Right, floor_seconds: float, *, fresh: bool
+    ) -> AccessToken:
         if not fresh:
             raise StoreUnavailable("OpenBao/Vault does not answer, so nothing new is fetched.")
-        return await self._refreshing.refresh(Wish(grant.key, grant.line, right), ANSWER_SECONDS)
+        wish = Wish(grant.key, grant.line, right)
+        token = await self._refreshing.refresh(wish, ANSWER_SECONDS)
+        life = (token.expires_at - token.obtained_at).total_seconds()
+        if token.seconds_left(self._clock.now()) < floor_seconds <= life:
+            # It is another replica's, and was fetched for a caller who needs less of it.
+            token = await self._refreshing.refresh(wish, ANSWER_SECONDS)
+        return token
 
 
 def _too_short(wanted: Wanted) -> TooSoonExpired:

@@ -26,6 +26,7 @@ from credbroker.domain import rotation
 from credbroker.domain.attenuation import Right
 from credbroker.domain.errors import (
     ClientRejected,
+    CredbrokerError,
     IssuerFailed,
     IssuerGaveLess,
     IssuerMisbehaved,
@@ -34,6 +35,7 @@ from credbroker.domain.errors import (
     OutsideCeiling,
     StoreUnavailable,
 )
+from credbroker.domain.freshness import due_at
 from credbroker.domain.grants import Grant, GrantState
 from credbroker.domain.names import GrantKey
 from credbroker.domain.outcomes import NotActedOn, Outcome, Renewed, Unclear
@@ -80,8 +82,14 @@ class Refreshing:
         custodians: Custodians,
         held: HeldTokens,
         means: Means,
+        *,
+        renew_after: float,
     ) -> None:
-        """Refresh grants at `issuers`, by name, into `held`."""
+        """Refresh grants at `issuers`, by name, into `held`.
+
+        A token that another replica got is used until `renew_after` (0 to 1) of its life is over.
+        """
+        self._renew_after = renew_after
         self._issuers = issuers
         self._claiming = custodians.claiming
         self._successors = custodians.successors
@@ -127,6 +135,8 @@ class Refreshing:
         async with self.alone_with(wish.key):
             while True:
                 found = await self._claiming.settled(wish.key, wish.line)
+                if (token := await self._at_hand(found.grant, wish)) is not None:
+                    return token
                 try:
                     claimed, outcome = await self._use(found, wish)
                 except StaleVersionError:
@@ -140,6 +150,25 @@ class Refreshing:
             return await self._checked(wish, claimed.grant, outcome.access_token)
         # Who must log in again is told so by the first answer, not by the next.
         raise outcome.error if self._may_go_on(after) else rotation.why_lost(after)
+
+    async def _at_hand(self, grant: Grant, wish: Wish) -> AccessToken | None:
+        """Return what came with the last refresh, if another replica made it and it is not yet due.
+
+        One that is due is held all the same: it is served if no new one is to be had.
+        """
+        if wish.kept or grant.access_right != wish.right or grant.access_token is None:
+            return None
+        held = self._held.get(wish.line, wish.right)
+        if held is not None and held.value == grant.access_token:
+            return None
+        try:
+            token = await self._verified(wish, grant, grant.access_token)
+        except CredbrokerError:
+            return None  # expired, or not what this caller may have: a new one is fetched
+        now = self._clock.now()
+        token = token.obtained(min(now, grant.refreshed_at))
+        self._held.put(wish.line, wish.right, token)
+        return token if now < due_at(token, self._renew_after) else None
 
     def _is_to_be_retried(self, after: Grant) -> bool:
         """A grace is short, so its one retry is made at once; other retries wait for a caller."""
@@ -156,15 +185,19 @@ class Refreshing:
 
     async def _checked(self, wish: Wish, grant: Grant, value: Secret) -> AccessToken:
         """Hold the issuer's answer against what was asked, and keep it at hand if it fits."""
-        issuer = self._issuer(grant.key.issuer)
         try:
-            token = await issuer.verify_access_token(value)
-            now = self._clock.now()
-            check_issued(token, wish.right, issuer_url=issuer.url, subject=grant.subject, now=now)
+            token = await self._verified(wish, grant, value)
         except (IssuerMisbehaved, IssuerGaveLess) as error:
             self._unfit.rest(wish, error, UNFIT_PAUSE_SECONDS)
             raise
         self._held.put(wish.line, wish.right, token)
+        return token
+
+    async def _verified(self, wish: Wish, grant: Grant, value: Secret) -> AccessToken:
+        issuer = self._issuer(grant.key.issuer)
+        token = await issuer.verify_access_token(value)
+        now = self._clock.now()
+        check_issued(token, wish.right, issuer_url=issuer.url, subject=grant.subject, now=now)
         return token
 
     async def _use(self, found: Found, wish: Wish) -> tuple[Claimed, Outcome]:
@@ -192,7 +225,7 @@ class Refreshing:
 
         async def claim() -> None:
             nonlocal claimed
-            claimed = await self._claiming.claim(found, kept=wish.kept)
+            claimed = await self._claiming.claim(found, wish.right, kept=wish.kept)
 
         assert found.grant.refresh_token is not None, "what rests without its token is not posted"
         rule = self._marks.rule(wish.key.issuer)

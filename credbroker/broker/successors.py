@@ -16,6 +16,7 @@ from credbroker.broker.issuer_marks import IssuerMarks
 from credbroker.broker.running import Means
 from credbroker.broker.storing import put_surely
 from credbroker.domain import rotation
+from credbroker.domain.attenuation import Right
 from credbroker.domain.errors import Busy, CredbrokerError, NotFound
 from credbroker.domain.grants import Grant, GrantState
 from credbroker.domain.names import GrantKey
@@ -28,6 +29,8 @@ LOOK_AGAIN_SECONDS = 0.2
 # What Vault has not taken by then goes to the spool as well.
 SPOOL_AFTER_SECONDS = 0.25
 LONGEST_STORE_PAUSE_SECONDS = 5.0
+# So many records are remembered to be claimed again without a read.
+KNOWN_ROOM = 20_000
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +41,7 @@ class Claimed:
 
     stored: Stored[Grant]
     begun_at: float
+    right: Right | None = None
 
     @property
     def grant(self) -> Grant:
@@ -64,6 +68,7 @@ class Successors:
         self._spool = spool
         self._marks = marks
         self._noted = noted
+        self._known: dict[str, Stored[Grant]] = {}
         self._deeds = means.deeds
         self._audit = means.audit
         self._clock = means.clock
@@ -84,6 +89,7 @@ class Successors:
             rule,
             self._entropy.token(16),
             self._clock.now(),
+            right=claimed.right,
             believed=believed,
             seconds=seconds,
         )
@@ -110,10 +116,17 @@ class Successors:
             raise NotFound(f"The issuer {key.issuer!r} is not served here any more.")
         await issuer.revoke(refresh_token)
 
+    def take_known(self, segment: str) -> Stored[Grant] | None:
+        """Return the record as this process stored it last, once; it may be the newest or not.
+
+        Whoever claims by it finds out at the check-and-set, and is spared a read if it is.
+        """
+        return self._known.pop(segment, None)
+
     async def write(self, segment: str, grant: Grant, version: int) -> bool:
         """Write a record; False while the store does not say. Raises `StaleVersionError`."""
         try:
-            await put_surely(
+            written = await put_surely(
                 self._grants,
                 segment,
                 grant,
@@ -124,6 +137,10 @@ class Successors:
             log.warning("not_stored_yet", grant=segment, why=error.sentence)
             return False
         self._noted(grant)
+        if grant.state is GrantState.READY:
+            if len(self._known) >= KNOWN_ROOM:
+                self._known.pop(next(iter(self._known)))
+            self._known[segment] = Stored(grant, written, 0.0)
         return True
 
     async def found(self, segment: str) -> Stored[Grant] | None:

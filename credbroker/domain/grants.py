@@ -6,6 +6,7 @@ import datetime
 import enum
 from dataclasses import dataclass
 
+from credbroker.domain.attenuation import Right
 from credbroker.domain.names import GrantKey
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
@@ -68,3 +69,7 @@ class Grant:
     """True once a refresh of this grant gave another value: its issuer is one that rotates."""
     tokens_until: datetime.datetime | None = None
     """When the last access token that came with this grant expires, as far as was announced."""
+    access_token: Secret | None = None
+    """What came with the last refresh, unchecked: another replica may serve it instead of asking."""
+    access_right: Right | None = None
+    """The right that was asked for with it."""

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 from credbroker.domain.errors import Malformed
 
@@ -47,6 +48,10 @@ class GrantKey:
         base64url(SHA-256(issuer, credkey, role)), each length-prefixed so that no two different
         triples give the same bytes.
         """
+        return self._segment
+
+    @cached_property
+    def _segment(self) -> str:
         digest = hashlib.sha256()
         for part in (self.issuer, self.credkey, self.role):
             encoded = part.encode()

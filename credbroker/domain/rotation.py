@@ -14,6 +14,7 @@ import datetime
 import enum
 from dataclasses import dataclass, replace
 
+from credbroker.domain.attenuation import Right
 from credbroker.domain.errors import (
     CredbrokerError,
     GrantInDoubt,
@@ -188,16 +189,18 @@ def settle(
     write_id: str,
     now: datetime.datetime,
     *,
+    right: Right | None = None,
     believed: bool = True,
     seconds: float = 0.0,
 ) -> Grant:
     """Return the record that follows a claimed use and its outcome.
 
     With `believed` False the issuer calls too many grants dead to be taken at its word: the grant
-    is paused instead of lost. `seconds` have passed since the claim was begun.
+    is paused instead of lost. `seconds` have passed since the claim was begun, for `right`.
     """
     if isinstance(outcome, Renewed):
-        return _advance(claimed, outcome, write_id, now)
+        advanced = _advance(claimed, outcome, write_id, now)
+        return replace(advanced, access_token=outcome.access_token, access_right=right)
     if isinstance(outcome, Dead):
         if believed:
             return _to(claimed, Event.DEAD, write_id, outcome.error, seconds=seconds)
@@ -255,7 +258,14 @@ def succeed(found: Grant, new: Grant) -> Grant:
 def log_out(grant: Grant, write_id: str) -> Grant:
     """Return the tombstone: the record without its token, which outranks every older write."""
     ended = _to(grant, Event.LOG_OUT, write_id)
-    return replace(ended, refresh_token=None, generation=grant.generation + 1, posts=0)
+    return replace(
+        ended,
+        refresh_token=None,
+        access_token=None,
+        access_right=None,
+        generation=grant.generation + 1,
+        posts=0,
+    )
 
 
 def outdated(grant: Grant, generation: int, write_id: str) -> Grant:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from credbroker.domain.attenuation import Ceiling
+from credbroker.domain.attenuation import Ceiling, Right
 from credbroker.domain.device import PendingLogin
 from credbroker.domain.errors import Malformed
 from credbroker.domain.grants import Grant, GrantState
@@ -48,6 +48,9 @@ def write_grant(grant: Grant) -> Record:
         refresh_expires_at=write_optional_instant(grant.refresh_expires_at),
         rotated=grant.rotated or None,
         tokens_until=write_optional_instant(grant.tokens_until),
+        access_token=grant.access_token.reveal() if grant.access_token else None,
+        access_scopes=grant.access_right.scopes.texts() if grant.access_right else None,
+        access_audiences=list(grant.access_right.audiences) if grant.access_right else None,
     )
 
 
@@ -55,6 +58,9 @@ def read_grant(record: object) -> Grant:
     """Read a grant; raise `Malformed` if the record is damaged."""
     fields = record_fields(record, "The grant record")
     token = fields.optional("refresh_token", fields.text)
+    access_token = fields.optional("access_token", fields.text)
+    access_scopes = fields.optional("access_scopes", fields.texts)
+    access_audiences = fields.optional("access_audiences", fields.texts) or []
     try:
         state = GrantState(fields.text("state"))
     except ValueError:
@@ -81,6 +87,12 @@ def read_grant(record: object) -> Grant:
         refresh_expires_at=fields.optional("refresh_expires_at", fields.instant),
         rotated=fields.optional("rotated", fields.flag) or False,
         tokens_until=fields.optional("tokens_until", fields.instant),
+        access_token=Secret("access token", access_token) if access_token else None,
+        access_right=(
+            Right(ScopeSet.of(access_scopes), tuple(access_audiences))
+            if access_scopes is not None
+            else None
+        ),
     )
 
 

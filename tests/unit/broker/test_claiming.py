@@ -11,7 +11,7 @@ from credbroker.domain.rotation import UnclearRule
 from tests.fakes.clock import turns
 from tests.unit.broker.stalling import Stall
 from tests.unit.broker.test_refreshing import fails_with, one_refresh
-from tests.unit.broker.world import KEY, LINE, World
+from tests.unit.broker.world import KEY, LINE, READ, World
 
 READY, CLAIMED, IN_DOUBT = GrantState.READY, GrantState.CLAIMED, GrantState.IN_DOUBT
 
@@ -101,7 +101,7 @@ async def test_who_keeps_the_grant_is_no_sign_of_use() -> None:
     replica = world.replica()
     await world.give_grant()
     found = await replica.engine.claiming.settled(KEY, LINE)
-    await replica.engine.claiming.claim(found, kept=True)
+    await replica.engine.claiming.claim(found, READ, kept=True)
     assert world.grant.used_at is None
 
 

@@ -270,6 +270,8 @@ def test_no_order_of_stops_crashes_and_outages_breaks_a_promise(kind: str) -> No
         deadline=None,
         derandomize=True,
         database=None,
-        phases=[Phase.generate],  # a life that fails is told as it was lived; a smaller one takes long
+        phases=[
+            Phase.generate
+        ],  # a life that fails is told as it was lived; a smaller one takes long
     )
     run_state_machine_as_test(OfThisKind, settings=lives)
