@@ -19,10 +19,13 @@ from typing import Any
 
 import structlog
 from aiohttp import web
+from prometheus_client import CollectorRegistry
 
 from credbroker.api.app import build_app
 from credbroker.api.health import Health
+from credbroker.api.metrics import Metrics, Sources
 from credbroker.api.native import NativeApi, Offered
+from credbroker.api.outlook import Outlook
 from credbroker.api.strangers import Strangers
 from credbroker.broker.engine import Engine
 from credbroker.broker.running import Deeds, Means, NoWaypoints
@@ -37,12 +40,15 @@ from credbroker.host.entropy import SystemEntropy
 from credbroker.ports import Clock, Entropy, Waypoints
 from credbroker.stores.vault import VaultClient
 from credbroker.telemetry.audit import AuditTrail
+from credbroker.telemetry.counting import CountedAudit
 from credbroker.telemetry.logging import configure
 
 # Callers are answered for this long after SIGTERM; with a refresh in flight (120 s) and its storing
 # that stays below the 180 s that systemd is told to wait.
 STOP_ANSWER_SECONDS = 15.0
 KEPT_ALIVE_SECONDS = 75.0
+# A slow Vault keeps the port closed for no longer than this.
+FIRST_BEAT_SECONDS = 5.0
 
 EXAMPLE = """\
 example:
@@ -115,6 +121,7 @@ class Daemon:
             runner, self.listen.address, self.listen.port, ssl_context=server_tls(self.listen)
         )
         try:
+            await self.look_around()
             await _listening(site, self.listen)
             systemd.notify("READY=1")
             log.info("ready", address=self.listen.address, port=self.listen.port)
@@ -137,6 +144,14 @@ class Daemon:
             await runner.cleanup()
             await self.deeds.finish()
         log.info("stopped")
+
+    async def look_around(self) -> None:
+        """Learn who else runs and what is known of the issuers, before anybody is answered.
+
+        If OpenBao/Vault is slow, that goes on while callers are answered.
+        """
+        beat = self.deeds.begin(self.engine.beating.beat(), "first beat")
+        await self.deeds.is_done(beat, FIRST_BEAT_SECONDS)
 
     def _lasting(self) -> dict[str, Coroutine[Any, Any, None]]:
         """Return what runs for as long as the process does."""
@@ -161,28 +176,47 @@ async def build(
 
     What was opened is closed with `stack`. Raises `Misconfigured` or `StoreUnavailable` kinds.
     """
-    audit = AuditTrail(settings.audit.folder, replica, clock)
-    stack.callback(audit.close)
+    trail = AuditTrail(settings.audit.folder, replica, clock)
+    stack.callback(trail.close)
+    counted = CollectorRegistry()
+    audit = CountedAudit(trail, settings.issuers, counted)
     opened = await open_all(settings, replica, clock, entropy, stack)
-    means = Means(audit, clock, entropy, Deeds(clock), waypoints or NoWaypoints())
+    means = Means(
+        audit,
+        clock,
+        entropy,
+        Deeds(clock),
+        waypoints or NoWaypoints(),
+        opened.vault.check_clock,
+    )
     engine = build_engine(settings, opened, means, replica)
-    offered = {name: Offered(one.url, list(one.roles)) for name, one in settings.issuers.items()}
+    outlook = Outlook(engine, clock, settings.keeper.warn_seconds)
     troubles: list[str] = []
+
+    def own_troubles() -> list[str]:
+        return [*troubles, *opened.vault.troubles()]
+
+    sources = Sources(engine, outlook, clock, own_troubles, lambda: opened.vault.seconds_off)
     app = build_app(
-        NativeApi(
-            engine.enrolling,
-            engine.leasing,
-            engine.minting,
-            engine.ending,
-            offered,
-            strangers=_strangers(settings, clock),
-        ),
-        Health(lambda: [*troubles, *opened.vault.troubles()]),
+        _native(settings, engine, outlook, clock),
+        [*Health(own_troubles, outlook).routes(), *Metrics(sources, counted).routes()],
         entropy,
         audit,
         settings.public_url,
     )
     return Daemon(app, settings.listen, opened.vault, engine, means.deeds, troubles)
+
+
+def _native(settings: Settings, engine: Engine, outlook: Outlook, clock: Clock) -> NativeApi:
+    return NativeApi(
+        engine.enrolling,
+        engine.leasing,
+        engine.minting,
+        engine.ending,
+        {name: Offered(one.url, list(one.roles)) for name, one in settings.issuers.items()},
+        strangers=_strangers(settings, clock),
+        outlook=outlook,
+    )
 
 
 def _strangers(settings: Settings, clock: Clock) -> Strangers:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from aiohttp import web
 
-from credbroker.api.health import Health
 from credbroker.api.native import NativeApi
 from credbroker.api.openapi import document
 from credbroker.api.problems import answering_problems
@@ -15,9 +16,16 @@ LARGEST_REQUEST_BYTES = 64 * 1024
 
 
 def build_app(
-    native: NativeApi, health: Health, entropy: Entropy, audit: Audit, public_url: str
+    native: NativeApi,
+    open_routes: Iterable[web.RouteDef],
+    entropy: Entropy,
+    audit: Audit,
+    public_url: str,
 ) -> web.Application:
-    """Return the application that answers on the broker's one port."""
+    """Return the application that answers on the broker's one port.
+
+    `open_routes` are for operators: whoever reaches the port may ask there.
+    """
     app = web.Application(
         middlewares=[answering_problems(entropy, audit)], client_max_size=LARGEST_REQUEST_BYTES
     )
@@ -28,5 +36,5 @@ def build_app(
         return web.json_response(described)
 
     app.add_routes([web.route(op.method, op.path, op.handler) for op in operations])
-    app.add_routes([web.get(OPENAPI, openapi), *health.routes()])
+    app.add_routes([web.get(OPENAPI, openapi), *open_routes])
     return app

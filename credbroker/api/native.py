@@ -11,6 +11,7 @@ from aiohttp import web
 from credbroker.api.bodies import body_of
 from credbroker.api.callers import identify, origin, shown_token
 from credbroker.api.operations import Operation
+from credbroker.api.outlook import Outlook
 from credbroker.api.strangers import Strangers
 from credbroker.broker.ending import Ending
 from credbroker.broker.enrolling import Enrolling
@@ -47,6 +48,7 @@ class NativeApi:
         issuers: Mapping[str, Offered],
         *,
         strangers: Strangers,
+        outlook: Outlook,
     ) -> None:
         """Serve these deeds, for `issuers` by their short names; `strangers` counts who is nobody."""
         self._enrolling = enrolling
@@ -55,6 +57,7 @@ class NativeApi:
         self._ending = ending
         self._issuers = issuers
         self._strangers = strangers
+        self._outlook = outlook
 
     def operations(self) -> list[Operation]:
         """Return all that this API offers."""
@@ -162,7 +165,7 @@ class NativeApi:
         """Tell how the lease and its grant stand."""
         caller = await self._caller(request)
         grant, _ = await self._minting.grant_of(caller)
-        lease = caller.lease
+        lease, outlook = caller.lease, self._outlook.grant(grant)
         scopes = lease.ceiling.scopes if lease.ceiling.scopes is not None else grant.scopes.rights()
         return _json(
             native.LeaseStatus(
@@ -175,6 +178,9 @@ class NativeApi:
                 last_refresh_at=grant.refreshed_at,
                 job=lease.job,
                 grant_ends_at=grant.refresh_expires_at,
+                log_in_before=outlook.log_in_before,
+                trouble=outlook.trouble,
+                tokens_last_until=outlook.tokens_last_until,
             )
         )
 

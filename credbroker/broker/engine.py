@@ -78,6 +78,7 @@ class Engine:
     keeping: Keeping
     recovering: Recovering
     beating: Beating
+    outages: Outages
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +119,8 @@ def assemble(
     held = HeldTokens(means.clock)
     custodians = Custodians(guard.claiming, guard.successors, guard.gates, guard.marks)
     refreshing = Refreshing(issuers, custodians, held, means, renew_after=rules.minting.renew_after)
-    minting = Minting(guard.grants, refreshing, held, rules.minting, means)
     leasing = Leasing(stores.leases, means, longest_job_seconds=rules.longest_job_seconds)
+    minting = Minting(guard.grants, refreshing, held, rules.minting, means, leasing=leasing)
     ending = Ending(guard.grants, refreshing, minting, leasing, means, noted=guard.noted)
     enrolling = Enrolling(
         stores.logins,
@@ -157,6 +158,7 @@ def assemble(
         keeping=keeping,
         recovering=Recovering(guard.gates, issuers, refreshing.refresh, keeping.candidates, means),
         beating=_beating(stores, guard, keeping, means),
+        outages=guard.grants.outages,
     )
 
 

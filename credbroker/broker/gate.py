@@ -48,10 +48,12 @@ class Standing:
     """How a gate stands, for metrics and `status`.
 
     `open_until` is when the breaker's next trial is due at the earliest, or the time until which
-    the issuer asked to be left alone; None while neither holds.
+    the issuer asked to be left alone; None while neither holds. `since` says when the breaker
+    opened or the client was refused, if that lasts.
     """
 
     phase: Phase
+    since: datetime.datetime | None
     open_until: datetime.datetime | None
     client_paused: bool
     braked: bool
@@ -91,6 +93,7 @@ class Gate:
         self._made_up_at = 0.0
         self._timer: asyncio.Future[None] | None = None
         self._trouble = asyncio.Event()
+        self._trouble_since: datetime.datetime | None = None
 
     def check(self, key: GrantKey | None = None) -> None:
         """Raise while the gate is closed to a refresh of this grant.
@@ -171,6 +174,7 @@ class Gate:
         left = datetime.timedelta(seconds=until - now)
         return Standing(
             phase=self._breaker.phase,
+            since=self._trouble_since,
             open_until=self._clock.now() + left if until > now else None,
             client_paused=self._client_paused,
             braked=self._braking.on,
@@ -283,8 +287,10 @@ class Gate:
         if breaker.phase is Phase.CLOSED and before is Phase.TRIAL:
             log.info("issuer_is_back", issuer=self._name)
         if self.in_trouble:
+            self._trouble_since = self._trouble_since or self._clock.now()
             self._trouble.set()
         else:
+            self._trouble_since = None
             self._trouble.clear()
         self._admit()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from credbroker.broker.recall import Recall
+from credbroker.broker.recall import ANSWER_SECONDS, Recall
 from credbroker.broker.running import Means
 from credbroker.broker.storing import put_surely
 from credbroker.domain import leases
@@ -25,11 +25,19 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: a lease that is alive. `fresh` is False while the store cannot confirm that."""
+    """Who asks: a lease that is alive. `fresh` is False while the store cannot confirm that.
+
+    An answer is due by `answer_by` (`Clock.elapsed`).
+    """
 
     lease: Lease
     origin: Origin
     fresh: bool = True
+    answer_by: float = float("inf")
+
+    def seconds_left(self, elapsed: float) -> float:
+        """Return how long this caller may be kept waiting from `elapsed` on."""
+        return min(ANSWER_SECONDS, self.answer_by - elapsed)
 
 
 class Leasing:
@@ -53,19 +61,33 @@ class Leasing:
     async def identify(self, token: LeaseToken, origin: Origin) -> Caller:
         """Return the caller that shows this lease token.
 
-        Raises `LeaseUnknown` or `LeaseEnded`, also if a lease it was made from has ended.
+        Raises `LeaseUnknown` or `LeaseEnded`, also if a lease it was made from has ended, and
+        `StoreUnavailable` if it is not known here and the store says nothing in time.
         """
+        answer_by = self._clock.elapsed() + ANSWER_SECONDS
         recalled = await self._recall.get(token.id)
         lease = leases.check_secret(recalled.value, token)
         leases.check_alive(lease, self._clock.now())
         fresh = recalled.fresh
         for ancestor in lease.ancestors:
-            above = await self._recall.get(ancestor)
-            if above.value is None:
-                raise LeaseUnknown("The lease that this one was made from is gone.")
-            leases.check_alive(above.value, self._clock.now())
+            above = await self._recall.get(ancestor, answer_by - self._clock.elapsed())
+            self._check_known_and_alive(above.value)
             fresh = fresh and above.fresh
-        return Caller(lease, origin, fresh)
+        return Caller(lease, origin, fresh, answer_by)
+
+    async def confirm(self, caller: Caller) -> None:
+        """Return if the caller's lease is alive by the store's word, waiting for it.
+
+        Raises as `identify` does.
+        """
+        for lease_id in (*caller.lease.ancestors, caller.lease.id):
+            left = caller.seconds_left(self._clock.elapsed())
+            self._check_known_and_alive(await self._recall.confirmed(lease_id, left))
+
+    def _check_known_and_alive(self, lease: Lease | None) -> None:
+        if lease is None:
+            raise LeaseUnknown("This lease, or one that it was made from, is gone.")
+        leases.check_alive(lease, self._clock.now())
 
     def new_token(self) -> LeaseToken:
         """Return a token that nobody has seen: 16 random bytes of id, 32 of secret."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from credbroker.broker.holding import HeldTokens
-from credbroker.broker.leasing import Caller, about
+from credbroker.broker.leasing import Caller, Leasing, about
 from credbroker.broker.recall import Recall
 from credbroker.broker.refreshing import Refreshing, Wish
 from credbroker.broker.running import Means
@@ -26,9 +26,6 @@ from credbroker.domain.freshness import Freshness, due_at, pick, renew_at
 from credbroker.domain.grants import Grant, GrantState
 from credbroker.domain.tokens import AccessToken
 from credbroker.ports import RecordStore
-
-# Callers such as htgettoken give up after 10 s; they are answered before.
-ANSWER_SECONDS = 9.0
 
 log = structlog.get_logger(__name__)
 
@@ -65,8 +62,10 @@ class Minting:
         held: HeldTokens,
         rules: MintingRules,
         means: Means,
+        *,
+        leasing: Leasing,
     ) -> None:
-        """Mint from `grants`: what is `held`, or what `refreshing` brings."""
+        """Mint from `grants`: what is `held`, or what `refreshing` brings; `leasing` knows callers."""
         self._recall = Recall(grants, means.clock)
         self._refreshing = refreshing
         self._rules = rules
@@ -74,13 +73,14 @@ class Minting:
         self._clock = means.clock
         self._entropy = means.entropy
         self._held = held
+        self._leasing = leasing
 
     async def mint_access_token(self, caller: Caller, wanted: Wanted) -> Minted:
         """Return an access token that is within what was granted, leased and asked for.
 
         It lives at least `wanted.floor_seconds` longer. A good one at hand is used again; while
-        issuer or store are away a usable one is served. Raises `Refused`, `GrantLost` or
-        `Unavailable` kinds.
+        issuer or store are away a usable one is served, and who has none waits for them until an
+        answer is due. Raises `Refused`, `GrantLost` or `Unavailable` kinds.
         """
         grant, fresh = await self.grant_of(caller)
         right = self._narrowed(grant, caller.lease.ceiling, wanted)
@@ -90,9 +90,9 @@ class Minting:
             token = held
         else:
             try:
-                token = await self._fetch(
-                    grant, right, wanted.floor_seconds, fresh=fresh and caller.fresh
-                )
+                if not (fresh and caller.fresh):
+                    await self._await_store(caller, judged)
+                token = await self._fetch(caller, grant, right, wanted.floor_seconds)
             except (Unavailable, GrantPaused) as error:
                 # Judged anew: it may have run out while the fetch was waited for.
                 if held is None or self._judge(held, wanted) is Freshness.NOTHING:
@@ -119,7 +119,8 @@ class Minting:
 
         Raises `LeaseEnded` if the person logged out since the lease was made.
         """
-        recalled = await self._recall.get(caller.lease.key.segment())
+        left = caller.seconds_left(self._clock.elapsed())
+        recalled = await self._recall.get(caller.lease.key.segment(), left)
         grant = recalled.value
         if grant is None or grant.line != caller.lease.line or grant.state is GrantState.ENDED:
             raise LeaseEnded("This login was ended by a logout.")
@@ -159,17 +160,26 @@ class Minting:
             ) from None
         return Right(grant.scopes, audiences)
 
-    async def _fetch(
-        self, grant: Grant, right: Right, floor_seconds: float, *, fresh: bool
-    ) -> AccessToken:
-        if not fresh:
+    async def _await_store(self, caller: Caller, judged: Freshness) -> None:
+        """Return once the store says that the caller may fetch; who has a token does not wait.
+
+        The grant is read, or its version compared, before it is used.
+        """
+        if judged is Freshness.USABLE:
             raise StoreUnavailable("OpenBao/Vault does not answer, so nothing new is fetched.")
+        await self._leasing.confirm(caller)
+
+    async def _fetch(
+        self, caller: Caller, grant: Grant, right: Right, floor_seconds: float
+    ) -> AccessToken:
         wish = Wish(grant.key, grant.line, right)
-        token = await self._refreshing.refresh(wish, ANSWER_SECONDS)
+        left = caller.seconds_left(self._clock.elapsed())
+        token = await self._refreshing.refresh(wish, left)
         life = (token.expires_at - token.obtained_at).total_seconds()
         if token.seconds_left(self._clock.now()) < floor_seconds <= life:
             # It is another replica's, and was fetched for a caller who needs less of it.
-            token = await self._refreshing.refresh(wish, ANSWER_SECONDS)
+            left = caller.seconds_left(self._clock.elapsed())
+            token = await self._refreshing.refresh(wish, left)
         return token
 
 

@@ -35,6 +35,11 @@ class Outages:
         """Note that Vault did not answer, or could not serve."""
         self._silent = True
 
+    @property
+    def lasting(self) -> bool:
+        """True while one lasts."""
+        return self._silent
+
     def seconds_since(self) -> float:
         """Return the seconds since the last outage ended; 0 while one lasts."""
         return 0.0 if self._silent else self._clock.elapsed() - self._ended_at

@@ -3,7 +3,8 @@
 A record is read again after `FRESH_SECONDS`; that bounds how long a revocation can go unnoticed.
 While the store is silent or refuses, the last known record is returned, marked as not fresh: good
 enough to hand on tokens that are already held, not to fetch new ones. Nobody who asks for a known
-record waits for a silent store longer than `PATIENCE_SECONDS`, and then not for every record again.
+record waits for a silent store longer than `PATIENCE_SECONDS`, and then not for every record again;
+who can do nothing without the store's word waits until it must be answered itself.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from credbroker.broker.running import Deeds
-from credbroker.domain.errors import Busy, RecordDamaged, StoreMisconfigured, StoreUnavailable
+from credbroker.domain.errors import RecordDamaged, StoreMisconfigured, StoreUnavailable
 from credbroker.ports import Clock, RecordStore
 
 T = TypeVar("T")
 
+# Callers such as htgettoken give up after 10 s; they are answered before.
+ANSWER_SECONDS = 9.0
 FRESH_SECONDS = 5.0
 UNKNOWN_SECONDS = 30.0
 PATIENCE_SECONDS = 1.5
@@ -44,31 +47,52 @@ class Recall(Generic[T]):
         self._known: dict[str, tuple[T | None, float]] = {}
         self._silent_until = float("-inf")
 
-    async def get(self, segment: str) -> Recalled[T]:
+    async def get(self, segment: str, seconds: float = ANSWER_SECONDS) -> Recalled[T]:
         """Return the record; raise what the store raises if it is not known and cannot be read.
 
-        A damaged record is refused even if an earlier version is known.
+        One that is not known is waited for up to `seconds`. A damaged record is refused even if an
+        earlier version is known.
         """
-        now = self._clock.elapsed()
-        value, read_at = self._known.get(segment, (None, float("-inf")))
-        if now - read_at < (UNKNOWN_SECONDS if value is None else FRESH_SECONDS):
+        value, fresh = self._remembered(segment)
+        if fresh:
             return Recalled(value, fresh=True)
         if value is None:
-            return Recalled(await self._read(segment), fresh=True)
-        if now < self._silent_until:
+            return Recalled(await self._read_within(segment, seconds), fresh=True)
+        if self._clock.elapsed() < self._silent_until:
             return Recalled(value, fresh=False)
         try:
-            reading = self._deeds.begin(self._read(segment), "read a record")
-            return Recalled(await self._deeds.result(reading, PATIENCE_SECONDS), fresh=True)
+            read = await self._read_within(segment, min(seconds, PATIENCE_SECONDS))
+            return Recalled(read, fresh=True)
         except RecordDamaged:
             raise
-        except (StoreUnavailable, StoreMisconfigured, Busy):
+        except (StoreUnavailable, StoreMisconfigured):
             self._silent_until = self._clock.elapsed() + FRESH_SECONDS
             return Recalled(value, fresh=False)
+
+    async def confirmed(self, segment: str, seconds: float) -> T | None:
+        """Return the record by the store's word, waiting for it up to `seconds`.
+
+        Raises what the store raises, and `StoreUnavailable` if it says nothing in time.
+        """
+        value, fresh = self._remembered(segment)
+        return value if fresh else await self._read_within(segment, seconds)
 
     def learn(self, segment: str, value: T | None) -> None:
         """Remember what was just written."""
         self._keep(segment, value, self._clock.elapsed())
+
+    def _remembered(self, segment: str) -> tuple[T | None, bool]:
+        """Return what is known, and whether that is new enough to go by."""
+        value, read_at = self._known.get(segment, (None, float("-inf")))
+        good_for = UNKNOWN_SECONDS if value is None else FRESH_SECONDS
+        return value, self._clock.elapsed() - read_at < good_for
+
+    async def _read_within(self, segment: str, seconds: float) -> T | None:
+        """Read; what comes later than that is still learnt."""
+        reading = self._deeds.begin(self._read(segment), "read a record")
+        if not await self._deeds.is_done(reading, seconds):
+            raise StoreUnavailable("OpenBao/Vault did not answer in time.")
+        return reading.result()
 
     async def _read(self, segment: str) -> T | None:
         known, asked_at = self._known.get(segment), self._clock.elapsed()

@@ -100,6 +100,7 @@ class Refreshing:
         self._audit = means.audit
         self._clock = means.clock
         self._waypoints = means.waypoints
+        self._check_clock = means.check_clock
         self._locks: WeakValueDictionary[GrantKey, asyncio.Lock] = WeakValueDictionary()
         self._running: dict[Wish, asyncio.Task[AccessToken]] = {}
         self._resting_grants = Rests[GrantKey](means.clock, means.entropy)
@@ -205,6 +206,7 @@ class Refreshing:
         grant = found.grant
         issuer = self._issuer(grant.key.issuer)
         _check_posted_as_granted(grant, issuer, wish.right)
+        self._check_clock()  # it would take the token that it gets for expired
         self._resting_grants.check(grant.key)
         gate = self._gates.of(grant.key.issuer)
         async with gate.entered(grant.key):

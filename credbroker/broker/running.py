@@ -7,7 +7,7 @@ task of its own that no caller's time-out, disconnect or failing neighbour cance
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -65,12 +65,20 @@ class NoWaypoints:
         """Go on at once."""
 
 
+def no_clock_to_compare() -> None:
+    """Take this host's clock as it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What every deed needs: the trail, time, chance, and a way to be finished."""
+    """What every deed needs: the trail, time, chance, and a way to be finished.
+
+    `check_clock` raises `ClockOff` while this host's wall clock is known to be wrong.
+    """
 
     audit: Audit
     clock: Clock
     entropy: Entropy
     deeds: Deeds
     waypoints: Waypoints = field(default_factory=NoWaypoints)
+    check_clock: Callable[[], None] = no_clock_to_compare

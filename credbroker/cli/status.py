@@ -1,6 +1,7 @@
 """`credbroker status`: how each login stands, and the command that mends it.
 
-What this machine knows is shown even if a broker is away. The exit code is that of the worst row,
+What this machine knows is shown even if a broker is away; so is what the person should know of what
+is to come, such as the end of the login at the issuer. The exit code is that of the worst row,
 by who must act first: the person (4, then 5), nobody (3), whoever keeps the files here (2).
 """
 
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
 
 from credbroker.cli.choice import add_ca_argument, choose_ca_file
-from credbroker.cli.desk import plain, system_desk
+from credbroker.cli.desk import at_minute, plain, system_desk
 from credbroker.cli.durations import spoken
 from credbroker.cli.exits import (
     FAILED,
@@ -80,6 +81,22 @@ class Standing:
         """When the grant was last refreshed, if the broker could say."""
         return None if self.told is None else self.told.last_refresh_at
 
+    @property
+    def notices(self) -> List[str]:
+        """What the person should know although nothing is wrong with this login yet."""
+        told = self.told
+        if told is None or self.lease is None:
+            return []
+        found = []
+        if told.log_in_before is not None:
+            before = at_minute(told.log_in_before)
+            found.append(f"Log in again before {before} with: {self.lease.login_command}")
+        if told.trouble is not None:
+            found.append(told.trouble)
+        if told.tokens_last_until is not None:
+            found.append(f"Tokens in use last until {at_minute(told.tokens_last_until)}.")
+        return found
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `credbroker status`."""
@@ -143,6 +160,7 @@ def _ask(
 
 
 def _as_fields(one: Standing) -> Dict[str, object]:
+    told = one.told
     return {
         "issuer": one.issuer,
         "role": one.role,
@@ -152,6 +170,9 @@ def _as_fields(one: Standing) -> Dict[str, object]:
         "login_ends_at": write_optional_instant(one.login_until),
         "token_expires_at": write_optional_instant(one.token_until),
         "last_refresh_at": write_optional_instant(one.refreshed_at),
+        "log_in_before": write_optional_instant(told.log_in_before if told else None),
+        "trouble": told.trouble if told else None,
+        "tokens_last_until": write_optional_instant(told.tokens_last_until if told else None),
         "remedy": one.remedy or None,
     }
 
@@ -165,8 +186,8 @@ def _print_table(standings: List[Standing], desk: Desk) -> None:
         cells = [cell.ljust(width) for cell, width in zip(row, widths)]
         desk.answer("  ".join(cells).rstrip())
     for one in standings:
-        if one.remedy:
-            desk.answer(f"\n{plain(f'{one.issuer}, {one.role}')}: {plain(one.remedy)}")
+        for sentence in filter(None, [one.remedy, " ".join(one.notices)]):
+            desk.answer(f"\n{plain(f'{one.issuer}, {one.role}')}: {plain(sentence)}")
 
 
 def _row(one: Standing, now: datetime.datetime) -> Tuple[str, ...]:

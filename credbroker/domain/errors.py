@@ -215,6 +215,15 @@ class AuditUnavailable(Unavailable):
     default_remedy = "The operator must make room for, or mend, the audit folder."
 
 
+class ClockOff(Unavailable):
+    """This replica's clock is wrong, so it would take every new token for expired or too early."""
+
+    code = "clock_off"
+    default_remedy = (
+        "Try again: another replica may answer. The operator must set the clock of this one's host."
+    )
+
+
 class BrokerUnreachable(Unavailable):
     """The client cannot reach the broker."""
 

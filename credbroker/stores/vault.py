@@ -4,7 +4,9 @@ What it guarantees: writes go out once, by POST; an answer that leaves a write u
 `StoreUnclear` and nothing else is; a refused token leads to one new login and one more try, unless
 a login was tried a moment ago, so that what a policy denies causes no storm of logins; with
 several addresses it talks to the active node, since standbys answer reads from a stale state. An
-address that redirects or cannot be reached is left for the next one.
+address that redirects, or cannot serve, is left for the next one. While none serves, as when a
+leader has died, requests wait up to `FAILOVER_SECONDS` for one that does; logins do not. With every
+answer it compares this host's clock with the server's.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from credbroker.domain.errors import (
+    ClockOff,
     Misconfigured,
     StoreMisconfigured,
     StoreUnavailable,
@@ -35,6 +38,7 @@ from credbroker.ports import (
     NotSentError,
     StaleVersionError,
 )
+from credbroker.stores.lookout import Lookout
 
 _STALE = "check-and-set parameter did not match"
 _DENIED = "OpenBao/Vault does not let the broker do what it must."
@@ -46,6 +50,12 @@ _WORTH_KEEPING = 0.75
 _LONGEST_SLEEP_SECONDS = 600.0
 # A request that is denied leads to no login so soon after the last one, good or bad.
 LOGIN_PAUSE_SECONDS = 10.0
+# Three nodes have a new leader after a few; whoever asks the broker is to be answered within 9.
+FAILOVER_SECONDS = 8.0
+# A node that is well says so at once.
+_LOOK_SECONDS = 1.0
+# This host's clock may be so far from the server's.
+MOST_SECONDS_OFF = 60.0
 # Vault knows no pages: a million names of 43 letters must come through in one answer.
 _MOST_LISTED_BYTES = 64 << 20
 
@@ -88,6 +98,8 @@ class VaultClient:
         self._login_tried_at = float("-inf")
         self._login_answered = False
         self._login_lock = asyncio.Lock()
+        self._lookout = Lookout(self._find_active, clock)
+        self._seconds_off = 0.0
 
     async def get(self, path: str) -> HttpAnswer | None:
         """Read `path`; None where there is nothing. Raises `StoreUnavailable` and its like."""
@@ -120,7 +132,8 @@ class VaultClient:
     async def log_in(self) -> None:
         """Get a new token by AppRole; raise `StoreMisconfigured` if the login is refused."""
         self._login_tried_at, self._login_answered = self._clock.elapsed(), False
-        await self._find_active()
+        if len(self._addresses) > 1:
+            await self._find_active()
         body = {
             "role_id": self._login.role_id().reveal(),
             "secret_id": self._login.secret_id().reveal(),
@@ -134,9 +147,26 @@ class VaultClient:
         self._take_token(_checked(answer))
         self._full_seconds = self._token_seconds
 
+    @property
+    def seconds_off(self) -> float:
+        """How far this host's clock was last seen ahead of the server's; negative if it is behind."""
+        return self._seconds_off
+
+    def check_clock(self) -> None:
+        """Raise `ClockOff` if this host's clock was last seen too far from the server's."""
+        off = self._seconds_off
+        if abs(off) > MOST_SECONDS_OFF:
+            way = "ahead of" if off > 0 else "behind"
+            raise ClockOff(f"This replica's clock is {abs(off):.0f} s {way} OpenBao/Vault's.")
+
     def troubles(self) -> list[str]:
-        """Return, as a sentence, if this broker's own login is refused; empty while all is well."""
-        return ["OpenBao/Vault refuses this replica's login."] if self._refused else []
+        """Return in sentences what is wrong with this replica's own login or clock, if anything."""
+        found = ["OpenBao/Vault refuses this replica's login."] if self._refused else []
+        try:
+            self.check_clock()
+        except ClockOff as error:
+            found.append(error.sentence)
+        return found
 
     async def stay_logged_in(self) -> None:
         """Renew the token for ever, and log in again when it cannot be renewed any more."""
@@ -173,14 +203,14 @@ class VaultClient:
 
     async def _asked(self, method: str, path: str, body: bytes | None) -> HttpAnswer:
         used = self._token
-        answer = await self._sent(method, path, body, used)
+        answer = await self._awaited(method, path, body, used)
         if answer.status != 403:
             return answer
         # Refused means not carried out, so after a new login the same request may go out again.
         async with self._login_lock:
             if self._token is used:
                 await self._log_in_anew()
-        answer = await self._sent(method, path, body, self._token)
+        answer = await self._awaited(method, path, body, self._token)
         if answer.status == 403:
             raise StoreMisconfigured(_DENIED)
         return answer
@@ -194,25 +224,53 @@ class VaultClient:
         else:
             raise StoreUnavailable("OpenBao/Vault did not answer a login a moment ago.")
 
+    async def _awaited(
+        self, method: str, path: str, body: bytes | None, token: Secret | None
+    ) -> HttpAnswer:
+        """Send to the first address that serves; while none does, wait for one."""
+        until = self._clock.elapsed() + FAILOVER_SECONDS
+        while (answer := await self._passed_round(method, path, body, token)) is None:
+            if not await self._lookout.wait(until):
+                raise self._unreachable()
+        self._lookout.seen()
+        return answer
+
     async def _sent(
         self, method: str, path: str, body: bytes | None, token: Secret | None
     ) -> HttpAnswer:
-        """Send to the first address that is there; move addresses that are not to the end."""
+        """Send to the first address that serves, now."""
+        answer = await self._passed_round(method, path, body, token)
+        if answer is None:
+            raise self._unreachable()
+        return answer
+
+    async def _passed_round(
+        self, method: str, path: str, body: bytes | None, token: Secret | None
+    ) -> HttpAnswer | None:
+        """Try one address after the other; move those that do not serve to the end."""
         for address in tuple(self._addresses):
-            answer = await self._tried(method, f"{address}/v1/{path}", body, token)
-            if answer is not None:
+            answer = await self._tried(
+                method, f"{address}/v1/{path}", body, token, seconds=self._seconds
+            )
+            if answer is not None and not _cannot_serve(answer, writing=body is not None):
                 return answer
+            if answer is not None:
+                self._last_failure = "it is sealed, starting, busy or without a leader"
             self._addresses.remove(address)
             self._addresses.append(address)
-        raise StoreUnavailable(
+        return None
+
+    def _unreachable(self) -> StoreUnavailable:
+        return StoreUnavailable(
             f"OpenBao/Vault at {self._addresses[0]} cannot be reached: {self._last_failure}.",
             "Check vault.addresses and vault.ca_file if it stays so; delivered tokens stay valid.",
         )
 
     async def _tried(
-        self, method: str, url: str, body: bytes | None, token: Secret | None
+        self, method: str, url: str, body: bytes | None, token: Secret | None, *, seconds: float
     ) -> HttpAnswer | None:
-        """Send once; None if this address certainly did not take the request."""
+        """Send once; None if no answer came and nothing was written."""
+        asked_at = self._clock.now()
         headers = {"Accept": "application/json", "X-Vault-Request": "true"}
         if token is not None:
             headers["X-Vault-Token"] = token.reveal()
@@ -224,33 +282,36 @@ class VaultClient:
         try:
             if method == "LIST":
                 answer = await self._door.get(
-                    url, headers=headers, seconds=self._seconds, most_bytes=_MOST_LISTED_BYTES
+                    url, headers=headers, seconds=seconds, most_bytes=_MOST_LISTED_BYTES
                 )
             elif body is None:
-                answer = await self._door.get(url, headers=headers, seconds=self._seconds)
+                answer = await self._door.get(url, headers=headers, seconds=seconds)
             else:
                 headers["Content-Type"] = "application/json"
-                answer = await self._door.post(url, body, headers=headers, seconds=self._seconds)
+                answer = await self._door.post(url, body, headers=headers, seconds=seconds)
         except NotSentError as error:
             self._last_failure = str(error) or "no connection came about"
             return None
         except NoAnswerError as error:
             if body is None:
+                self._last_failure = "it did not answer"
                 return None
             raise StoreUnclear("OpenBao/Vault took a write and did not answer.") from error
-        # A redirect names the active node as a standby knows it, which may be dead.
-        return None if 300 <= answer.status < 400 else answer
+        off = _seconds_off(answer, asked_at, self._clock.now())
+        self._seconds_off = self._seconds_off if off is None else off
+        return answer
 
-    async def _find_active(self) -> None:
-        """Put the active node's address first, if there are several and one says it is."""
-        if len(self._addresses) == 1:
-            return
+    async def _find_active(self) -> bool:
+        """Put the active node's address first; tell if there is one, or a lone one that passes on."""
+        well = {200, 429, 473} if len(self._addresses) == 1 else {200}
         for address in tuple(self._addresses):
-            answer = await self._tried("GET", f"{address}/v1/sys/health", None, None)
-            if answer is not None and answer.status == 200:
+            url = f"{address}/v1/sys/health"
+            answer = await self._tried("GET", url, None, None, seconds=_LOOK_SECONDS)
+            if answer is not None and answer.status in well:
                 self._addresses.remove(address)
                 self._addresses.insert(0, address)
-                return
+                return True
+        return False
 
 
 def json_of(answer: HttpAnswer) -> dict[str, Any]:
@@ -266,13 +327,50 @@ def json_of(answer: HttpAnswer) -> dict[str, Any]:
 
 def age_seconds(created: str, answer: HttpAnswer) -> float:
     """Return how old a record is by Vault's own clock: its `Date` against `created_time`."""
+    said = _said_at(answer)
     try:
-        said = email.utils.parsedate_to_datetime(answer.headers["date"])
         # Nanoseconds are more than a datetime holds.
         born = datetime.datetime.fromisoformat(f"{created[:19]}+00:00")
-    except (KeyError, ValueError, TypeError):
-        raise StoreUnavailable("OpenBao/Vault did not say what time it is.") from None
+    except ValueError:
+        born = None
+    if said is None or born is None:
+        raise StoreUnavailable("OpenBao/Vault did not say what time it is.")
     return max(0.0, (said - born).total_seconds())
+
+
+def _said_at(answer: HttpAnswer) -> datetime.datetime | None:
+    """Return what time it was by the server's clock, if it said so."""
+    try:
+        said = email.utils.parsedate_to_datetime(answer.headers["date"])
+    except (KeyError, ValueError):
+        return None
+    return said if said.tzinfo is not None else None
+
+
+def _seconds_off(
+    answer: HttpAnswer, asked_at: datetime.datetime, answered_at: datetime.datetime
+) -> float | None:
+    """Return how far our clock is ahead of the server's, negative if behind; None if untold.
+
+    The server looked at its clock between the two times of ours, which may be far apart if this
+    program was stopped meanwhile: only what falls outside is off.
+    """
+    said = _said_at(answer)
+    if said is None:
+        return None
+    if said > answered_at:
+        return (answered_at - said).total_seconds()
+    return max(0.0, (asked_at - said).total_seconds())
+
+
+def _cannot_serve(answer: HttpAnswer, *, writing: bool) -> bool:
+    """Tell if the node certainly did not do what was asked, and it or another may before long."""
+    # A redirect names the active node as a standby knows it, which may be dead.
+    if answer.status in {412, 429, 472, 473, 503} or 300 <= answer.status < 400:
+        return True
+    if answer.status >= 500:
+        return not writing
+    return answer.status == 400 and _NOT_READY.encode() in answer.body
 
 
 def _checked(answer: HttpAnswer, *, writing: bool = False) -> HttpAnswer:
@@ -282,10 +380,6 @@ def _checked(answer: HttpAnswer, *, writing: bool = False) -> HttpAnswer:
     text = answer.body.decode("utf-8", "replace")
     if answer.status == 400 and _STALE in text:
         raise StaleVersionError
-    if answer.status in {412, 429, 472, 473, 503} or _NOT_READY in text:
-        raise StoreUnavailable("OpenBao/Vault is sealed, starting or busy.")
-    if answer.status >= 500:
-        if writing:
-            raise StoreUnclear("OpenBao/Vault failed in the middle of a write.")
-        raise StoreUnavailable("OpenBao/Vault failed to answer.")
+    if writing and answer.status >= 500:
+        raise StoreUnclear("OpenBao/Vault failed in the middle of a write.")
     raise StoreMisconfigured(f"OpenBao/Vault refuses a request with status {answer.status}.")

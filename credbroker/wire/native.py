@@ -121,6 +121,12 @@ class LeaseStatus(Message):
     last_refresh_at: datetime.datetime
     job: Optional[str] = None
     grant_ends_at: Optional[datetime.datetime] = None
+    log_in_before: Optional[datetime.datetime] = None
+    """When the grant ends, once it is to be seen that no refresh will make it last longer."""
+    trouble: Optional[str] = None
+    """Why nothing new is fetched from the issuer now, in sentences."""
+    tokens_last_until: Optional[datetime.datetime] = None
+    """While there is trouble: when the first token of the issuer's expires that is in use."""
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ class Points:
             int(str(said["generation"])),
         )  # fmt: skip
         self.reached.append(reached)
-        if await self._struck(reached):
+        if await self._struck(reached) and not writer.is_closing():
             writer.write(f"{said['n']}\n".encode())
 
     async def _struck(self, reached: Reached) -> bool:

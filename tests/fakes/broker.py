@@ -14,7 +14,7 @@ import ssl
 import threading
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from credbroker.client.http11 import Answer, Request
 from credbroker.domain.attenuation import ANY_AUDIENCE
@@ -86,6 +86,8 @@ class FakeBroker:
     denied: bool = False
     grant_state: str = "ready"
     same_token: bool = False
+    told: dict[str, Any] = field(default_factory=dict)
+    """What it says of a lease beside the usual, by the fields of `native.LeaseStatus`."""
     claims: dict[str, object] = field(default_factory=dict)
     problems: deque[CredbrokerError | None] = field(default_factory=deque)
     requests: list[Request] = field(default_factory=list)
@@ -218,6 +220,7 @@ class FakeBroker:
             grant_state=self.grant_state,
             last_refresh_at=self._in(-120),
             job=job,
+            **self.told,
         ).write()
 
     def _end(self, request: Request) -> tuple[int, bytes]:

@@ -298,7 +298,7 @@ def test_callers_and_probes_meet_the_port_that_the_broker_listens_on(
     ports = {one["name"]: one["containerPort"] for one in broker["ports"]}
     listen = settings_in(rendered, tmp_path).listen
     assert outside["port"] == ports[outside["targetPort"]] == listen.port == 8200
-    answered = {route.path for route in Health(list).routes()}
+    answered = {route.path for route in Health(list, cast("Outlook", None)).routes()}
     for name in ("startupProbe", "livenessProbe", "readinessProbe"):
         probe = broker[name]["httpGet"]
         assert (ports[probe["port"]], probe["scheme"]) == (8200, "HTTPS")

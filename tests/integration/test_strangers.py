@@ -11,14 +11,14 @@ from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 
 from credbroker.api import bodies
 from credbroker.api.app import build_app
-from credbroker.api.health import Health
 from credbroker.api.native import NativeApi, Offered
+from credbroker.api.outlook import Outlook
 from credbroker.api.strangers import MOST_ADDRESSES, MOST_KNOWN, Strangers
 from credbroker.domain.errors import LeaseEnded, LeaseUnknown, StoreUnavailable, TooManyRequests
 from credbroker.domain.limits import Allowance
 from credbroker.wire import native
 from tests.fakes.clock import FakeClock
-from tests.unit.broker.world import ISSUER, ROLE, World
+from tests.unit.broker.world import DAY, ISSUER, ROLE, World
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -154,8 +154,9 @@ async def served(world: World) -> AsyncIterator[TestClient[web.Request, web.Appl
     deeds = replica.enrolling, replica.leasing, replica.minting, replica.ending
     offered = {ISSUER: Offered("https://issuer.test/", [ROLE])}
     strangers = Strangers(Allowance(PER_SECOND, BURST), world.clock)
-    api = NativeApi(*deeds, offered, strangers=strangers)
-    app = build_app(api, Health(list), world.entropy, world.audit, "https://broker.test")
+    outlook = Outlook(replica.engine, world.clock, DAY)
+    api = NativeApi(*deeds, offered, strangers=strangers, outlook=outlook)
+    app = build_app(api, [], world.entropy, world.audit, "https://broker.test")
     async with TestClient(TestServer(app)) as client:
         yield client
 

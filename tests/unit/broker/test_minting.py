@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from credbroker.broker.leasing import Caller
-from credbroker.broker.minting import ANSWER_SECONDS, Minted, MintingRules
+from credbroker.broker.minting import Minted, MintingRules
+from credbroker.broker.recall import ANSWER_SECONDS
 from credbroker.broker.refreshing import UNFIT_PAUSE_SECONDS
 from credbroker.domain.attenuation import ANY_AUDIENCE, Ceiling, Wanted
 from credbroker.domain.errors import (

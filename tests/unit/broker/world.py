@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ from credbroker.broker.enrolling import Enrolling, Enrolment
 from credbroker.broker.leasing import Caller, Leasing, Origin
 from credbroker.broker.minting import Minting, MintingRules
 from credbroker.broker.refreshing import Refreshing, Wish
-from credbroker.broker.running import Deeds, Means, NoWaypoints
+from credbroker.broker.running import Deeds, Means, NoWaypoints, no_clock_to_compare
 from credbroker.domain.attenuation import Ceiling, Right, Wanted
 from credbroker.domain.device import PendingLogin
 from credbroker.domain.errors import CredbrokerError
@@ -119,6 +119,7 @@ class World:
         self.rules = MintingRules({(ISSUER, ROLE): ()}, renew_after=0.5)
         self.limits = {ISSUER: IssuerLimits(per_second=1000.0, at_once=1000)}
         self.waypoints: Waypoints = NoWaypoints()
+        self.check_clock: Callable[[], None] = no_clock_to_compare
         # No outage has just ended here: a left claim need not wait for a spool.
         self.custody = Custody(spools_first_seconds=0.0)
 
@@ -147,7 +148,7 @@ class World:
         clock: Clock = StalledClock(self.clock, stall, offset)
         issuer = StalledIssuer(self.issuer, stall, posts or Posts(), self.clock)
         deeds = Deeds(clock)
-        means = Means(self.audit, clock, self.entropy, deeds, self.waypoints)
+        means = Means(self.audit, clock, self.entropy, deeds, self.waypoints, self.check_clock)
         engine = assemble(
             Stores(
                 StalledRecords(self.grants, stall),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,36 @@ def test_a_grant_that_needs_the_person_names_the_command(table: Table, state: st
     assert shown.endswith(
         "\ncms, production: Log in again with: credbroker login cms --role production\n"
     )
+
+
+def test_the_end_of_a_login_at_the_issuer_is_told_days_before(table: Table) -> None:
+    """With the command that prevents it; nothing is wrong yet, so the exit code is 0."""
+    table.log_in(role="production")
+    table.broker.told["log_in_before"] = table.clock.now() + datetime.timedelta(days=3)
+    assert table.run(status) == 0
+    assert table.answered().endswith(
+        "\ncms, production: Log in again before 2026-06-04 12:00 UTC with:"
+        " credbroker login cms --role production\n"
+    )
+    table.run(status, "--json")
+    (row,) = json.loads(table.answered())
+    assert row["log_in_before"] == "2026-06-04T12:00:00Z"
+
+
+def test_an_issuer_that_is_down_is_told_with_how_long_its_tokens_last(table: Table) -> None:
+    """The login is as good as before, so the exit code is 0."""
+    table.log_in()
+    trouble = "The issuer 'cms' does not answer as it should, since 2026-06-01T11:30:00Z."
+    until = table.clock.now() + datetime.timedelta(minutes=140)
+    table.broker.told |= {"trouble": trouble, "tokens_last_until": until}
+    assert table.run(status) == 0
+    assert table.answered().endswith(
+        f"\ncms, default: {trouble} Tokens in use last until 2026-06-01 14:20 UTC.\n"
+    )
+    table.run(status, "--json")
+    (row,) = json.loads(table.answered())
+    assert row["trouble"] == trouble
+    assert row["tokens_last_until"] == "2026-06-01T14:20:00Z"
 
 
 def test_the_worst_row_decides_the_exit_code(table: Table) -> None:

@@ -440,6 +440,50 @@ async def test_an_outage_is_waited_out_in_growing_pauses(clock: FakeClock, reply
     assert cluster.tokens == 1
 
 
+@pytest.mark.parametrize("seconds", [1, 60, 3600, 12 * 3600])
+async def test_an_outage_of_any_length_costs_one_login_at_the_most(
+    clock: FakeClock, seconds: int
+) -> None:
+    """Incident 18: a token that outlives the outage is kept; nobody needs to do anything after it."""
+    cluster = Cluster(token_seconds=7200)
+    down = False
+    door = FakeDoor(lambda sent: NotSentError() if down else cluster(sent))
+    client = role([ONE], door, clock)
+    await client.log_in()
+    staying = asyncio.ensure_future(client.stay_logged_in())
+    await clock.pass_time(1)
+    down = True
+    await clock.pass_time(seconds)
+    down, outlived = False, seconds < cluster.token_seconds
+    cluster.expired = not outlived
+    await clock.pass_time(600)
+    assert await client.get(PATH) is not None
+    assert cluster.tokens == (1 if outlived else 2)
+    staying.cancel()
+
+
+async def test_an_hour_of_denied_permission_costs_few_requests_and_shows(clock: FakeClock) -> None:
+    """Incidents 16 and 19: unfit for as long as it lasts, and well again without a restart."""
+    cluster = Cluster(token_seconds=600)
+    refused = False
+    door = FakeDoor(lambda sent: DENIED if refused else cluster(sent))
+    client = role([ONE], door, clock)
+    await client.log_in()
+    staying = asyncio.ensure_future(client.stay_logged_in())
+    await clock.pass_time(1)
+    assert client.troubles() == []
+    refused, before = True, len(door.sent)
+    await clock.pass_time(330)
+    assert client.troubles() == ["OpenBao/Vault refuses this replica's login."]
+    await clock.pass_time(3600)
+    assert len(door.sent) - before < 60
+    refused, cluster.expired = False, True
+    await clock.pass_time(300)
+    assert client.troubles() == []
+    assert await client.get(PATH) is not None
+    staying.cancel()
+
+
 async def test_a_refused_login_is_tried_again_too(clock: FakeClock) -> None:
     """As long as a secret file is being replaced, or the role is gone for a moment."""
     cluster = Cluster(token_seconds=100)

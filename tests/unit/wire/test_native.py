@@ -63,6 +63,9 @@ MESSAGES: dict[type, st.SearchStrategy[Any]] = {
         last_refresh_at=instants,
         job=maybe,
         grant_ends_at=st.none() | instants,
+        log_in_before=st.none() | instants,
+        trouble=maybe,
+        tokens_last_until=st.none() | instants,
     ),
     native.LoggedOut: st.builds(native.LoggedOut, st.booleans(), st.none() | instants),
     native.IssuersOffered: st.builds(

@@ -1,0 +1,198 @@
+"""`/metrics`: what a monitoring system watches, in Prometheus's text format (version 0.0.4).
+
+Numbers are read when they are asked for, from what the deeds know anyway; only events are counted,
+by `telemetry.counting`. A label is an issuer's short name, a state or an event: never a person, a
+lease or anything that somebody typed. So whoever reaches the port may read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, ProcessCollector, disable_created_metrics
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from credbroker import __version__
+from credbroker.api.outlook import IssuerOutlook, Outlook
+from credbroker.broker.engine import Engine
+from credbroker.domain.breaker import Phase
+from credbroker.ports import Clock
+
+Samples = Iterable[tuple[Sequence[str], float]]
+"""Values by their labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What the numbers of one replica are read from.
+
+    `troubles` says why this replica is not ready, `seconds_off` how far its clock is ahead of
+    OpenBao/Vault's.
+    """
+
+    engine: Engine
+    outlook: Outlook
+    clock: Clock
+    troubles: Callable[[], list[str]]
+    seconds_off: Callable[[], float]
+
+
+class Metrics:
+    """Answers scrapes."""
+
+    def __init__(self, sources: Sources, registry: CollectorRegistry) -> None:
+        """Add the numbers of `sources`, and this program's own, to what `registry` counts."""
+        # When each counter began would double the answer, and nobody asks.
+        disable_created_metrics()  # type: ignore[no-untyped-call] # from the library
+        self._registry = registry
+        registry.register(_Gauges(sources))
+        ProcessCollector(registry=registry)
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the scrape's route."""
+        return [web.get("/metrics", self.scrape)]
+
+    async def scrape(self, _request: web.Request) -> web.Response:
+        """Answer with every number as it is now."""
+        return web.Response(
+            body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
+        )
+
+
+ISSUER_GAUGES: Sequence[tuple[str, str, Callable[[IssuerOutlook], float]]] = (
+    (
+        "issuer_open",
+        "1 while refreshes pass to the issuer",
+        lambda one: one.is_open,
+    ),
+    (
+        "issuer_answering",
+        "0 while the issuer is left alone because it does not answer as it should",
+        lambda one: one.gate.phase is Phase.CLOSED,
+    ),
+    (
+        "issuer_client_accepted",
+        "0 while the issuer does not accept the broker's own client",
+        lambda one: not one.gate.client_paused,
+    ),
+    (
+        "issuer_braked",
+        "1 while the issuer is not believed that logins are dead, until an operator has looked",
+        lambda one: one.gate.braked,
+    ),
+    (
+        "issuer_refreshes_waiting",
+        "refreshes that wait for their turn",
+        lambda one: one.gate.waiting,
+    ),
+    (
+        "issuer_refreshes_in_flight",
+        "refreshes under way",
+        lambda one: one.gate.in_flight,
+    ),
+)
+
+
+class _Gauges(Collector):
+    """What stands now, as against what has happened."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._of_issuers()
+        yield from self._of_grants()
+        yield from self._of_vault()
+        yield from self._of_replicas()
+
+    def _of_issuers(self) -> Iterator[Metric]:
+        issuers, now = self._sources.outlook.issuers(), self._sources.clock.now()
+        for name, meaning, value in ISSUER_GAUGES:
+            yield _gauge(name, meaning, [([one.name], value(one)) for one in issuers], ["issuer"])
+        yield _gauge(
+            "issuer_horizon_seconds",
+            "until the first token expires that somebody lives on, at any replica: so long the"
+            " issuer may be away; absent while nobody lives on one",
+            [
+                ([one.name], max(0.0, (one.horizon - now).total_seconds()))
+                for one in issuers
+                if one.horizon is not None
+            ],
+            ["issuer"],
+        )
+
+    def _of_grants(self) -> Iterator[Metric]:
+        keeping = self._sources.engine.keeping
+        yield _gauge(
+            "grants",
+            "logins that this replica keeps, by the state of their grants; `unread` and `damaged`"
+            " ones without an issuer",
+            keeping.census().items(),
+            ["issuer", "state"],
+        )
+        yield _gauge(
+            "grants_expiring",
+            "of those, how many need a new login in the next days",
+            _one(keeping.expiring),
+        )
+        yield _gauge(
+            "keeper_warm",
+            "1 once this replica has read all grants that it keeps",
+            _one(keeping.is_warm),
+        )
+
+    def _of_vault(self) -> Iterator[Metric]:
+        outlook = self._sources.outlook
+        yield _gauge(
+            "vault_answering",
+            "0 while OpenBao/Vault does not answer",
+            _one(not outlook.store_is_silent),
+        )
+        yield _gauge(
+            "vault_halted",
+            "1 while nothing is refreshed because OpenBao/Vault was restored from a snapshot",
+            _one(outlook.store_is_halted),
+        )
+        yield _gauge(
+            "spool_waiting_entries",
+            "successors on this host that OpenBao/Vault has not taken yet, at the last beat",
+            _one(self._sources.engine.beating.waiting_entries),
+        )
+
+    def _of_replicas(self) -> Iterator[Metric]:
+        yield _gauge(
+            "replicas_live",
+            "replicas that live, this one among them",
+            _one(len(self._sources.engine.replicas.live())),
+        )
+        yield _gauge(
+            "replica_ready",
+            "1 while `/readyz` is green",
+            _one(not self._sources.troubles()),
+        )
+        yield _gauge(
+            "replica_clock_off_seconds",
+            "how far this host's clock is ahead of OpenBao/Vault's; negative if it is behind",
+            _one(self._sources.seconds_off()),
+        )
+        yield _gauge(
+            "build_info",
+            "1; the label says which version runs",
+            [([__version__], 1)],
+            ["version"],
+        )
+
+
+def _gauge(name: str, meaning: str, samples: Samples, labels: Sequence[str] = ()) -> Metric:
+    family = GaugeMetricFamily(f"credbroker_{name}", meaning, labels=labels)
+    for at, value in samples:
+        family.add_metric(at, float(value))
+    return family
+
+
+def _one(value: float) -> Samples:
+    return [([], value)]
