@@ -159,7 +159,7 @@ class _Gauges(Collector):
         )
         yield _gauge(
             "spool_waiting_entries",
-            "successors on this host that OpenBao/Vault has not taken yet, at the last beat",
+            "refresh tokens left behind in this host's spools that have found no place yet",
             _one(self._sources.engine.beating.waiting_entries),
         )
 

@@ -45,8 +45,8 @@ log = structlog.get_logger(__name__)
 class Seen:
     """What a host remembers of a grant, as one number that only rises.
 
-    `posts` of this generation's refresh token may be open; `rotated` tells if a refresh ever gave
-    another value; `ended` if the grant was logged out.
+    `posts` of this generation's refresh token may be open; `rotated` tells if a refresh or a
+    login ever put another value in its place; `ended` if the grant was logged out.
     """
 
     generation: int = 0
@@ -59,7 +59,7 @@ class Seen:
         """Return what a record says."""
         ended = grant.state is GrantState.ENDED
         posts = 0 if ended else min(grant.posts, rotation.MOST_POSTS)
-        return cls(grant.generation, grant.rotated, posts, ended)
+        return cls(grant.generation, grant.rotated or grant.replaced, posts, ended)
 
     @classmethod
     def from_number(cls, number: int) -> Seen:

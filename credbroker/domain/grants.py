@@ -67,6 +67,8 @@ class Grant:
     refresh_expires_at: datetime.datetime | None = None
     rotated: bool = False
     """True once a refresh of this grant gave another value: its issuer is one that rotates."""
+    replaced: bool = False
+    """True once a login took the place of an earlier one: the value changed without a refresh."""
     tokens_until: datetime.datetime | None = None
     """When the last access token that came with this grant expires, as far as was announced."""
     access_token: Secret | None = None

@@ -244,7 +244,7 @@ def succeed(found: Grant, new: Grant) -> Grant:
     a logout a new line begins. Raises `LoginDenied` if the record belongs to somebody else: a
     credkey that comes to name another person must not open that person's grant.
     """
-    new = replace(new, generation=found.generation + 1, rotated=found.rotated)
+    new = replace(new, generation=found.generation + 1, rotated=found.rotated, replaced=True)
     if found.state is ENDED:
         return new
     if (found.issuer_url, found.subject) != (new.issuer_url, new.subject):

@@ -18,7 +18,7 @@ class CountedAudit:
         self._issuers = frozenset(issuers)
         self._events = Counter(
             "credbroker_events",
-            "Events on the audit trail; `state` is the grant's after a failed refresh.",
+            "lines of the audit trail; `state` is the grant's after a refresh",
             ["event", "issuer", "state"],
             registry=registry,
         )

@@ -47,6 +47,7 @@ def write_grant(grant: Grant) -> Record:
         used_at=write_optional_instant(grant.used_at),
         refresh_expires_at=write_optional_instant(grant.refresh_expires_at),
         rotated=grant.rotated or None,
+        replaced=grant.replaced or None,
         tokens_until=write_optional_instant(grant.tokens_until),
         access_token=grant.access_token.reveal() if grant.access_token else None,
         access_scopes=grant.access_right.scopes.texts() if grant.access_right else None,
@@ -86,6 +87,7 @@ def read_grant(record: object) -> Grant:
         used_at=fields.optional("used_at", fields.instant),
         refresh_expires_at=fields.optional("refresh_expires_at", fields.instant),
         rotated=fields.optional("rotated", fields.flag) or False,
+        replaced=fields.optional("replaced", fields.flag) or False,
         tokens_until=fields.optional("tokens_until", fields.instant),
         access_token=Secret("access token", access_token) if access_token else None,
         access_right=(

@@ -127,7 +127,7 @@ class Campaign:
         """Return when nobody has to log in and no grant is in between, or after a while."""
         ends = self._clock.elapsed() + _SETTLE_SECONDS
         while self._clock.elapsed() < ends:
-            records = await self._world.cluster.grants()
+            records = await self._world.records.all()
             resting = {name for name, one in records.items() if one["state"] in {"ready", "lost"}}
             waiting = [
                 one
@@ -143,7 +143,7 @@ class Campaign:
         """Refresh every grant that is ready once more, and count those that could be."""
         self._world.people.rests = True
         await self._clock.sleep(_YOUNG_SECONDS + 1.0)
-        before = await self._world.cluster.grants()
+        before = await self._world.records.all()
         ready = {name: one for name, one in before.items() if one["state"] == "ready"}
         members = [one for one in self._world.people.members if one.segment in ready]
         self._report.ready_after_last_fault = len(ready)
@@ -151,7 +151,7 @@ class Campaign:
         ends = self._clock.elapsed() + _REFRESH_SECONDS
         while members and self._clock.elapsed() < ends:
             await asyncio.gather(*(self._ask_fresh(one) for one in members))
-            now = await self._world.cluster.grants()
+            now = await self._world.records.all()
             members = [
                 one
                 for one in members

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from credbroker.demo.issuer import Endpoint
 from credbroker.demo.issuer.journal import OK, sha256_hex
+from credbroker.domain.rotation import RESTORED
 from tests.chaos.houses import ASK, GRACE, HIDING, RETRY_SAFE
 from tests.chaos.pace import GRACE_SECONDS
 
@@ -149,14 +150,17 @@ def _was_rolled_back(world: World, house: House, loss: Loss) -> bool:
 
 
 def _was_restored(world: World, loss: Loss) -> bool:
-    """True if OpenBao forgot, while this grant's record was what the loss is about, a later one."""
-    for at in world.restored:
-        seen = [
-            one.generation
+    """True if a backup brought back a value used since, or a claim whose end it did not know."""
+    for taken_at, at in world.restored:
+        stored = [
+            (one.committed_at, one)
             for one in world.witness.writes
-            if one.segment == loss.segment and one.committed_at is not None and one.at < at
+            if one.segment == loss.segment and one.committed_at and one.committed_at < at
         ]
-        if at <= loss.at and seen and max(seen) >= loss.generation - 1:
+        in_backup = [one for when, one in stored if when < taken_at + _SLACK_SECONDS]
+        forgotten = [one for when, one in stored if when > taken_at - _SLACK_SECONDS]
+        was_claimed = bool(in_backup) and in_backup[-1].state == "claimed"
+        if at <= loss.at and (was_claimed or (loss.reason == RESTORED and forgotten)):
             return True
     return False
 

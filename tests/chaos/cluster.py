@@ -154,15 +154,12 @@ class Cluster:
             self._admin[node.host] = client
         return self._admin[node.host]
 
-    async def grants(self) -> dict[str, dict[str, Any]]:
-        """Return every grant's record, by segment, as the leader has it."""
-        leader = await self.leader()
-        return await asyncio.to_thread(self._grants, leader)
-
-    async def grant(self, segment: str) -> dict[str, Any] | None:
-        """Return one grant's record; None if there is none."""
-        leader = await self.leader()
-        return await asyncio.to_thread(self._grant, leader, segment)
+    def admin_token(self, node: Node) -> str:
+        """Return what the administrator shows at `node`; blocks."""
+        try:
+            return str(self.admin(node).token)
+        except (VaultError, requests.RequestException) as error:
+            raise OpenBaoError("OpenBao does not let the administrator in.") from error
 
     def _begin(self) -> None:
         first, *others = self.nodes
@@ -250,24 +247,6 @@ class Cluster:
     def _put_snapshot(self, leader: Node, snapshot: bytes) -> None:
         self.admin(leader).sys.restore_raft_snapshot(snapshot)  # type: ignore[no-untyped-call]
         self._admin.clear()
-
-    def _grant(self, leader: Node, segment: str) -> dict[str, Any] | None:
-        try:
-            read = self.admin(leader).secrets.kv.v2.read_secret_version(
-                f"grants/{segment}", mount_point=self.mount, raise_on_deleted_version=True
-            )
-        except hvac.exceptions.InvalidPath:
-            return None
-        found: dict[str, Any] = read["data"]["data"]
-        return found
-
-    def _grants(self, leader: Node) -> dict[str, dict[str, Any]]:
-        try:
-            listed = self.admin(leader).secrets.kv.v2.list_secrets("grants", mount_point=self.mount)
-        except hvac.exceptions.InvalidPath:
-            return {}
-        found = {name: self._grant(leader, name) for name in listed["data"]["keys"]}
-        return {name: one for name, one in found.items() if one is not None}
 
 
 def _client(node: Node) -> hvac.Client:

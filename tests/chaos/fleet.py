@@ -46,6 +46,7 @@ class Broker:
     starts: int = 0
     deaths: list[tuple[float, int]] = field(default_factory=list)
     """When it was killed, and which of its lives that ended."""
+    _ready: bool = False
 
     @property
     def url(self) -> str:
@@ -65,7 +66,10 @@ class Broker:
     @property
     def serves(self) -> bool:
         """True if it runs, is not frozen, and has said that it is ready."""
-        return self.runs and not self.frozen and '"event": "ready"' in self.log_file.read_text()
+        if not self.runs or self.frozen:
+            return False
+        self._ready = self._ready or '"event": "ready"' in self.log_file.read_text()
+        return self._ready
 
     @property
     def is_right(self) -> bool:
@@ -76,6 +80,7 @@ class Broker:
         """Start it; return at once."""
         self.offset, self.config = offset, config
         self.starts += 1
+        self._ready = False
         with self.log_file.open("ab") as log:
             self.child = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "tests.chaos.broker", *self.words,

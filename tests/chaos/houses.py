@@ -6,6 +6,7 @@ Faults are classes of their own here, so that the issuer's journal names what a 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +83,8 @@ class House:
     scopes: tuple[str, ...] = SCOPES
     rolled_back: list[tuple[float, float]] = field(default_factory=list)
     """From when to when (elapsed seconds) it had an earlier state."""
+    _counted: int = 0
+    _seen: Counter[str] = field(default_factory=Counter)
 
     @property
     def rotates(self) -> bool:
@@ -101,8 +104,23 @@ class House:
 
     def met(self, name: str) -> int:
         """Return how many refreshes have met a fault of this name."""
-        entries = self.issuer.journal
-        return sum(1 for one in entries if one.refresh_sha256 and name in one.faults)
+        self._count()
+        return self._seen[name]
+
+    def refused_clients(self) -> int:
+        """Return how often the issuer has not taken its client."""
+        self._count()
+        return self._seen["invalid_client"]
+
+    def _count(self) -> None:
+        """Go through what the journal has gained."""
+        journal = self.issuer.journal
+        while self._counted < len(journal):
+            entry = journal[self._counted]
+            self._counted += 1
+            self._seen[entry.outcome] += 1
+            if entry.refresh_sha256:
+                self._seen.update(entry.faults)
 
     def change_secret(self, secret: str) -> None:
         """Take another client secret from now on."""

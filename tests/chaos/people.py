@@ -29,6 +29,7 @@ _GONE = {"in_doubt", "lost"}
 _ASK_SECONDS = 12.0
 _RETRY_SECONDS = 1.0
 _LOOK_SECONDS = 0.5
+_LOGIN_PAUSE_SECONDS = 3.0
 _QUIET_SECONDS = 5.0
 _SPOOL_QUIET_SECONDS = 16.0
 
@@ -40,8 +41,9 @@ class Member:
     house: House
     person: str
     lease: str = field(default="", repr=False)
-    leases: list[str] = field(default_factory=list, repr=False)
     must_log_in: bool = True
+    told_lost: str = ""
+    """The write that the last loss was told by, so that it counts once."""
 
     @property
     def segment(self) -> str:
@@ -172,7 +174,6 @@ class People:
             return False
         self.logins += 1
         member.lease, member.must_log_in = lease, False
-        member.leases.append(lease)
         return True
 
     async def _call(self, member: Member, broker: Broker) -> None:
@@ -192,12 +193,13 @@ class People:
         """Log in whoever must, once what is lost is certainly lost."""
         while True:
             await self._clock.sleep(_LOOK_SECONDS)
-            if member.must_log_in and (not member.lease or await self._is_over(member)):
-                await self.log_in(member)
+            must = member.must_log_in and (not member.lease or await self._is_over(member))
+            if must and not await self.log_in(member):
+                await self._clock.sleep(_LOGIN_PAUSE_SECONDS)
 
     async def _is_over(self, member: Member) -> bool:
         """Return True once only a new login can help, False if none is needed after all."""
-        record = await self._world.record(member.segment)
+        record = await self._world.records.get(member.segment)
         if record is None or record["state"] not in _GONE:
             # The lease may be gone although the grant is well: a restored snapshot knew it not.
             member.must_log_in = record is None or not await self._lease_works(member)
@@ -207,21 +209,20 @@ class People:
             await self._clock.sleep(_LOOK_SECONDS)
             if not self._world.is_calm_for(member.segment, int(record["generation"])):
                 since = self._clock.elapsed()
-        later = await self._world.record(member.segment)
+        later = await self._world.records.get(member.segment)
         if later is None or later["write_id"] != record["write_id"]:
             return False
         if not await self._is_still_refused(member):
             return False
-        self.losses.append(self.loss(member, later))
+        if member.told_lost != later["write_id"]:
+            member.told_lost = str(later["write_id"])
+            self.losses.append(self.loss(member, later))
         return True
 
     def _quiet_seconds(self, record: dict[str, Any], segment: str) -> float:
         """A successor in a spool is handed in at a beat, which may be 10 s away."""
         coming = int(record["generation"]) + 1
-        spooled = any(
-            (one.point, one.segment, one.generation) == ("spooled", segment, coming)
-            for one in self._world.points.reached
-        )
+        spooled = self._world.points.spooled_by_any(segment, coming)
         return _SPOOL_QUIET_SECONDS if spooled else _QUIET_SECONDS
 
     def loss(self, member: Member, record: dict[str, Any]) -> Loss:

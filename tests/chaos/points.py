@@ -55,6 +55,7 @@ class Points:
         self._serving: dict[asyncio.Task[object], asyncio.StreamWriter] = {}
         self.lives: Counter[str] = Counter()
         self.reached: list[Reached] = []
+        self._spools: dict[tuple[str, int], set[tuple[str, int]]] = {}
         self.hits: Counter[str] = Counter()
 
     @property
@@ -93,12 +94,11 @@ class Points:
 
     def spooled(self, broker: str, life: int, segment: str, generation: int) -> bool:
         """Tell if this life of a broker said that it has this very successor in its spool."""
-        return any(
-            one.point == "spooled"
-            and (one.broker, one.life, one.segment, one.generation)
-            == (broker, life, segment, generation)
-            for one in self.reached
-        )
+        return (broker, life) in self._spools.get((segment, generation), ())
+
+    def spooled_by_any(self, segment: str, generation: int) -> bool:
+        """Tell if anybody ever had this successor in a spool."""
+        return (segment, generation) in self._spools
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -125,6 +125,9 @@ class Points:
             int(str(said["generation"])),
         )  # fmt: skip
         self.reached.append(reached)
+        if reached.point == "spooled":
+            whose = (reached.segment, reached.generation)
+            self._spools.setdefault(whose, set()).add((broker, life))
         if await self._struck(reached) and not writer.is_closing():
             writer.write(f"{said['n']}\n".encode())
 

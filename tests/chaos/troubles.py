@@ -102,11 +102,12 @@ class Troubles:
 
     async def _snapshot_restored(self, kind: str) -> Effects:
         """Go back to a backup, and do what the operator must then do."""
+        taken_at = self._clock.elapsed()
         backup = await self._world.cluster.snapshot()
         await self._clock.sleep(self._world.pace.backup_seconds)
         with self._away():
             await self._world.cluster.restore(backup)
-            self._world.restored.append(self._clock.elapsed())
+            self._world.restored.append((taken_at, self._clock.elapsed()))
         await self._operator.after_restore()
         return Effects({kind: 1})
 
@@ -152,11 +153,11 @@ class Troubles:
 
     async def _wrong_secret(self, kind: str) -> Effects:
         house = self._any_house()
-        before = _refused_clients(house)
+        before = house.refused_clients()
         house.change_secret("another")
         await self._clock.sleep(_WRONG_SECRET_SECONDS)
         house.change_secret(house.client_secret)
-        return Effects({kind: 1} if _refused_clients(house) > before else {})
+        return Effects({kind: 1} if house.refused_clients() > before else {})
 
     async def _rolled_back(self, kind: str) -> Effects:
         """Let an issuer forget what it did, and then remember that and not what came after."""
@@ -192,7 +193,3 @@ class Troubles:
         while not found() and left > 0:
             await self._clock.sleep(0.05)
             left -= 0.0 if self._world.vault_is_away else 0.05
-
-
-def _refused_clients(house: House) -> int:
-    return sum(1 for one in house.issuer.journal if one.outcome == "invalid_client")

@@ -42,6 +42,7 @@ class Witness:
         self.writes: list[Write] = []
         self._by_write_id: dict[str, Write] = {}
         self._stored_at: dict[str, float] = {}
+        self._claims: dict[tuple[str, int], list[Write]] = {}
 
     def sent(self, broker: str, life: int, segment: str, record: Mapping[str, Any]) -> Write:
         """Note that a broker sends a record."""
@@ -53,6 +54,8 @@ class Witness:
         )  # fmt: skip
         self.writes.append(write)
         self._by_write_id.setdefault(write.write_id, write)
+        if write.state == "claimed":
+            self._claims.setdefault((segment, write.generation), []).append(write)
         return write
 
     def committed(self, write: Write) -> None:
@@ -77,8 +80,4 @@ class Witness:
 
     def claims(self, segment: str, generation: int) -> list[Write]:
         """Return the claims of this generation that OpenBao has, or may have, taken."""
-        return [
-            one
-            for one in self.writes
-            if (one.segment, one.generation, one.state) == (segment, generation, "claimed")
-        ]
+        return self._claims.get((segment, generation), [])

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from credbroker.demo.issuer import SigningKeys
-from credbroker.demo.openbao import OpenBaoError
 from tests.chaos import pace as paces
 from tests.chaos.cluster import Cluster
 from tests.chaos.disks import SmallDisk
@@ -16,6 +15,7 @@ from tests.chaos.houses import close_houses, open_houses
 from tests.chaos.people import People
 from tests.chaos.points import Points
 from tests.chaos.proxy import Proxies
+from tests.chaos.records import Records
 from tests.chaos.sandboxes import Sandboxes
 from tests.chaos.witness import Witness
 
@@ -46,7 +46,8 @@ class World:
         self.dice = dice
         self.plant = ""
         self.vault_is_away = 0
-        self.restored: list[float] = []
+        self.restored: list[tuple[float, float]] = []
+        """When each backup was taken that came back, and when it did (elapsed seconds)."""
         self.spool_disk = SmallDisk(folder / "custody-there", _SPOOL_DISK_KIB)
         self.spool_disk_in_use = asyncio.Lock()
         self._stack = AsyncExitStack()
@@ -56,6 +57,9 @@ class World:
         self.cluster = Cluster(self.folder / "openbao", self.pace.nodes, self.clock, self.entropy)
         self._stack.callback(self.cluster.close)
         await self.cluster.start()
+        self.records = Records(self.cluster, self.clock)
+        await self.records.open()
+        self._stack.push_async_callback(self.records.close)
         self.houses = await open_houses(self.pace, SigningKeys(), self.clock, self.entropy)
         self._stack.push_async_callback(close_houses, self.houses)
         self.points = Points(self.folder / "points.sock", self.clock)
@@ -103,14 +107,6 @@ class World:
         """Return a broker that serves with right clock and settings, any of them."""
         well = [one for one in self.fleet.brokers.values() if one.serves and one.is_right]
         return well[int(self.dice.fraction() * len(well))] if well else None
-
-    async def record(self, segment: str) -> dict[str, Any] | None:
-        """Return a grant's record, whenever OpenBao can say."""
-        while True:
-            try:
-                return await self.cluster.grant(segment)
-            except (OpenBaoError, OSError):
-                await self.clock.sleep(1.0)
 
     def is_calm_for(self, segment: str, generation: int) -> bool:
         """True if whoever claimed this generation is well now, and OpenBao is there."""

@@ -26,10 +26,12 @@ class MemoryRecords(Generic[T]):
     def __init__(self, clock: Clock | None = None) -> None:
         """Tell ages by `clock`; without one every record is new.
 
-        With `put_seconds` above 0 a write takes so long before it is taken, and again after.
+        With `put_seconds` above 0 a write takes so long before it is taken, and again after; with
+        `get_seconds` above 0 a reading takes so long.
         """
         self._clock = clock
         self.put_seconds = 0.0
+        self.get_seconds = 0.0
         self._newest: dict[str, tuple[T, int, float]] = {}
         self._failures: list[_Failure] = []
         self._delaying: Exception | None = None
@@ -64,6 +66,8 @@ class MemoryRecords(Generic[T]):
         """Return the newest version; see `ports.RecordStore.get`."""
         self.reads += 1
         await turns(1)
+        if self._clock is not None and self.get_seconds:
+            await self._clock.sleep(self.get_seconds)
         if (failure := self._due("get")) is not None:
             raise failure.error
         found = self._newest.get(segment)

@@ -24,6 +24,7 @@ from credbroker.demo.report import Report
 from credbroker.domain.errors import CredbrokerError, leaves
 from credbroker.domain.grants import GrantState
 from credbroker.domain.retry import is_final
+from credbroker.domain.rotation import MOVES, Event
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,6 +92,52 @@ def test_every_test_file_that_a_page_mentions_exists(page: Path) -> None:
     """A promise points at what tries to break it."""
     files = re.findall(r"`(tests/[\w/]+\.py)`", page.read_text("utf-8"))
     assert [one for one in files if not (ROOT / one).is_file()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_test_that_a_page_names_exists(page: Path) -> None:
+    """Named as pytest wants them: `tests/…py::name`."""
+    tests = re.findall(r"`(tests/[^`]*::[^`]*)`", page.read_text("utf-8"))
+    assert [one for one in tests if not is_a_test(one)] == []
+
+
+def is_a_test(named_so: str) -> bool:
+    """Tell whether a file has a test of this name."""
+    file, _, name = named_so.partition("::")
+    if not (ROOT / file).is_file():
+        return False
+    tree = ast.parse((ROOT / file).read_text("utf-8"))
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return name.startswith("test_") and any(
+        isinstance(one, functions) and one.name == name for one in tree.body
+    )
+
+
+def test_a_wrong_test_would_be_noticed() -> None:
+    """By its file as well as by its name."""
+    here = "tests/house/test_docs_facts.py"
+    assert is_a_test(f"{here}::test_a_wrong_test_would_be_noticed")
+    assert not is_a_test(f"{here}::test_that_nobody_wrote")
+    assert not is_a_test(f"{here}::is_a_test")
+    assert not is_a_test("tests/house/nowhere.py::test_a_wrong_test_would_be_noticed")
+
+
+def test_every_incident_has_a_test() -> None:
+    """In the order of their numbers."""
+    stated = rows(DOCS / "incidents.md", "Incidents")
+    numbers = [int(row[0]) for row in stated]
+    assert numbers == sorted(set(numbers))
+    assert [row[0] for row in stated if len(row) != 4 or not named(row[3])] == []
+
+
+def test_the_custody_page_has_the_table_of_moves() -> None:
+    """Each event, from where to where, and no other."""
+    stated = {
+        (GrantState(before), Event(event.strip("`"))): GrantState(after.strip("`"))
+        for event, befores, after, _ in rows(DOCS / "custody.md", "States and events")
+        for before in named(befores)
+    }
+    assert stated == MOVES
 
 
 def test_a_wrong_name_would_be_noticed() -> None:

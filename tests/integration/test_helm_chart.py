@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import copy
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import helm_python
 import pytest
@@ -22,6 +22,9 @@ from credbroker.api.health import Health
 from credbroker.config.load import load
 from credbroker.config.schema import Settings
 from credbroker.domain.errors import BadSettings
+
+if TYPE_CHECKING:
+    from credbroker.api.outlook import Outlook
 
 CHART = Path(__file__).parents[2] / "helm" / "credbroker"
 SITES = sorted(CHART.glob("ci/*-values.yaml"))

@@ -6,17 +6,20 @@ import asyncio
 import os
 import signal
 import socket
+from dataclasses import dataclass, field
 from typing import cast
 
 import aiohttp
 import pytest
 from aiohttp import web
 
+from credbroker.broker.engine import Engine
 from credbroker.broker.running import Deeds
 from credbroker.config.schema import Listen
-from credbroker.daemon import Daemon
+from credbroker.daemon import FIRST_BEAT_SECONDS, Daemon
 from credbroker.host.clock import SystemClock
 from credbroker.stores.vault import VaultClient
+from tests.fakes.clock import FakeClock
 
 CLOCK = SystemClock()
 
@@ -33,10 +36,47 @@ class Session:
         raise RuntimeError("a bug")
 
 
-def daemon(app: web.Application, port: int, session: Session, deeds: Deeds) -> Daemon:
+class Lasting:
+    """A deed that goes on for as long as the broker does."""
+
+    async def run(self) -> None:
+        """Wait for ever."""
+        await asyncio.Event().wait()
+
+
+class Pulse(Lasting):
+    """A beat that is over at once, unless a test holds it up."""
+
+    def __init__(self) -> None:
+        self.beats = 0
+        self.may_end = asyncio.Event()
+        self.may_end.set()
+
+    async def beat(self) -> None:
+        """Count."""
+        self.beats += 1
+        await self.may_end.wait()
+
+
+@dataclass
+class Heart:
+    """What the daemon keeps going, and nothing else."""
+
+    beating: Pulse = field(default_factory=Pulse)
+    keeping: Lasting = field(default_factory=Lasting)
+    recovering: Lasting = field(default_factory=Lasting)
+
+
+def daemon(
+    app: web.Application,
+    port: int,
+    session: Session,
+    deeds: Deeds,
+    heart: Heart | None = None,
+) -> Daemon:
     """Return a broker that serves `app` on loopback."""
-    vault = cast("VaultClient", session)
-    return Daemon(app, Listen(address="127.0.0.1", port=port), vault, deeds, [])
+    vault, engine = cast("VaultClient", session), cast("Engine", heart or Heart())
+    return Daemon(app, Listen(address="127.0.0.1", port=port), vault, engine, deeds, [])
 
 
 async def test_a_refresh_begun_by_the_last_caller_is_finished() -> None:
@@ -97,3 +137,26 @@ async def test_a_broken_task_ends_the_broker_and_no_deed() -> None:
     with pytest.raises(ExceptionGroup):
         await daemon(web.Application(), 0, session, deeds).run()
     assert stored.is_set()
+
+
+async def test_neighbours_and_rules_are_known_before_anybody_is_answered() -> None:
+    """One beat is over by then."""
+    heart, deeds = Heart(), Deeds(CLOCK)
+    await daemon(web.Application(), 0, Session(), deeds, heart).look_around()
+    assert heart.beating.beats == 1
+
+
+async def test_a_slow_vault_keeps_the_port_closed_for_some_seconds_only() -> None:
+    """The beat goes on while callers are answered."""
+    clock, heart = FakeClock(), Heart()
+    deeds = Deeds(clock)
+    heart.beating.may_end.clear()
+    looking = asyncio.ensure_future(
+        daemon(web.Application(), 0, Session(), deeds, heart).look_around()
+    )
+    await clock.pass_time(FIRST_BEAT_SECONDS - 0.1)
+    assert not looking.done()
+    await clock.pass_time(0.1)
+    await looking
+    heart.beating.may_end.set()
+    await deeds.finish()

@@ -14,19 +14,18 @@ from credbroker.domain.errors import ClientRejected, IssuerUnreachable
 from credbroker.domain.marks import RewindMark
 from tests.unit.broker.world import DAY, ISSUER, WANT_READ, Replica, World
 
+ISSUER_WELL = {
+    "open": True,
+    "client_accepted": True,
+    "braked": False,
+    "trouble_since": None,
+    "tokens_last_until": None,
+}
 WELL = {
     "degraded": False,
     "troubles": [],
     "vault": {"answers": True, "halted": False},
-    "issuers": {
-        ISSUER: {
-            "open": True,
-            "client_accepted": True,
-            "braked": False,
-            "trouble_since": None,
-            "tokens_last_until": None,
-        }
-    },
+    "issuers": {ISSUER: ISSUER_WELL},
 }
 
 
@@ -107,7 +106,7 @@ async def test_a_brake_is_told_while_refreshes_pass() -> None:
     await replica.engine.marks.brake(ISSUER)
     said = await shared(world, replica)
     assert "until an operator has looked" in one(said)
-    assert said["issuers"][ISSUER] == WELL["issuers"][ISSUER] | {"braked": True}
+    assert said["issuers"][ISSUER] == ISSUER_WELL | {"braked": True}
 
 
 async def test_a_vault_that_is_silent_or_set_back_is_told() -> None:
@@ -119,11 +118,9 @@ async def test_a_vault_that_is_silent_or_set_back_is_told() -> None:
     replica.engine.outages.failed()
     said = await shared(world, replica)
     assert said["vault"] == {"answers": False, "halted": True}
-    assert [sentence.split(".")[0] for sentence in said["troubles"]] == [
-        "OpenBao/Vault does not answer",
-        "OpenBao/Vault was restored from a snapshot; nothing is refreshed until an operator has"
-        " run: credbroker admin restored",
-    ]
+    silent, halted = said["troubles"]
+    assert silent == "OpenBao/Vault does not answer."
+    assert "nothing is refreshed until an operator has run: credbroker admin restored" in halted
 
 
 def fall_silent(replica: Replica) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from aiohttp.test_utils import make_mocked_request
@@ -11,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from credbroker import __version__
 from credbroker.api.metrics import Metrics, Sources
 from credbroker.api.outlook import Outlook
-from credbroker.domain.errors import StoreUnavailable
+from credbroker.domain.secret import Secret
 from credbroker.telemetry.counting import CountedAudit
 from tests.house.test_docs_facts import rows
 from tests.unit.api.test_health import fall_silent
@@ -53,7 +54,9 @@ class Scraped:
 
     async def value(self, sample: str) -> float | None:
         """Return a number by its name and labels as they are written, None if it is absent."""
-        found = re.search(rf"^{re.escape('credbroker_' + sample)} (\S+)$", await self.text(), re.MULTILINE)
+        found = re.search(
+            rf"^{re.escape('credbroker_' + sample)} (\S+)$", await self.text(), re.MULTILINE
+        )
         return float(found[1]) if found is not None else None
 
 
@@ -88,7 +91,7 @@ async def test_a_refresh_is_counted_and_the_horizon_is_its_tokens_end() -> None:
     scraped = Scraped()
     assert await scraped.value(f'issuer_horizon_seconds{{issuer="{ISSUER}"}}') is None
     await scraped.give_token()
-    refreshes = f'events_total{{event="refresh",issuer="{ISSUER}",state=""}}'
+    refreshes = f'events_total{{event="refresh",issuer="{ISSUER}",state="ready"}}'
     assert await scraped.value(refreshes) == 1
     scraped.world.clock.advance(200.0)
     assert await scraped.value(f'issuer_horizon_seconds{{issuer="{ISSUER}"}}') == 1000.0
@@ -110,14 +113,15 @@ async def test_trouble_shows_in_the_numbers() -> None:
     assert await scraped.value(f'build_info{{version="{__version__}"}}') == 1
 
 
-async def test_other_replicas_and_what_waits_for_vault_are_counted() -> None:
+async def test_other_replicas_and_what_was_left_behind_in_a_spool_are_counted() -> None:
     """As of the last beat."""
     scraped = Scraped()
-    other = scraped.world.replica("other")
-    await other.engine.beating.beat()
-    await scraped.give_token()
-    await scraped.world.spools["replica-1"].keep(scraped.world.grant)
-    scraped.world.grants.fail_next(StoreUnavailable("Sealed."), on="get")
+    world = scraped.world
+    await world.replica("other").engine.beating.beat()
+    grant = await world.give_grant()
+    late = replace(grant, refresh_token=Secret("refresh token", "late"))
+    await world.spools["other"].keep(late)
+    world.spools["other"].die()
     await scraped.replica.engine.beating.beat()
     assert await scraped.value("replicas_live") == 2
     assert await scraped.value("spool_waiting_entries") == 1
@@ -128,5 +132,5 @@ async def test_no_person_lease_or_token_is_in_the_answer() -> None:
     scraped = Scraped()
     await scraped.give_token()
     text = await scraped.text()
-    for secret in ("ada", "line-1", "refresh-", "access-", "first", "cb_", "request-1", "192.0.2"):
+    for secret in ("ada", "line-1", "refresh-", "access-", "cb_", "request-1", "192.0.2"):
         assert secret not in text

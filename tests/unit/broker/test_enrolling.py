@@ -452,6 +452,26 @@ async def test_a_new_login_of_the_same_person_keeps_the_line_so_old_leases_go_on
     assert (await replica.minting.mint_access_token(Caller(job, ORIGIN), WANT_READ)).issuer
 
 
+@pytest.mark.parametrize("revokes", [True, False])
+async def test_what_a_new_login_replaces_is_revoked_once_the_new_one_is_stored(
+    revokes: bool,
+) -> None:
+    """And not where an issuer ties a person's logins together, or the new one would end as well."""
+    world = World()
+    world.issuer.revoke_replaced = revokes
+    replica = world.replica()
+    await logged_in(world, replica)
+    first = world.refresh_token
+    login = await new_login(world, replica)
+    login.confirm()
+    world.grants.fail_next(UNCLEAR, on="put")
+    assert world.issuer.revoked == []
+    await login.poll()
+    await turns()
+    assert world.refresh_token != first
+    assert world.issuer.revoked == ([first] if revokes else [])
+
+
 async def test_leases_from_before_a_logout_never_come_back() -> None:
     """Not even after the same person's new login; nor does somebody else inherit them."""
     for claims in (ADA, {"sub": "sub-other", "wlcg.credkey": "ada"}):

@@ -10,7 +10,7 @@ import pytest
 
 from credbroker.broker.leasing import Caller
 from credbroker.broker.minting import Minted, MintingRules
-from credbroker.broker.recall import ANSWER_SECONDS
+from credbroker.broker.recall import ANSWER_SECONDS, FRESH_SECONDS
 from credbroker.broker.refreshing import UNFIT_PAUSE_SECONDS
 from credbroker.domain.attenuation import ANY_AUDIENCE, Ceiling, Wanted
 from credbroker.domain.errors import (
@@ -382,12 +382,48 @@ async def test_a_lease_of_another_line_gets_nothing() -> None:
 async def test_a_caller_whose_lease_is_not_confirmed_gets_only_what_is_held() -> None:
     """The lease may have been ended while the store was away."""
     world, replica, caller = await settled_world()
-    unsure = replace(caller, fresh=False)
-    with pytest.raises(StoreUnavailable):
-        await mint(replica, unsure)
     held = await mint(replica, caller)
+    world.clock.advance(DUE)
+    world.leases.fail_next(AWAY)
+    unsure = replace(caller, fresh=False)
     assert (await mint(replica, unsure)).token is held.token
+    with pytest.raises(StoreUnavailable):
+        await mint(replica, unsure, scopes("compute.read"))
     assert sum(world.issuer.posts.values()) == 1
+
+
+async def test_who_has_no_token_waits_for_the_stores_word_on_its_lease() -> None:
+    """As long as it can: a store that comes back serves it, and it is served what it may still have."""
+    world, replica, caller = await settled_world()
+    unsure = replace(caller, fresh=False)
+    world.clock.advance(FRESH_SECONDS)
+    world.leases.get_seconds = 5
+    asked = replica.start(mint(replica, unsure))
+    await world.clock.pass_time(5)
+    assert asked.result().token.value
+
+
+async def test_who_lost_its_lease_meanwhile_gets_nothing_when_the_store_is_back() -> None:
+    """It was ended by another replica, which this one could not hear of."""
+    world, replica, caller = await settled_world()
+    unsure = replace(caller, fresh=False)
+    await world.replica("other").leasing.end(caller)
+    world.clock.advance(FRESH_SECONDS)
+    with pytest.raises(LeaseEnded):
+        await mint(replica, unsure)
+    assert not world.issuer.posts
+
+
+@pytest.mark.parametrize("waited", [0, 3, 8])
+async def test_nobody_waits_longer_than_nine_seconds_in_all(waited: int) -> None:
+    """What was spent on finding out who asks is not there for the issuer any more."""
+    world, replica, caller = await settled_world()
+    world.issuer.answer_seconds = 30
+    answer_by = world.clock.elapsed() + ANSWER_SECONDS
+    world.clock.advance(waited)
+    asked = replica.start(mint(replica, replace(caller, answer_by=answer_by)))
+    await world.clock.pass_time(ANSWER_SECONDS - waited)
+    assert isinstance(asked.exception(), Busy)
 
 
 async def test_the_right_of_a_wish_is_told_without_fetching() -> None:

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from credbroker.broker.recall import (
+    ANSWER_SECONDS,
     FRESH_SECONDS,
     PATIENCE_SECONDS,
     UNKNOWN_SECONDS,
@@ -169,3 +170,42 @@ async def test_names_that_do_not_exist_do_not_fill_the_memory() -> None:
         assert len(recall._known) <= 2 * UNKNOWN_SECONDS
     records.fail_next(AWAY)
     assert (await recall.get("x")).value == "one"
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_who_needs_the_stores_word_waits_for_it(known: bool) -> None:
+    """Also while nobody else does any more."""
+    clock = FakeClock()
+    records = SlowReads(clock, 0)
+    recall = Recall(records, clock)
+    await records.put("x", "one", 0)
+    if known:
+        reading = asyncio.ensure_future(recall.get("x"))
+        await clock.pass_time(0)
+        assert reading.done()
+        clock.advance(FRESH_SECONDS)
+        records.fail_next(AWAY)
+        unsure = asyncio.ensure_future(recall.get("x"))
+        await clock.pass_time(0)
+        assert unsure.result() == Recalled("one", fresh=False)
+    records.seconds = 5
+    waiting = asyncio.ensure_future(recall.confirmed("x", ANSWER_SECONDS))
+    await clock.pass_time(5)
+    assert waiting.result() == "one"
+
+
+@pytest.mark.parametrize("ask", ["get", "confirmed"])
+async def test_nobody_waits_for_a_store_past_its_own_time(ask: str) -> None:
+    """What comes later is learnt all the same."""
+    clock = FakeClock()
+    records = SlowReads(clock, ANSWER_SECONDS + 1)
+    recall = Recall(records, clock)
+    await records.put("x", "one", 0)
+    waiting = asyncio.ensure_future(getattr(recall, ask)("x", ANSWER_SECONDS))
+    await clock.pass_time(ANSWER_SECONDS)
+    with pytest.raises(StoreUnavailable, match="in time"):
+        waiting.result()
+    await clock.pass_time(1)
+    known = asyncio.ensure_future(recall.get("x"))
+    await clock.pass_time(PATIENCE_SECONDS)
+    assert known.result().value == "one"

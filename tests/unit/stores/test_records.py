@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -20,7 +21,7 @@ from credbroker.stores.records import (
     rewind_records,
     spool_key_records,
 )
-from credbroker.stores.vault import AppRoleLogin, VaultClient
+from credbroker.stores.vault import FAILOVER_SECONDS, AppRoleLogin, VaultClient
 from credbroker.wire.records import write_grant
 from tests.fakes.clock import FakeClock
 from tests.fakes.door import FakeDoor, answer
@@ -126,12 +127,14 @@ async def test_a_listing_that_is_none_is_not_an_empty_one(
 
 
 async def test_a_store_that_is_down_lists_nothing_and_says_so(
-    client: VaultClient, door: FakeDoor
+    client: VaultClient, clock: FakeClock
 ) -> None:
     """An error, as for any read."""
-    door.reply_next(answer(503, {"errors": ["sealed"]}))
+    client._door = FakeDoor(lambda _: answer(503, {"errors": ["sealed"]}))
+    listing = asyncio.ensure_future(grant_records(client, "kv").segments())
+    await clock.pass_time(FAILOVER_SECONDS + 1)
     with pytest.raises(StoreUnavailable):
-        await grant_records(client, "kv").segments()
+        listing.result()
 
 
 async def test_a_write_names_the_version_it_replaces(client: VaultClient, door: FakeDoor) -> None:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 import pytest
 
 from credbroker.domain.errors import (
     BadSettings,
+    ClockOff,
     StoreMisconfigured,
     StoreUnavailable,
     StoreUnclear,
 )
 from credbroker.domain.secret import Secret
 from credbroker.ports import HttpAnswer, NoAnswerError, NotSentError, StaleVersionError
+from credbroker.stores.lookout import PAUSE_SECONDS
 from credbroker.stores.vault import (
+    FAILOVER_SECONDS,
     LOGIN_PAUSE_SECONDS,
     AppRoleLogin,
     VaultClient,
@@ -26,6 +30,8 @@ from credbroker.stores.vault import (
 from tests.fakes.clock import FakeClock
 from tests.fakes.door import FakeDoor, Reply, Sent, answer
 from tests.fakes.entropy import FakeEntropy
+
+T = TypeVar("T")
 
 ONE, TWO = "https://vault1.test", "https://vault2.test"
 PATH = "credbroker/data/grants/x"
@@ -70,6 +76,13 @@ def role(
     }
     login = AppRoleLogin("approle", **halves | changes)
     return VaultClient(door, addresses, login, clock=clock, entropy=FakeEntropy(), seconds=5)
+
+
+async def waited_out(clock: FakeClock, request: Coroutine[Any, Any, T]) -> T:
+    """Return what a request comes to, letting time pass for as long as it may wait."""
+    waiting = asyncio.ensure_future(request)
+    await clock.pass_time(FAILOVER_SECONDS + 1)
+    return waiting.result()
 
 
 @pytest.fixture
@@ -278,16 +291,19 @@ async def test_a_failed_login_is_not_tried_again_at_once_but_soon(
     ],
 )
 async def test_an_answer_means_what_the_table_says(
-    client: VaultClient, door: FakeDoor, reply: Reply, read: type[Exception], write: type[Exception]
+    client: VaultClient,
+    clock: FakeClock,
+    reply: Reply,
+    read: type[Exception],
+    write: type[Exception],
 ) -> None:
-    """Unclear is only what may or may not have been written."""
-    door.reply_next(reply)
+    """Unclear is only what may or may not have been written; it is told though it never changes."""
+    client._door = FakeDoor(lambda _: reply)
     with pytest.raises(read) as failed:
-        await client.get(PATH)
+        await waited_out(clock, client.get(PATH))
     assert type(failed.value) is read
-    door.reply_next(reply)
     with pytest.raises(write) as failed:
-        await client.post(PATH, {})
+        await waited_out(clock, client.post(PATH, {}))
     assert type(failed.value) is write
 
 
@@ -362,6 +378,88 @@ async def test_a_silent_node_is_left_for_reads_only(clock: FakeClock) -> None:
     door.reply_next(NoAnswerError(), to=ONE)
     door.reply_next(answer(200, {}), to=TWO)
     assert await client.get(PATH) is not None
+
+
+# While no node serves
+
+
+NODES = [ONE, TWO, "https://vault3.test"]
+
+
+def without_leader(cluster: Cluster, dead: str) -> Callable[[Sent], Reply]:
+    """Return how three nodes answer of which one has died: its standbys still point to it."""
+    return lambda sent: NotSentError("refused") if sent.url.startswith(dead) else cluster(sent)
+
+
+@pytest.mark.parametrize("write", [False, True])
+async def test_a_request_waits_for_a_new_leader(clock: FakeClock, write: bool) -> None:
+    """It goes out once the new one is there, and no later than a look around takes."""
+    cluster = Cluster()
+    door = FakeDoor(cluster)
+    client = role(NODES, door, clock)
+    await client.log_in()
+    client._door = door = FakeDoor(without_leader(cluster, ONE))
+    asked = asyncio.ensure_future(client.post(PATH, {}) if write else client.get(PATH))
+    await clock.pass_time(3)
+    assert not asked.done()
+    cluster.active = TWO
+    await clock.pass_time(PAUSE_SECONDS)
+    assert asked.result() is not None
+    assert [url for url in door.urls() if PATH in url][-1] == f"{TWO}/v1/{PATH}"
+
+
+async def test_one_looks_out_for_all_who_wait(clock: FakeClock) -> None:
+    """A thousand that wait for three seconds ask as much as one does, but for their own tries."""
+    cluster = Cluster()
+    client = role(NODES, FakeDoor(cluster), clock)
+    await client.log_in()
+    client._door = door = FakeDoor(without_leader(cluster, ONE))
+    asked = [asyncio.ensure_future(client.get(PATH)) for _ in range(1000)]
+    await clock.pass_time(3)
+    cluster.active = TWO
+    clock.advance(PAUSE_SECONDS)
+    await asyncio.gather(*asked)
+    looks = sum(url.endswith("sys/health") for url in door.urls())
+    assert looks <= len(NODES) * (3 / PAUSE_SECONDS + 2)
+    assert len(door.sent) - looks <= (len(NODES) + 1) * len(asked)
+
+
+async def test_without_any_leader_a_request_is_given_up_in_time(clock: FakeClock) -> None:
+    """Its sentence says why; who asked the broker is answered within nine seconds."""
+    cluster = Cluster()
+    client = role(NODES, FakeDoor(cluster), clock)
+    await client.log_in()
+    cluster.active = "https://nobody.test"
+    asked = asyncio.ensure_future(client.get(PATH))
+    await clock.pass_time(FAILOVER_SECONDS - PAUSE_SECONDS)
+    assert not asked.done()
+    await clock.pass_time(2 * PAUSE_SECONDS)
+    with pytest.raises(StoreUnavailable, match="without a leader"):
+        asked.result()
+
+
+async def test_nobody_waits_for_a_store_that_was_never_reached(
+    door: FakeDoor, clock: FakeClock
+) -> None:
+    """A wrong address in the settings is told at once."""
+    door.reply_next(NotSentError("connection refused"))
+    with pytest.raises(StoreUnavailable, match="connection refused"):
+        await role([ONE], door, clock).log_in()
+
+
+async def test_whoever_gets_through_tells_those_who_wait(clock: FakeClock) -> None:
+    """Also where the addresses name standbys alone, none of which ever says that it is active."""
+    cluster = Cluster()
+    client = role(NODES[1:], FakeDoor(cluster), clock)
+    client._door = FakeDoor(lambda sent: answer(429) if "health" in sent.url else REDIRECT)
+    waiting = asyncio.ensure_future(client.get(PATH))
+    await clock.pass_time(3)
+    client._door = FakeDoor(
+        lambda sent: answer(429) if "health" in sent.url else answer(200, {"data": {}})
+    )
+    assert await client.get(PATH) is not None
+    await clock.pass_time(PAUSE_SECONDS)
+    assert waiting.result() is not None
 
 
 async def test_a_read_names_the_state_that_the_last_write_made(
@@ -508,6 +606,52 @@ async def test_a_refused_login_is_tried_again_too(clock: FakeClock) -> None:
 
 
 # Reading answers
+
+
+@pytest.mark.parametrize(
+    ("date", "off", "sentence"),
+    [
+        ("Mon, 01 Jun 2026 12:00:10 GMT", 0.0, ""),
+        ("Mon, 01 Jun 2026 11:59:10 GMT", 60.0, ""),
+        ("Mon, 01 Jun 2026 11:58:00 GMT", 130.0, "130 s ahead of"),
+        ("Mon, 01 Jun 2026 14:00:10 GMT", -7200.0, "7200 s behind"),
+        ("yesterday", 0.0, ""),
+        ("Mon, 01 Jun 2026 09:00:00 -0000", 0.0, ""),
+    ],
+)
+async def test_a_clock_that_is_off_is_noticed_with_each_answer(
+    client: VaultClient, door: FakeDoor, date: str, off: float, sentence: str
+) -> None:
+    """The test's clock stands 10 s past noon; a `Date` that says no time changes nothing."""
+    door.reply_next(answer(200, {"data": {}}, date=date))
+    await client.get(PATH)
+    assert client.seconds_off == off
+    if sentence:
+        (trouble,) = client.troubles()
+        assert sentence in trouble
+        with pytest.raises(ClockOff, match=sentence):
+            client.check_clock()
+        door.reply_next(answer(200, {"data": {}}, date="Mon, 01 Jun 2026 12:00:10 GMT"))
+        await client.get(PATH)
+    assert client.troubles() == []
+    client.check_clock()
+
+
+async def test_a_program_that_was_stopped_between_question_and_answer_is_not_off(
+    cluster: Cluster, clock: FakeClock
+) -> None:
+    """The server said the time somewhere in between."""
+
+    def slowly(sent: Sent) -> Reply:
+        date = clock.now().strftime("%a, %d %b %Y %H:%M:%S GMT")
+        clock.advance(300.0)
+        said = cluster(sent)
+        assert isinstance(said, HttpAnswer)
+        return HttpAnswer(said.status, {**said.headers, "date": date}, said.body)
+
+    client = role([ONE], FakeDoor(slowly), clock)
+    await client.log_in()
+    assert (client.seconds_off, client.troubles()) == (0.0, [])
 
 
 def test_a_records_age_is_by_the_stores_own_clock() -> None:
