@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from credbroker.admin.desk import Desk
 from credbroker.admin.office import Office
-from credbroker.admin.throw_away import Login, Place, keep, log_in, place_of
+from credbroker.admin.throw_away import Login, Place, check_alone, keep, log_in, place_of
 from credbroker.broker.issuer_marks import IssuerMarks
 from credbroker.broker.probing import Measured, Probing
 from credbroker.config.schema import Issuer as IssuerSettings
@@ -47,14 +47,14 @@ async def probe(office: Office, wished: Wished) -> None:
     """Measure the issuer with a login made for it, record its rule, and tell what that means.
 
     What is left of the login stays in custody for trials; with `keep` a second login is made if
-    nothing is left. Raises `NotFound`, `LoginDenied`, `LoginExpired`, `StoreUnavailable` kinds, and
-    what the issuer says to the login.
+    nothing is left. Raises `NotFound`, `LoginDenied`, `LoginExpired`, `NotAllowed` if the account
+    has another login in custody, `StoreUnavailable` kinds, and what the issuer says to the login.
     """
     settings, desk = office.settings_of(wished.issuer_name), office.desk
     place = place_of(settings, wished.issuer_name, wished.role)
     issuer = await office.open_issuer(settings)
     marks = await office.marks({wished.issuer_name: issuer})
-    login = await log_in(issuer, place.scopes, desk)
+    login = await _log_in(office, issuer, place)
     desk.say("Logged in. Measuring, which takes two minutes at the most ...")
     right = _right(place, login, settings)
     found = await Probing(issuer, office.means).measure(login.refresh_token, right)
@@ -65,6 +65,12 @@ async def probe(office: Office, wished: Wished) -> None:
     _tell_what_counts(desk, issuer, found.rule, marks.rule(place.issuer_name))
     if found.kept is None:
         await _again(office, issuer, place, wished)
+
+
+async def _log_in(office: Office, issuer: Issuer, place: Place) -> Login:
+    login = await log_in(issuer, place.scopes, office.desk)
+    await check_alone(office, issuer, place, login)
+    return login
 
 
 def _right(place: Place, login: Login, settings: IssuerSettings) -> Right:
@@ -114,6 +120,6 @@ async def _again(office: Office, issuer: Issuer, place: Place, wished: Wished) -
             " when this issuer is in trouble, and spare a person's."
         )
         return
-    login = await log_in(issuer, place.scopes, office.desk)
+    login = await _log_in(office, issuer, place)
     await keep(office, issuer, place, login, login.refresh_token)
     office.desk.answer("The second login is kept for trials when this issuer is in trouble.")

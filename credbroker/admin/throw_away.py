@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from credbroker.admin.desk import Desk
 from credbroker.admin.office import Office
 from credbroker.broker.storing import put_surely
+from credbroker.broker.walking import walk
 from credbroker.config.schema import Issuer as IssuerSettings
 from credbroker.domain.device import (
     SLOW_DOWN_SECONDS,
@@ -25,6 +26,7 @@ from credbroker.domain.errors import (
     CredbrokerError,
     IssuerMisbehaved,
     LoginExpired,
+    NotAllowed,
     NotFound,
     Unavailable,
 )
@@ -102,7 +104,7 @@ async def log_in(issuer: Issuer, scopes: ScopeSet, desk: Desk) -> Login:
 
 
 def _show(started: DeviceStart, desk: Desk) -> None:
-    desk.say("This login is made to be thrown away; anybody's account will do. Open")
+    desk.say("This login is made to be thrown away: use an account with no other login here. Open")
     desk.say(f"    {started.verification_uri_complete or started.verification_uri}")
     desk.say(f"and confirm the code {started.user_code} there. Waiting ...")
 
@@ -148,9 +150,35 @@ async def keep(
             break
         except StaleVersionError:
             continue  # a trial goes on with it just now: look again
-    if before is not None and before.refresh_token is not None and issuer.revoke_replaced:
+    if before is not None and before.refresh_token is not None and before.issuer_url == issuer.url:
+        await _revoke(issuer, before.refresh_token)
+
+
+async def check_alone(office: Office, issuer: Issuer, place: Place, login: Login) -> None:
+    """Raise `NotAllowed`, having revoked the login, if the same person has another one in custody.
+
+    An issuer may end all of a person's logins with one. Raises `StoreUnavailable` kinds.
+    """
+    async for found in walk(office.grants):
+        if found.stored is not None and _is_same_person(found.stored.value, place, login):
+            await _revoke(issuer, login.refresh_token)
+            raise NotAllowed(
+                "This account has another login here, which might end with the one to be thrown"
+                " away.",
+                "Run the command again, and log in with an account that nobody's work depends on.",
+            )
+
+
+def _is_same_person(grant: Grant, place: Place, login: Login) -> bool:
+    over = grant.state in {GrantState.LOST, GrantState.ENDED} or grant.key.credkey == PROBE_CREDKEY
+    at_issuer = grant.key.issuer == place.issuer_name
+    return not over and at_issuer and grant.subject == login.subject
+
+
+async def _revoke(issuer: Issuer, refresh_token: Secret) -> None:
+    if issuer.revoke_replaced:
         with contextlib.suppress(CredbrokerError):
-            await issuer.revoke(before.refresh_token)
+            await issuer.revoke(refresh_token)
 
 
 def _grant(

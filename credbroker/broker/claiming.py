@@ -43,6 +43,8 @@ class Found:
 
     stored: Stored[Grant]
     read_at: float
+    remembered: bool = False
+    """True if this is what this process stored last, not what Vault says now."""
 
     @property
     def grant(self) -> Grant:
@@ -93,7 +95,8 @@ class Claiming:
         while True:
             read_at = self._clock.elapsed()
             stored = self._successors.take_known(key.segment())
-            if stored is None or resting:
+            remembered = stored is not None and not resting and stored.value.line == line
+            if not remembered:
                 stored = await self._grants.get(key.segment())
             if stored is None or stored.value.line != line:
                 raise LeaseEnded("This login was ended by a logout.")
@@ -101,7 +104,7 @@ class Claiming:
                 return Found(stored, read_at)
             judged = self._judge(stored)
             if judged is Judgement.GO:
-                return Found(stored, read_at)
+                return Found(stored, read_at, remembered)
             if judged is Judgement.WAIT:
                 await self._clock.sleep(LOOK_AGAIN_SECONDS)
             else:
@@ -130,7 +133,8 @@ class Claiming:
             )
         except StoreUnclear as error:
             unused = NotActedOn(error)
-            self._deeds.begin(self._give_back(found.stored, grant, unused), "give a claim back")
+            giving_back = self._give_back(found.stored, grant, unused, begun_at)
+            self._deeds.begin(giving_back, "give a claim back")
             raise
         claimed = Claimed(Stored(grant, version, 0.0), begun_at, right)
         await self._waypoints.reach(Waypoint.CLAIMED)
@@ -171,18 +175,25 @@ class Claiming:
         spools_first = self._grants.outages.seconds_since() < self._custody.spools_first_seconds
         return Judgement.WAIT if judged is Judgement.SETTLE and spools_first else judged
 
-    async def _give_back(self, before: Stored[Grant], claim: Grant, unused: NotActedOn) -> None:
+    async def _give_back(
+        self, before: Stored[Grant], claim: Grant, unused: NotActedOn, begun_at: float
+    ) -> None:
         """Undo a claim that may have been stored, or may yet be: nothing was sent.
 
         The record is written once more as it was, at the version that the claim wants: whichever
         of the two comes first, the other one can never land.
         """
         segment = claim.key.segment()
-        as_before = replace(before.value, write_id=self._entropy.token(16))
+        as_before = replace(before.value, write_id=self._entropy.token(16), steps=claim.steps + 1)
         try:
-            while not await self._successors.write(segment, as_before, before.version):
+            while True:
+                if as_before.state is GrantState.IN_DOUBT:
+                    # The doubt is no younger for being written once more.
+                    doubt = claim.doubt_seconds + self._clock.elapsed() - begun_at
+                    as_before = replace(as_before, doubt_seconds=doubt)
+                if await self._successors.write(segment, as_before, before.version):
+                    return
                 await self._clock.sleep(LOOK_AGAIN_SECONDS)
-            return
         except StaleVersionError:
             found = await self._successors.found(segment)
         if found is not None and found.value.write_id == claim.write_id:

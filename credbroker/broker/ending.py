@@ -1,14 +1,15 @@
 """Ends grants: revoked at the issuer, then only a tombstone is left.
 
 A person logs out; or the keeper lets go of what nobody has used for long. A grant that the issuer
-called dead is not revoked there when its time is over.
+called dead is not revoked there when its time is over. No issuer is shown a refresh token of another,
+also if it has come to bear the other's name.
 """
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 
 from credbroker.broker.leasing import Caller, Leasing, about
@@ -19,12 +20,14 @@ from credbroker.broker.storing import put_surely
 from credbroker.domain import rotation
 from credbroker.domain.errors import NoRevocation
 from credbroker.domain.grants import Grant, GrantState
+from credbroker.domain.keeping import DAY_SECONDS, unused_seconds
 from credbroker.domain.leases import check_login
-from credbroker.domain.names import GrantKey
-from credbroker.domain.secret import Secret
-from credbroker.ports import RecordStore, StaleVersionError, Stored
+from credbroker.ports import Issuer, RecordStore, StaleVersionError, Stored
 
 ANSWER_SECONDS = 30.0
+
+LET_GO = "let_go"
+"""The `reason` of the tombstone of a grant that nobody ended but the keeper."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class Ended:
     """What a logout could do, and what it could not: tokens already given out live on."""
 
     revoked: bool
-    """False if the issuer offers no revocation."""
+    """False if the issuer offers no revocation, or is not the one any more that gave the grant."""
     tokens_until: datetime.datetime | None
     """When the last access token given out expires, as far as is known."""
 
@@ -48,10 +51,12 @@ class Ending:
         leasing: Leasing,
         means: Means,
         *,
+        issuers: Mapping[str, Issuer],
         noted: Callable[[Grant], None],
     ) -> None:
-        """End `grants`; the other deeds are told, so that none goes on with what has ended."""
+        """End `grants` of `issuers`, by name; the other deeds are told, so that none goes on."""
         self._grants = grants
+        self._issuers = issuers
         self._refreshing = refreshing
         self._minting = minting
         self._noted = noted
@@ -107,8 +112,9 @@ class Ending:
             stored = await self._refreshing.settled(grant.key, grant.line)
             if not _same_write(grant, stored.value):
                 return False
+            why = grant.note if lost else _unused(stored)
             try:
-                tombstone, revoked = await self._end(stored, revoke=not lost)
+                tombstone, revoked = await self._end(stored, revoke=not lost, let_go=why)
             except StaleVersionError:
                 return False  # somebody came back to it this very moment
         await self._audit.record(
@@ -119,17 +125,22 @@ class Ending:
             sub=tombstone.subject,
             client_id=tombstone.client_id,
             revoked=revoked,
-            why=grant.note if lost else "Nobody used it for long.",
+            why=why,
         )
         return True
 
-    async def _end(self, stored: Stored[Grant], *, revoke: bool) -> tuple[Grant, bool]:
-        """Return the tombstone, stored, and whether the issuer was told."""
+    async def _end(
+        self, stored: Stored[Grant], *, revoke: bool, let_go: str = ""
+    ) -> tuple[Grant, bool]:
+        """Return the tombstone, stored, and whether the issuer was told.
+
+        `let_go` is the sentence for people if nobody asked for it.
+        """
         grant = stored.value
-        revoked = False
-        if revoke and grant.refresh_token is not None:
-            revoked = await self._revoke(grant.key, grant.refresh_token)
+        revoked = revoke and await self._revoke(grant)
         tombstone = rotation.log_out(grant, self._entropy.token(16))
+        if let_go:
+            tombstone = replace(tombstone, reason=LET_GO, note=let_go)
         await put_surely(
             self._grants,
             tombstone.key.segment(),
@@ -141,12 +152,21 @@ class Ending:
         self._minting.forget(tombstone)
         return tombstone, revoked
 
-    async def _revoke(self, key: GrantKey, refresh_token: Secret) -> bool:
+    async def _revoke(self, grant: Grant) -> bool:
+        issuer = self._issuers.get(grant.key.issuer)
+        moved = issuer is not None and issuer.url != grant.issuer_url
+        if grant.refresh_token is None or moved:
+            return False
         try:
-            await self._refreshing.revoke(key, refresh_token)
+            await self._refreshing.revoke(grant.key, grant.refresh_token)
         except NoRevocation:
             return False
         return True
+
+
+def _unused(stored: Stored[Grant]) -> str:
+    days = unused_seconds(stored.value, stored.age_seconds) / DAY_SECONDS
+    return f"This login was let go because nobody used it for {days:.0f} days."
 
 
 def _same_write(mine: Grant, found: Grant) -> bool:

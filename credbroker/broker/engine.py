@@ -121,7 +121,9 @@ def assemble(
     refreshing = Refreshing(issuers, custodians, held, means, renew_after=rules.minting.renew_after)
     leasing = Leasing(stores.leases, means, longest_job_seconds=rules.longest_job_seconds)
     minting = Minting(guard.grants, refreshing, held, rules.minting, means, leasing=leasing)
-    ending = Ending(guard.grants, refreshing, minting, leasing, means, noted=guard.noted)
+    ending = Ending(
+        guard.grants, refreshing, minting, leasing, means, issuers=issuers, noted=guard.noted
+    )
     enrolling = Enrolling(
         stores.logins,
         guard.grants,
@@ -175,7 +177,9 @@ def _guard(
     )
     rewinding = Rewinding(rewind, stores.host_marks, sorting, replicas, means)
     noted.listeners.append(rewinding.saw)
-    successors = Successors(grants, issuers, stores.spool, marks, noted=noted, means=means)
+    successors = Successors(
+        grants, issuers, stores.spool, marks, rewinding=rewinding, noted=noted, means=means
+    )
     claiming = Claiming(
         grants,
         issuers,

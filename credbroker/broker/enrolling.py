@@ -143,6 +143,7 @@ class Enrolling:
         if lease is not None:
             return check_secret(lease, token)
         login, version = await self._waiting(token)
+        self._rewinding.check()  # before the issuer is asked, so that the device code stays good
         if not await self._in_turn(login):
             return login
         assert login.device_code is not None
@@ -199,7 +200,9 @@ class Enrolling:
         except Exception as error:
             # What is in custody, or may be, stays good: running jobs may live on it by now.
             in_custody = kept is not None or isinstance(error, StoreUnclear)
-            if answer.refresh_token is not None and not in_custody:
+            # Where logins are tied together, revoking this one would end the one before.
+            alone = self._issuer(login).revoke_replaced
+            if answer.refresh_token is not None and alone and not in_custody:
                 await self._revoke(login, answer.refresh_token)
             await self._close(login, version, _told(error), origin)
             raise
@@ -237,6 +240,7 @@ class Enrolling:
             write_id=self._entropy.token(16),
             created_at=now,
             refreshed_at=now,
+            login_id=login.id,
             used_at=now,
             refresh_expires_at=_after(now, answer.refresh_expires_in),
             tokens_until=_after(now, answer.expires_in),
@@ -245,14 +249,19 @@ class Enrolling:
     async def _keep(self, grant: Grant) -> tuple[Grant, Secret | None]:
         """Store the grant in its place, as the next generation of what is there.
 
-        Returns it, and the refresh token that it replaced, if there was one.
+        Returns it, and the refresh token that it replaced, if there was one. A write whose answer
+        got lost is known by its login, even if the grant was refreshed since.
         """
         segment = grant.key.segment()
+        replaced: Secret | None = None
         while True:
             stored = await self._grants.get(segment)
             kept, version = grant, 0
             if stored is not None:
+                if stored.value.login_id == grant.login_id:
+                    return stored.value, replaced
                 kept, version = succeed(stored.value, grant), stored.version
+                replaced = stored.value.refresh_token
             try:
                 await put_surely(
                     self._grants, segment, kept, version,
@@ -261,7 +270,7 @@ class Enrolling:
             except StaleVersionError:
                 continue  # somebody else wrote: look again
             self._noted(kept)
-            return kept, stored.value.refresh_token if stored is not None else None
+            return kept, replaced
 
     def _lease(self, login: PendingLogin, grant: Grant) -> Lease:
         now = self._clock.now()

@@ -71,11 +71,10 @@ class HandingIn:
 
     async def _let_go(self, there: Grant, grant: Grant) -> None:
         """Revoke a successor whose person has logged out meanwhile; a later one needs no word."""
-        ended = there.line != grant.line or there.state is GrantState.ENDED
-        if not ended or grant.refresh_token is None:
+        if there.line == grant.line and there.state is not GrantState.ENDED:
             return
         try:
-            await self._successors.revoke(grant.key, grant.refresh_token)
+            await self._successors.revoke_superseded(grant, there)
         except CredbrokerError as error:
             log.error("superseded_not_revoked", why=error.sentence)  # noqa: TRY400
 

@@ -1,6 +1,6 @@
 """What all replicas know about each issuer: its recorded rule, whether it rotates, its brake.
 
-- Until the marks were read once, every issuer counts as one where a replay revokes more.
+- Until an issuer's mark was read once, it counts as one where a replay revokes more, and as braked.
 - That an issuer rotates is noted for good, and holds in this process from then on whether or not
   Vault takes the note; what it did not take is written again with the next reading.
 - Every write keeps what others wrote beside it.
@@ -57,8 +57,8 @@ class IssuerMarks:
         return grant.rotated or self.rule(grant.key.issuer).kind is not UnclearRule.RETRY_SAFE
 
     def braked(self, name: str) -> bool:
-        """Return True while this issuer's brake is on."""
-        return name in self._marks and self._marks[name].braked_at is not None
+        """Return True while this issuer's brake is on, or is not known to be off."""
+        return name not in self._marks or self._marks[name].braked_at is not None
 
     async def read(self) -> None:
         """Read all marks, having written what is owed. Raises `StoreUnavailable` and its like.

@@ -16,33 +16,43 @@ from credbroker.ports import Clock, RecordStore, StaleVersionError, Stored
 T = TypeVar("T")
 R = TypeVar("R")
 
+OUTAGE_SECONDS = 1.0
+
 
 class Outages:
-    """What came of every call to Vault says whether it is away."""
+    """What came of every call to Vault says whether it is away.
+
+    One call that fails is no outage: it takes failures over a second with no answer in between.
+    """
 
     def __init__(self, clock: Clock) -> None:
         """Begin as if an outage had ended just now."""
         self._clock = clock
         self._ended_at = clock.elapsed()
-        self._silent = False
-
-    def answered(self) -> None:
-        """Note that Vault did what it was asked."""
-        if self._silent:
-            self._silent, self._ended_at = False, self._clock.elapsed()
-
-    def failed(self) -> None:
-        """Note that Vault did not answer, or could not serve."""
-        self._silent = True
+        self._failing_since: float | None = None
+        self._away = False
 
     @property
     def lasting(self) -> bool:
-        """True while one lasts."""
-        return self._silent
+        """True while Vault is away."""
+        return self._away
+
+    def answered(self) -> None:
+        """Note that Vault did what it was asked."""
+        self._failing_since = None
+        if self._away:
+            self._away, self._ended_at = False, self._clock.elapsed()
+
+    def failed(self) -> None:
+        """Note that Vault did not answer, or could not serve."""
+        now = self._clock.elapsed()
+        if self._failing_since is None:
+            self._failing_since = now
+        self._away = self._away or now - self._failing_since >= OUTAGE_SECONDS
 
     def seconds_since(self) -> float:
         """Return the seconds since the last outage ended; 0 while one lasts."""
-        return 0.0 if self._silent else self._clock.elapsed() - self._ended_at
+        return 0.0 if self._away else self._clock.elapsed() - self._ended_at
 
 
 class Watched(Generic[T]):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from credbroker.broker.running import Means
 from credbroker.domain.attenuation import Right
 from credbroker.domain.errors import CredbrokerError
+from credbroker.domain.marks import LEAST_GRACE_SECONDS
 from credbroker.domain.outcomes import Dead, Renewed
 from credbroker.domain.rotation import Rule, UnclearRule
 from credbroker.domain.secret import Secret
@@ -23,9 +24,6 @@ FIRST_PAUSE_SECONDS = 2.0
 # claim is stored: this much of the grace is left for that.
 MARGIN_FRACTION = 0.2
 LEAST_MARGIN_SECONDS = 2.0
-# A refresh may wait for a third of the grace. Where that is less than 5 s the rule would put more
-# grants in doubt than its retry saves.
-LEAST_GRACE_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)

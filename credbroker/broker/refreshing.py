@@ -142,6 +142,10 @@ class Refreshing:
                     claimed, outcome = await self._use(found, wish)
                 except StaleVersionError:
                     continue  # another replica was first; look again
+                except (OutsideCeiling, ClientRejected):
+                    if not found.remembered:
+                        raise
+                    continue  # a login since may allow it: look again
                 believed = self._gates.of(wish.key.issuer).believes_dead()
                 after = await self._successors.follow(claimed, outcome, believed=believed)
                 if not self._is_to_be_retried(after):
@@ -272,6 +276,8 @@ class Refreshing:
 
 def _check_posted_as_granted(grant: Grant, issuer: Issuer, right: Right) -> None:
     """A refresh token goes out under the client it was given to, for no more than was granted."""
+    if grant.issuer_url != issuer.url:
+        raise ClientRejected("This login was made at another issuer address than is set now.")
     if grant.client_id != issuer.client_id:
         raise ClientRejected("This login was made through another client_id than is set now.")
     if len(outside := grant.scopes.missing(right.scopes)):

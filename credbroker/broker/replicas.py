@@ -1,7 +1,7 @@
 """Who else runs over this Vault: a heartbeat record for each replica, its age told by Vault's clock.
 
 - A replica lives while its heartbeat is younger than `LIVE_SECONDS`. While Vault is silent, whoever
-  was seen last counts as living.
+  was seen last counts as living; before the first look one other does.
 - Nobody writes another's heartbeat. One that others write into is told of, once.
 - A beat that finds something else in its place is written once more, over what was read there.
 """
@@ -57,6 +57,7 @@ class Replicas:
         self._version: int | None = None
         self._first_beat_at: float | None = None
         self._living: dict[str, Heartbeat] = {}
+        self._has_looked = False
         self._fell_back = self._doubled = False
 
     @property
@@ -70,6 +71,8 @@ class Replicas:
 
     def share(self) -> Share:
         """Return this replica's place among the living."""
+        if not self._has_looked:
+            return Share(0, 2, newcomer=True)
         living = self.live()
         first = self._first_beat_at
         newcomer = first is None or self._clock.elapsed() - first < NEWCOMER_SECONDS
@@ -93,6 +96,7 @@ class Replicas:
         self._beats += 1
         await self._say(Heartbeat(self.name, self._life + self._beats, counts))
         self._living = await self._read_others()
+        self._has_looked = True
 
     async def _say(self, mine: Heartbeat) -> None:
         if self._version is None:
@@ -104,7 +108,10 @@ class Replicas:
             try:
                 self._version = await self._records.put(self._segment, mine, self._version)
                 break
-            except (StaleVersionError, StoreUnclear):
+            except StaleVersionError:
+                older = False  # what that was written over was not the newest
+                found = await self._records.get(self._segment)
+            except StoreUnclear:
                 found = await self._records.get(self._segment)
             self._version = found.version if found is not None else 0
             if found is not None and found.value == mine:

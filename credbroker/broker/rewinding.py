@@ -35,6 +35,9 @@ from credbroker.domain.grants import Grant
 from credbroker.domain.marks import RewindMark
 from credbroker.ports import HostMarks, RecordStore, StaleVersionError, Stored
 
+# A halt lasts longer than this: nobody lifts one before every replica was seen to be silent.
+RECENT_SECONDS = 20.0
+
 log = structlog.get_logger(__name__)
 
 
@@ -62,6 +65,18 @@ class Rewinding:
         self._unwritten: dict[str, int] = {}
         self._suspicion = ""
         self._forgetful = False
+        self._era = 0
+        self._looked_at = float("-inf")
+
+    @property
+    def era(self) -> int | None:
+        """A number that changes with each halt; None if one may have come and gone unseen.
+
+        What was remembered of Vault's records in one era says nothing about them in another: a
+        restored Vault counts its versions again.
+        """
+        recent = self._clock.elapsed() - self._looked_at < RECENT_SECONDS
+        return self._era if recent and not self.halted else None
 
     @property
     def halted(self) -> bool:
@@ -124,6 +139,9 @@ class Rewinding:
                 elif self._suspicion and stored.value.halted_at is None:
                     await self._call_halt(stored, self._suspicion)
                 else:
+                    leapt = stored.value.counter >= self._highest + LEAP
+                    self._era += stored.value.halted_at is not None or leapt
+                    self._looked_at = self._clock.elapsed()
                     self._mark, self._suspicion = stored.value, ""
                     if not self.halted:
                         self._counter = stored.value.counter

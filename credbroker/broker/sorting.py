@@ -36,6 +36,8 @@ SORTING_SECONDS = 5.0
 AT_ONCE = 16
 # What cannot be named: a grant made after the snapshot, of which only a host's memory knows.
 NAMELESS = "-"
+# A number holds the generation above 13 bits of steps and 3 bits of how the grant stood.
+_GENERATION_BITS, _MOST_STEPS = 16, 2**13 - 1
 _ENDED = 3
 
 log = structlog.get_logger(__name__)
@@ -46,32 +48,36 @@ class Seen:
     """What a host remembers of a grant, as one number that only rises.
 
     `posts` of this generation's refresh token may be open; `rotated` tells if a refresh or a
-    login ever put another value in its place; `ended` if the grant was logged out.
+    login ever put another value in its place; `steps` counts the writes within the generation; `ended` if the grant was logged out.
     """
 
     generation: int = 0
     rotated: bool = False
     posts: int = 0
     ended: bool = False
+    steps: int = 0
 
     @classmethod
     def in_record(cls, grant: Grant) -> Seen:
         """Return what a record says."""
         ended = grant.state is GrantState.ENDED
         posts = 0 if ended else min(grant.posts, rotation.MOST_POSTS)
-        return cls(grant.generation, grant.rotated or grant.replaced, posts, ended)
+        rotated = grant.rotated or grant.replaced
+        return cls(grant.generation, rotated, posts, ended, min(grant.steps, _MOST_STEPS))
 
     @classmethod
     def from_number(cls, number: int) -> Seen:
         """Read what `number` wrote."""
         standing = number & 0b11
         ended = standing == _ENDED
-        return cls(number >> 3, bool(number & 0b100), 0 if ended else standing, ended)
+        posts, steps = 0 if ended else standing, (number >> 3) & _MOST_STEPS
+        return cls(number >> _GENERATION_BITS, bool(number & 0b100), posts, ended, steps)
 
     @property
     def number(self) -> int:
-        """The number to remember; a later generation, or more posts of one, make it higher."""
-        return self.generation << 3 | self.rotated << 2 | (_ENDED if self.ended else self.posts)
+        """The number to remember; a later generation, or a later record of one, make it higher."""
+        standing = self.rotated << 2 | (_ENDED if self.ended else self.posts)
+        return self.generation << _GENERATION_BITS | self.steps << 3 | standing
 
 
 def _all_rotate(grant: Grant) -> bool:  # noqa: ARG001 - one of several such questions
@@ -164,7 +170,9 @@ class Sorting:
         if found.generation > seen.generation:
             return None
         if found.generation == seen.generation:
-            known = found.posts >= seen.posts or found.state in {GrantState.LOST, GrantState.ENDED}
+            # An older record of the same value matters only if a post of it was open since.
+            known = found.steps >= seen.steps or not seen.posts
+            known = known or found.state in {GrantState.LOST, GrantState.ENDED}
             if known or not self.may_rotate(found):
                 return None
             return rotation.outdated(found, seen.generation, write_id)
@@ -175,9 +183,9 @@ class Sorting:
             # There was a new login since, which the snapshot does not know.
             reason = rotation.RESTORED
             return replace(found, generation=seen.generation, write_id=write_id, reason=reason)
-        if not seen.rotated or not self.may_rotate(found):
+        if not (seen.rotated or seen.posts) or not self.may_rotate(found):
             # Its refresh token has been the same all the time.
-            return replace(found, generation=seen.generation, write_id=write_id)
+            return replace(found, generation=seen.generation, steps=seen.steps, write_id=write_id)
         return rotation.outdated(found, seen.generation, write_id)
 
     async def _put(self, segment: str, after: Grant, version: int) -> None:

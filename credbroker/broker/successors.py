@@ -7,12 +7,14 @@ process loses nothing.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 from credbroker.broker.issuer_marks import IssuerMarks
+from credbroker.broker.rewinding import Rewinding
 from credbroker.broker.running import Means
 from credbroker.broker.storing import put_surely
 from credbroker.domain import rotation
@@ -59,6 +61,7 @@ class Successors:
         spool: Spool,
         marks: IssuerMarks,
         *,
+        rewinding: Rewinding,
         noted: Callable[[Grant], None],
         means: Means,
     ) -> None:
@@ -68,7 +71,9 @@ class Successors:
         self._spool = spool
         self._marks = marks
         self._noted = noted
+        self._rewinding = rewinding
         self._known: dict[str, Stored[Grant]] = {}
+        self._known_era: int | None = None
         self._deeds = means.deeds
         self._audit = means.audit
         self._clock = means.clock
@@ -116,11 +121,29 @@ class Successors:
             raise NotFound(f"The issuer {key.issuer!r} is not served here any more.")
         await issuer.revoke(refresh_token)
 
+    async def revoke_superseded(self, ours: Grant, there: Grant) -> bool:
+        """Have a successor revoked whose place is taken; False if it must live.
+
+        Where an issuer ties a person's logins together, revoking one would end the other: then
+        only a logout that no login followed lets it be revoked.
+        """
+        issuer = self._issuers.get(ours.key.issuer)
+        ended = there.state is GrantState.ENDED
+        if issuer is None or ours.refresh_token is None or not (ended or issuer.revoke_replaced):
+            return False
+        if ours.issuer_url != issuer.url:
+            return False  # what one issuer gave is never sent to another
+        await issuer.revoke(ours.refresh_token)
+        return True
+
     def take_known(self, segment: str) -> Stored[Grant] | None:
         """Return the record as this process stored it last, once; it may be the newest or not.
 
-        Whoever claims by it finds out at the check-and-set, and is spared a read if it is.
+        Whoever claims by it finds out at the check-and-set, and is spared a read if it is. Nothing
+        is remembered over a restore of Vault, which counts its versions again.
         """
+        if self._rewinding.era != self._known_era:
+            self._known.clear()
         return self._known.pop(segment, None)
 
     async def write(self, segment: str, grant: Grant, version: int) -> bool:
@@ -138,10 +161,17 @@ class Successors:
             return False
         self._noted(grant)
         if grant.state is GrantState.READY:
-            if len(self._known) >= KNOWN_ROOM:
-                self._known.pop(next(iter(self._known)))
-            self._known[segment] = Stored(grant, written, 0.0)
+            self._remember(segment, Stored(grant, written, 0.0))
         return True
+
+    def _remember(self, segment: str, stored: Stored[Grant]) -> None:
+        era = self._rewinding.era
+        if era is None:
+            return
+        if era != self._known_era or len(self._known) >= KNOWN_ROOM:
+            self._known.clear()
+        self._known_era = era
+        self._known[segment] = stored
 
     async def found(self, segment: str) -> Stored[Grant] | None:
         """Return the record, however long the store takes to answer."""
@@ -152,23 +182,32 @@ class Successors:
                 await self._clock.sleep(LOOK_AGAIN_SECONDS)
 
     async def _store_successor(self, claimed: Claimed, after: Grant) -> None:
-        """Store it; into the spool, too, if that takes longer than a moment."""
+        """Store it; into the spool, too, if that takes longer than a moment.
+
+        A spool that hangs holds nobody up: what Vault took is stored.
+        """
         storing = self._deeds.begin(self._store(claimed, after), "store a successor")
-        entry = None
-        if not await self._deeds.is_done(storing, SPOOL_AFTER_SECONDS):
-            entry = await self._spooled(after)
+        if await self._deeds.is_done(storing, SPOOL_AFTER_SECONDS):
+            spooling = None
+        else:
+            spooling = self._deeds.begin(self._spooled(after), "spool a successor")
         try:
             await storing
         except _OutpacedError as outpaced:
             if outpaced.revoked or await self._is_outranked(after):
-                await self._drop(entry)
-            elif entry is None:
+                self._drop_once_kept(spooling)
+            elif spooling is None:
                 # Kept, sealed, until a later one is stored: it may yet be wanted.
                 await self._spooled(after)
             raise
-        await self._drop(entry)
+        self._drop_once_kept(spooling)
 
-    async def _drop(self, entry: str | None) -> None:
+    def _drop_once_kept(self, spooling: asyncio.Task[str | None] | None) -> None:
+        if spooling is not None:
+            self._deeds.begin(self._drop(spooling), "wipe a spooled successor")
+
+    async def _drop(self, spooling: asyncio.Task[str | None]) -> None:
+        entry = await spooling
         if entry is not None:
             await self._spool.drop(entry)
 
@@ -188,8 +227,13 @@ class Successors:
 
     async def _store(self, claimed: Claimed, after: Grant) -> None:
         version, failures = claimed.stored.version, 0
+        settled_at, doubt = self._clock.elapsed(), after.doubt_seconds
         segment = after.key.segment()
         while True:
+            if doubt:
+                # The record's age will count from its write; a grace runs on while it waits.
+                waited = self._clock.elapsed() - settled_at
+                after = replace(after, doubt_seconds=doubt + waited)
             try:
                 if await self.write(segment, after, version):
                     return
@@ -212,10 +256,9 @@ class Successors:
             return  # at an issuer that gives the same value back, another replica stored it
         log.error("successor_superseded", grant=after.key.segment(), state=after.state.value)
         revoked = False
-        if self._is_to_be_revoked(after, there) and after.refresh_token is not None:
+        if after.state is GrantState.READY:
             try:
-                await self.revoke(after.key, after.refresh_token)
-                revoked = True
+                revoked = await self.revoke_superseded(after, there)
             except CredbrokerError as error:
                 log.error("superseded_not_revoked", why=error.sentence)  # noqa: TRY400
         await self._audit.record(
@@ -226,13 +269,6 @@ class Successors:
             revoked=revoked,
         )
         raise _OutpacedError(revoked=revoked)
-
-    def _is_to_be_revoked(self, after: Grant, there: Grant) -> bool:
-        """Only a successor is; and where issuers tie logins together, only after a logout."""
-        issuer = self._issuers.get(after.key.issuer)
-        ended = there.line != after.line or there.state is GrantState.ENDED
-        replaced = issuer is not None and issuer.revoke_replaced
-        return after.state is GrantState.READY and (ended or replaced)
 
 
 class _OutpacedError(Busy):

@@ -213,6 +213,9 @@ def _findings(settings: Settings) -> list[tuple[str, str]]:
         found.append(("$.listen.tls", "this is needed unless the address is a loopback one"))
     if settings.keeper.warn_seconds >= settings.keeper.dormant_seconds:
         found.append(("$.keeper.warn_seconds", "this must be less than dormant_seconds"))
+    leases = settings.leases
+    if settings.keeper.dormant_seconds <= max(leases.login_seconds, leases.job_seconds):
+        found.append(("$.keeper.dormant_seconds", "this must be more than any lease lasts"))
     for name, issuer in settings.issuers.items():
         at = f"$.issuers.{name}"
         found += [(at, why) for why in _name_faults("issuer", name)]
@@ -224,6 +227,9 @@ def _issuer_findings(issuer: Issuer) -> list[tuple[str, str]]:
     found = [(".url", why) for why in _address_faults(issuer.url)]
     if issuer.unclear_answer == "grace" and issuer.grace_seconds is None:
         found.append((".grace_seconds", "with `unclear_answer: grace`, say how long it lasts"))
+    if issuer.grace_seconds is not None and issuer.grace_seconds < LEAST_GRACE_SECONDS:
+        least = f"{LEAST_GRACE_SECONDS:.0f}"
+        found.append((".grace_seconds", f"less than {least} s is too short for a retry"))
     if issuer.unclear_answer != "grace" and issuer.grace_seconds is not None:
         found.append((".grace_seconds", "this goes with `unclear_answer: grace` only"))
     for name, role in issuer.roles.items():

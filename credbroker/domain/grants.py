@@ -60,10 +60,16 @@ class Grant:
     reason: str = ""
     """A stable word for why it is paused, in doubt or lost; `note` is the sentence for people."""
     posts: int = 0
+    steps: int = 0
+    """How often the record was written within this generation: tells the older of two apart."""
+    login_id: str = ""
+    """Which login brought the grant: one that lost the answer to its write knows its own."""
     doubt_seconds: float = 0.0
     """How old the claim was, by Vault's clock, when this record was put in doubt."""
     used_at: datetime.datetime | None = None
     """When a caller last made a refresh necessary; the keeper's own refreshes do not count."""
+    unused_seconds: float = 0.0
+    """For how long nobody had used it when this record was written, by Vault's clock alone."""
     refresh_expires_at: datetime.datetime | None = None
     rotated: bool = False
     """True once a refresh of this grant gave another value: its issuer is one that rotates."""

@@ -6,7 +6,7 @@
 - However short lifetimes are, a grant is looked at every 5 minutes at the most, and because other
   replicas change records too, every 6 hours at the least.
 - Ages are Vault's where the record has them. A clock that jumps makes a keeper early by its jump at
-  the most, and nothing is let go on one clock's word.
+  the most; how long nobody used a grant is counted in Vault's seconds alone.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ def next_deed(
     `warned_seconds` ago it was last warned that this grant is about to be let go, None if never.
     """
     age = max(0.0, age_seconds)
-    if grant.state is GrantState.READY and grant.refresh_token is not None:
-        return _for_ready(grant, age, now, rules, warned_seconds)
+    if grant.state in _RESTING and grant.refresh_token is not None:
+        return _for_resting(grant, age, now, rules, warned_seconds)
     if grant.state is GrantState.CLAIMED:
         return _when(rules.claim_seconds - age, DeedKind.SETTLE, grant)
     if grant.state is GrantState.LOST:
@@ -104,30 +104,28 @@ def expiry_warning(
 
 
 _ALIVE = (GrantState.READY, GrantState.CLAIMED, GrantState.PAUSED)
+_RESTING = (GrantState.READY, GrantState.PAUSED, GrantState.IN_DOUBT)
 
 
-def unused_seconds(grant: Grant, age_seconds: float, now: datetime.datetime) -> float:
-    """Return how long nobody has used the grant, at the least.
+def unused_seconds(grant: Grant, age_seconds: float) -> float:
+    """Return how long nobody has used the grant, at the least; its record is `age_seconds` old.
 
-    The smaller of what the record and Vault's clock say and of what this clock says: a grant is not
-    let go because one of them is wrong.
+    Both are Vault's seconds: no replica's clock has a say, now or when the record was written.
     """
-    since = grant.used_at or grant.created_at
-    by_record = age_seconds + (grant.refreshed_at - since).total_seconds()
-    return min(by_record, (now - since).total_seconds())
+    return grant.unused_seconds + max(0.0, age_seconds)
 
 
-def _for_ready(
+def _for_resting(
     grant: Grant,
     age: float,
     now: datetime.datetime,
     rules: KeepingRules,
     warned_seconds: Optional[float],
 ) -> Deed:
-    idles = _idle_refresh_seconds(grant, rules) - _idle_seconds(grant, age, now)
+    idles = _refresh_in_seconds(grant, age, now, rules)
     if grant.key.credkey == PROBE_CREDKEY:
         return _refresh_when(idles, grant)
-    left = rules.dormant_seconds - unused_seconds(grant, age, now)
+    left = rules.dormant_seconds - unused_seconds(grant, age)
     quiet = DAY_SECONDS if warned_seconds is None else warned_seconds
     warned_enough = warned_seconds is not None and quiet >= DAY_SECONDS
     if left <= 0 and warned_enough:
@@ -139,6 +137,15 @@ def _for_ready(
     if quiet < DAY_SECONDS:
         return _rest(min(idles, DAY_SECONDS - quiet), grant)
     return Deed(DeedKind.WARN, _rest(idles, grant).again_seconds)
+
+
+def _refresh_in_seconds(
+    grant: Grant, age: float, now: datetime.datetime, rules: KeepingRules
+) -> float:
+    """What is paused or in doubt only a caller tries again."""
+    if grant.state is not GrantState.READY:
+        return LONGEST_PAUSE_SECONDS
+    return _idle_refresh_seconds(grant, rules) - _idle_seconds(grant, age, now)
 
 
 def _idle_seconds(grant: Grant, age: float, now: datetime.datetime) -> float:

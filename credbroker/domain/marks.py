@@ -9,6 +9,10 @@ from typing import Mapping, Optional
 from credbroker.domain.rotation import Rule, UnclearRule
 from credbroker.domain.secret import Secret
 
+LEAST_GRACE_SECONDS = 15.0
+"""A refresh may wait for a third of the grace. Where that is less than 5 s, the rule would put more
+grants in doubt than its retry saves."""
+
 
 @dataclass(frozen=True)
 class IssuerMark:

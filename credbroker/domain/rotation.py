@@ -265,6 +265,7 @@ def log_out(grant: Grant, write_id: str) -> Grant:
         access_right=None,
         generation=grant.generation + 1,
         posts=0,
+        steps=0,
     )
 
 
@@ -334,6 +335,7 @@ def _to(
         note=why.sentence if why is not None else "",
         reason=why.code if why is not None else "",
         posts=grant.posts if posts is None else posts,
+        steps=grant.steps + 1,
         doubt_seconds=seconds,
     )
 
@@ -373,6 +375,7 @@ def _advance(claimed: Grant, answer: Renewed, write_id: str, now: datetime.datet
         refresh_token=successor,
         rotated=claimed.rotated or successor != claimed.refresh_token,
         generation=claimed.generation + 1,
+        steps=0,
         refreshed_at=now,
         refresh_expires_at=refresh_expires_at,
         tokens_until=_later(claimed.tokens_until, answer, now),

@@ -5,8 +5,9 @@ What it guarantees: writes go out once, by POST; an answer that leaves a write u
 a login was tried a moment ago, so that what a policy denies causes no storm of logins; with
 several addresses it talks to the active node, since standbys answer reads from a stale state. An
 address that redirects, or cannot serve, is left for the next one. While none serves, as when a
-leader has died, requests wait up to `FAILOVER_SECONDS` for one that does; logins do not. With every
-answer it compares this host's clock with the server's.
+leader has died, requests wait up to `FAILOVER_SECONDS` for one that does; logins do not. What became
+of an unclear write is asked of an active node alone. With every answer it compares this host's clock
+with the server's.
 """
 
 from __future__ import annotations
@@ -99,6 +100,7 @@ class VaultClient:
         self._login_answered = False
         self._login_lock = asyncio.Lock()
         self._lookout = Lookout(self._find_active, clock)
+        self._unsure = False
         self._seconds_off = 0.0
 
     async def get(self, path: str) -> HttpAnswer | None:
@@ -125,9 +127,15 @@ class VaultClient:
 
     async def post(self, path: str, body: Mapping[str, object]) -> HttpAnswer:
         """Write to `path`. Raises `StaleVersionError`, `StoreUnclear`, `StoreUnavailable`."""
-        answer = await self._asked("POST", path, json.dumps(body).encode())
+        try:
+            answer = _checked(
+                await self._asked("POST", path, json.dumps(body).encode()), writing=True
+            )
+        except StoreUnclear:
+            self._unsure = True
+            raise
         self._index = answer.headers.get("x-vault-index", self._index)
-        return _checked(answer, writing=True)
+        return answer
 
     async def log_in(self) -> None:
         """Get a new token by AppRole; raise `StoreMisconfigured` if the login is refused."""
@@ -229,6 +237,11 @@ class VaultClient:
     ) -> HttpAnswer:
         """Send to the first address that serves; while none does, wait for one."""
         until = self._clock.elapsed() + FAILOVER_SECONDS
+        if self._unsure:
+            # A standby would answer a read, and fail at every write, for as long as none leads.
+            if not await self._find_active() and not await self._lookout.wait(until):
+                raise self._unreachable()
+            self._unsure = False
         while (answer := await self._passed_round(method, path, body, token)) is None:
             if not await self._lookout.wait(until):
                 raise self._unreachable()

@@ -27,7 +27,7 @@ from tests.chaos.ports import free_port
 from tests.integration.broker_world import ROLE_SCOPES, BrokerWorld
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from credbroker.demo.certificates import Authority
@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 
 PERSON = Person("alice", "alice's word")
 _AT_ONCE = 16
-_SEEN_LIMITS = {"per_address_per_second": 1000, "per_address_burst": 5000}
+# A replica that has just joined has a sixteenth of an issuer's limit for two minutes.
+_PACE = {"refreshes_at_once": 16, "refreshes_per_second": 800}
+_STRANGERS = {"per_address_per_second": 1000, "per_address_burst": 5000}
 
 
 class ClusterWorld(BrokerWorld):
@@ -76,10 +78,23 @@ class ClusterWorld(BrokerWorld):
             },
         }
 
+    def write_settings(
+        self,
+        name: str,
+        *,
+        port: int = 0,
+        issuer: Mapping[str, object] | None = None,
+        more: Mapping[str, object] | None = None,
+    ) -> Path:
+        """Write a broker's settings, under which this load is no flood."""
+        return super().write_settings(
+            name, port=port, issuer={**_PACE, **(issuer or {})}, more=more
+        )
+
     async def serve_at(self, name: str, addresses: Sequence[str]) -> Served:
         """Start a `credbroker serve` that knows these nodes."""
         self.addresses = list(addresses)
-        return await self.serve(name, port=free_port(SystemEntropy()), limits=_SEEN_LIMITS)
+        return await self.serve(name, port=free_port(SystemEntropy()), limits=_STRANGERS)
 
     async def give(self, names: Sequence[str]) -> list[str]:
         """Store a grant and a lease on it under each credkey; return the lease tokens."""

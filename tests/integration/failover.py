@@ -33,6 +33,7 @@ ACCESS_SECONDS = 20
 IN_USE = 30
 PER_SECOND = 20
 BEFORE_SECONDS = 2.0
+SETTLE_SECONDS = 10.0
 _CLOCK = SystemClock()
 
 
@@ -107,17 +108,28 @@ async def reads_through(world: ClusterWorld, brokers: list[Asked], story: Story)
         story.strike(world.cluster, leader)
         await loading
     await world.cluster.up()
-    states = {grant.state for grant in await world.stored(cold + used)}
-    assert states == {GrantState.READY}, states
+    await _all_ready(world, cold + used)
     assert world.most_posts_of_a_value() == 1
     return [
         Read(one.at - event_at, one.cold, one.status, one.error, one.seconds) for one in load.reads
     ]
 
 
+async def _all_ready(world: ClusterWorld, names: list[str]) -> None:
+    """Return once no grant is claimed any more; fail if one came to harm."""
+    ends = _CLOCK.elapsed() + SETTLE_SECONDS
+    while True:
+        states = {grant.state for grant in await world.stored(names)}
+        if states == {GrantState.READY}:
+            return
+        assert states <= {GrantState.READY, GrantState.CLAIMED}, states
+        assert _CLOCK.elapsed() < ends, "A claim was left behind."
+        await _CLOCK.sleep(0.2)
+
+
 def table_row(story: Story, multiplier: int, reads: list[Read]) -> str:
     """Return what the reads after the event got, as a line of a table."""
-    met = [one for one in reads if -1.0 < one.at]
+    met = [one for one in reads if one.at > -1.0]
     good = [one.seconds for one in met if one.status == 200]
     bad = [one for one in met if one.status != 200]
     errors = ",".join(sorted({one.error for one in bad})) or "-"

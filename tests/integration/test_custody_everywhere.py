@@ -27,9 +27,10 @@ HARMLESS: tuple[Fault, ...] = (
     faults.WRONG_KEY,
     faults.wrong_audience("https://evil.test"),
     faults.redirect_307("http://127.0.0.1:1/"),
-    faults.oauth_error("invalid_client", "Bad client secret: {refresh_token}", 401),
     faults.oauth_error("invalid_scope", "{refresh_token}"),
 )
+# After this one nobody is refreshed for a minute, so it comes last.
+REJECTING = faults.oauth_error("invalid_client", "Bad client secret: {refresh_token}", 401)
 DEADLY: dict[str, Fault] = {
     "alice": faults.Spoiled(200, '{"refresh_token": "{refresh_token}"}'),
     "bob": faults.LEAKY_ERROR,
@@ -63,6 +64,8 @@ async def live_through_everything(world: BrokerWorld, broker: Served) -> None:
     await broker.ask("POST", native.LOGIN_POLL, denied["login_token"])
     await world.clock.sleep(REST_SECONDS)  # the broker's clock does not leap
     assert (await broker.token(again)).status == 200
+    world.on_refresh(REJECTING)
+    assert (await broker.token(again, "storage.create:/")).error == "client_rejected"
     assert (await broker.ask("DELETE", native.GRANT_SELF, again)).status == 200
 
 

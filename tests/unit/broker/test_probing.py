@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from credbroker.broker.probing import LEAST_GRACE_SECONDS, PATIENCE_SECONDS, Probing
+from credbroker.broker.probing import PATIENCE_SECONDS, Probing
 from credbroker.broker.running import Deeds, Means
 from credbroker.demo.issuer.settings import RefreshPolicy
 from credbroker.domain.attenuation import Right
@@ -18,6 +18,7 @@ from credbroker.domain.errors import (
     IssuerUnreachable,
     LoginNeeded,
 )
+from credbroker.domain.marks import LEAST_GRACE_SECONDS
 from credbroker.domain.outcomes import Dead, NotActedOn, Outcome, Renewed, Unclear
 from credbroker.domain.rotation import Rule, UnclearRule
 from credbroker.domain.scopes import ScopeSet

@@ -185,3 +185,16 @@ def test_a_name_that_somebody_typed_is_on_no_path() -> None:
     """Only its hash is."""
     assert name_segment("../../x") == name_segment("../../x") != name_segment("x")
     assert set(name_segment("../../x")).isdisjoint("./")
+
+
+async def test_a_lost_answer_and_an_old_reading_are_no_restore() -> None:
+    """A node that lags shows an old beat; a write that is refused over it proves it old."""
+    fleet = Fleet()
+    one = fleet.start("one")
+    await fleet.beat(one, times=3)
+    old = fleet.records.snapshot()
+    await fleet.beat(one)
+    fleet.records.fail_next(StoreUnclear("No answer."), acted=True, on="put")
+    fleet.records.answer_from(old, 1)
+    await fleet.beat(one)
+    assert not one.fell_back

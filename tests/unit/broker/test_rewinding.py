@@ -224,7 +224,7 @@ async def test_a_use_is_on_the_disk_of_the_host_before_it_is_confirmed() -> None
     steps = world.steps(a)
     while await anext(steps) != "confirmed":
         pass
-    assert Seen.from_number(a.marks.generation(SEGMENT)) == Seen(1, posts=1)
+    assert Seen.from_number(a.marks.generation(SEGMENT)) == Seen(1, posts=1, steps=1)
     await steps.aclose()
 
 

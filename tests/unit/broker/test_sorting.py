@@ -25,6 +25,7 @@ seens = st.builds(
     rotated=st.booleans(),
     posts=st.integers(0, rotation.MOST_POSTS),
     ended=st.just(False),
+    steps=st.integers(0, 2**13 - 1),
 )
 
 
@@ -56,7 +57,8 @@ def test_what_was_seen_is_one_number_that_rises_with_it(one: Seen, other: Seen) 
     """A later generation is more than any earlier one; in one generation, more posts are."""
     assert Seen.from_number(one.number) == one
     if one.rotated == other.rotated or one.generation != other.generation:
-        key = (one.generation, one.posts) < (other.generation, other.posts)
+        mine = (one.generation, one.steps, one.posts)
+        key = mine < (other.generation, other.steps, other.posts)
         assert (one.number < other.number) == key
 
 

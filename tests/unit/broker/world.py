@@ -173,6 +173,7 @@ class World:
             name,
         )
         engine.marks._marks[ISSUER] = IssuerMark(ISSUER)  # as read at the first beat
+        engine.replicas._has_looked = True
         return Replica(name, deeds, engine)
 
     def spooled(self) -> list[Grant]:
