@@ -2,14 +2,17 @@
 
 - The verdict that tips the brake is not believed, and none after it; grants are kept instead.
 - One alert is raised, and it is recorded for all replicas. Only an operator's release ends it.
-- While it is on and more than half of the last 20 answers said dead, one refresh a minute passes,
-  over all replicas: enough to see whether the issuer has come to itself. Else refreshes go on: with
-  a single person's dead login among the healthy, the healthy are not made to wait.
+- While it is on and more than half of the last 20 grants were called dead, one refresh a minute
+  passes, over all replicas: enough to see whether the issuer has come to itself. A sound answer lets
+  the next one pass at once. Who was called dead comes a minute later than others: with six people's
+  dead logins among the healthy, the healthy are not made to wait.
+- A refresh token that has outlived its own time is rightly called dead: believed, and not counted.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Hashable
 from typing import Protocol
 
 import structlog
@@ -79,11 +82,12 @@ class Braking:
         self._was_on = on
         return on
 
-    def check(self) -> None:
+    def check(self, key: Hashable = None) -> None:
         """Raise `IssuerSpared` while most answers are not believed and this minute's one is out."""
         if not self.on or not self._verdicts.mostly_dead():
             return
-        if (left := self._next_at - self._clock.elapsed()) > 0:
+        next_at = self._next_at + ONE_PER_SECONDS * self._verdicts.called_dead(key)
+        if (left := next_at - self._clock.elapsed()) > 0:
             raise IssuerSpared(
                 f"The issuer {self._name!r} calls most logins dead, which is not believed; it is"
                 f" asked again in {left:.0f} s.",
@@ -95,10 +99,12 @@ class Braking:
         """Note that a refresh begins."""
         self._next_at = self._clock.elapsed() + ONE_PER_SECONDS * self._replicas.share().count
 
-    def note(self, *, dead: bool) -> None:
-        """Count an answer to a refresh; `dead` if it said that the grant is."""
+    def note(self, key: Hashable, *, dead: bool) -> None:
+        """Count an answer to a refresh of the grant `key`; `dead` if it said that the grant is."""
         on = self.on
-        self._verdicts.note(self._clock.elapsed(), dead=dead)
+        self._verdicts.note(self._clock.elapsed(), key, dead=dead)
+        if not dead:
+            self._next_at = self._clock.elapsed()
         if dead and not on and tips(*self._counted_by_all()):
             self._tipped = True
             count = self.counts()

@@ -29,6 +29,7 @@ from credbroker.domain.errors import (
     StoreUnclear,
 )
 from credbroker.domain.grants import Grant, GrantState
+from credbroker.domain.keeping import unused_seconds
 from credbroker.domain.names import GrantKey
 from credbroker.domain.outcomes import NotActedOn
 from credbroker.domain.rotation import Custody, Judgement
@@ -121,8 +122,10 @@ class Claiming:
         age = found.age_seconds(begun_at)
         self._check_retry(found.grant, age)
         grant = rotation.claim(found.grant, self._replica, self._entropy.token(16), age)
-        if not kept:
-            grant = replace(grant, used_at=self._clock.now())
+        if kept:
+            grant = replace(grant, unused_seconds=unused_seconds(found.grant, age))
+        else:
+            grant = replace(grant, used_at=self._clock.now(), unused_seconds=0.0)
         try:
             version = await put_surely(
                 self._grants,

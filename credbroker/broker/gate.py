@@ -2,9 +2,9 @@
 
 - Who waits is let in by order of coming, as the limits of all replicas together allow.
 - While the gate is closed nobody waits: who asks, and who already waits, is told why at once.
-- It closes when the issuer falls silent or fails, when it asks to be left alone, when it does not
-  accept the broker's own client, and, but for one refresh a minute, when its verdicts are beyond
-  belief. It never marks a grant.
+- It closes when the issuer falls silent or fails, when it is busy and asks to be left alone, when
+  it does not accept the broker's own client (`domain.refusals`), and, but for one refresh a minute,
+  when its verdicts are beyond belief. It never marks a grant.
 - It opens by itself, when `broker.recovering` has tried; a brake, when an operator has looked.
 """
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 from collections import deque
-from collections.abc import AsyncIterator, Hashable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -34,9 +34,12 @@ from credbroker.domain.marks import IssuerCount
 from credbroker.domain.names import GrantKey
 from credbroker.domain.outcomes import Dead, NotActedOn, Outcome, Unclear
 from credbroker.domain.pacing import IssuerLimits, OwnPart
+from credbroker.domain.refusals import Refusals
 from credbroker.domain.rotation import UnclearRule
 
-LONGEST_RETRY_AFTER_SECONDS = 3600.0
+# A proxy's page may ask for hours; a sound probe ends it sooner, but not at once.
+LONGEST_SPARED_SECONDS = 300.0
+SHORTEST_SPARED_SECONDS = 60.0
 # Less than this is left of a wait by rounding alone.
 ROUNDING_SECONDS = 1e-6
 
@@ -86,7 +89,8 @@ class Gate:
         self._braking = Braking(name, replicas, marks, means)
         self._part = OwnPart(limits)
         self._breaker = Breaker()
-        self._client_paused = False
+        self._refusals = Refusals()
+        self._spared_since = 0.0
         self._spared_until = 0.0
         self._line: deque[_Waiter] = deque()
         self._in_flight = 0
@@ -102,7 +106,7 @@ class Gate:
         sentence says until about when.
         """
         now = self._clock.elapsed()
-        if self._client_paused:
+        if self._refusals.paused:
             raise IssuerSpared(
                 f"The issuer {self._name!r} does not accept the broker's own client; it is asked"
                 " again every minute.",
@@ -112,13 +116,13 @@ class Gate:
         if self._spared_until > now:
             left = _about(self._spared_until - now)
             raise IssuerSpared(f"The issuer {self._name!r} asked to be left alone for {left}.")
-        if not self._breaker.admits(key):
+        if not self._breaker.admits(key, now):
             left = _about(self._trial_at() - now)
             raise IssuerUnreachable(
                 f"The issuer {self._name!r} does not answer as it should; it is tried again in"
                 f" {left}."
             )
-        self._braking.check()
+        self._braking.check(key)
 
     @asynccontextmanager
     async def entered(self, key: GrantKey) -> AsyncIterator[None]:
@@ -140,26 +144,34 @@ class Gate:
         finally:
             self._leave()
 
-    def note(self, what: Outcome | CredbrokerError, key: Hashable = None) -> None:
+    def note(
+        self, what: Outcome | CredbrokerError, key: Hashable = None, *, expired: bool = False
+    ) -> None:
         """Take an outcome, or an error raised before anything was sent, into account.
 
-        Without the grant's `key` it counts as one of a grant of its own.
+        Without the grant's `key` it counts as one of a grant of its own; `expired` if the refresh
+        token had outlived its own time.
         """
+        key = object() if key is None else key
         seen, now = evidence(what), self._clock.elapsed()
-        if isinstance(what, NotActedOn | Unclear) and what.retry_after_seconds is not None:
-            until = now + min(what.retry_after_seconds, LONGEST_RETRY_AFTER_SECONDS)
-            self._spared_until = max(self._spared_until, until)
+        if (seconds := spared_seconds(what)) is not None:
+            self._spare(now, seconds)
         if seen is Evidence.REFUSED_US:
-            self._pause_client()
+            self._refused(lambda: self._refusals.refused(key))
         if seen is Evidence.SPOKE:
-            self._braking.note(dead=isinstance(what, Dead))
+            self._refusals.answered()
+            if not (expired and isinstance(what, Dead)):
+                self._braking.note(key, dead=isinstance(what, Dead))
         part = self._allowance().burst
         unclear = isinstance(what, Unclear)
         self._become(self._breaker.noted(seen, now, part=part, key=key, unclear=unclear))
 
-    def believes_dead(self) -> bool:
-        """True unless the issuer calls too many grants dead; to be asked after `note`."""
-        return not self._braking.on
+    def believes_dead(self, *, expired: bool = False) -> bool:
+        """True unless the issuer calls too many grants dead; to be asked after `note`.
+
+        True also if the refresh token has `expired`: of that it is rightly said.
+        """
+        return expired or not self._braking.on
 
     def counts(self) -> IssuerCount:
         """Return what this replica's refreshes were told in the last 10 minutes."""
@@ -176,7 +188,7 @@ class Gate:
             phase=self._breaker.phase,
             since=self._trouble_since,
             open_until=self._clock.now() + left if until > now else None,
-            client_paused=self._client_paused,
+            client_paused=self._refusals.paused,
             braked=self._braking.on,
             waiting=sum(not one.turn.done() for one in self._line),
             in_flight=self._in_flight,
@@ -185,12 +197,23 @@ class Gate:
     @property
     def client_paused(self) -> bool:
         """True while the issuer does not accept the broker's own client."""
-        return self._client_paused
+        return self._refusals.paused
+
+    @property
+    def client_in_doubt(self) -> bool:
+        """True if a refresh was refused in the client's name and only a probe can tell."""
+        return self._refusals.in_doubt
+
+    @property
+    def spared(self) -> bool:
+        """True while the issuer is left alone because it asked for that."""
+        return self._spared_until > self._clock.elapsed()
 
     @property
     def in_trouble(self) -> bool:
-        """True while the breaker is not closed or the client is not accepted."""
-        return self._client_paused or self._breaker.phase is not Phase.CLOSED
+        """True while the gate is closed, but by the brake, or the client is in doubt."""
+        client = self._refusals.paused or self._refusals.in_doubt
+        return client or self.spared or self._breaker.phase is not Phase.CLOSED
 
     async def trouble(self) -> None:
         """Return once the gate is in trouble."""
@@ -199,28 +222,44 @@ class Gate:
     def probed(self, error: CredbrokerError | None) -> None:
         """Take into account what came of `Issuer.probe`: None if all was well."""
         if isinstance(error, ClientRejected):
-            self._pause_client()
-        if error is None and self._client_paused:
-            self._client_paused = False
-            log.info("client_accepted_again", issuer=self._name)
+            self._refused(self._refusals.proven)
+        if error is None:
+            if self._refusals.paused:
+                log.info("client_accepted_again", issuer=self._name)
+            self._refusals.accepted()
+            now = self._clock.elapsed()
+            if now >= self._spared_since + SHORTEST_SPARED_SECONDS - ROUNDING_SECONDS:
+                self._spared_until = min(self._spared_until, now)
         self._become(self._breaker)
 
-    def may_try(self) -> bool:
-        """True if a trial is due and nothing else stands in its way, nor is still under way."""
+    def may_try(self, *, blindly: bool = False) -> bool:
+        """True if a trial is due and nothing else stands in its way, nor is still under way.
+
+        Without the word of a sound probe, `blindly`, trials are as rare as where they cost a login,
+        and one may also tell whether the client is accepted.
+        """
         now = self._clock.elapsed()
         self._breaker = self._breaker.heard(self._replicas.others(self._name).refreshes)
-        is_open = self._breaker.phase is Phase.OPEN and not self._client_paused
-        return is_open and not self._in_flight and max(self._trial_at(), self._spared_until) <= now
+        closed = self._breaker.phase is Phase.OPEN and not self._refusals.paused
+        if not closed and not (blindly and self._refusals.paused):
+            return False
+        due = max(self._trial_at(blindly=blindly), self._spared_until)
+        return not self._in_flight and due <= now
 
     def offer(self, key: GrantKey | None) -> None:
         """Let one refresh pass as a trial: of the grant `key`, or with None whoever comes first."""
-        self._breaker = self._breaker.offered(key)
+        self._refusals.tried()
+        self._breaker = self._breaker.offered(key, self._clock.elapsed())
 
     def withdraw(self) -> bool:
         """Take the offer back; False if it was taken."""
         was_offered = self._breaker.phase is Phase.OFFERED
         self._breaker = self._breaker.withdrawn()
         return was_offered
+
+    def suspects(self, key: GrantKey) -> bool:
+        """True if this grant had a part in the trouble; a trial of another one says more."""
+        return key in self._breaker.suspects
 
     def a_trial_costs(self) -> bool:
         """True if a refresh without an answer may cost the person the login at this issuer."""
@@ -275,10 +314,16 @@ class Gate:
         if not timer.cancelled():
             self._admit()
 
-    def _pause_client(self) -> None:
-        if not self._client_paused:
+    def _refused(self, note: Callable[[], None]) -> None:
+        was_paused = self._refusals.paused
+        note()
+        if self._refusals.paused and not was_paused:
             log.error("client_rejected", issuer=self._name)
-        self._client_paused = True
+
+    def _spare(self, now: float, seconds: float) -> None:
+        if not self.spared:
+            self._spared_since = now
+        self._spared_until = max(self._spared_until, now + min(seconds, LONGEST_SPARED_SECONDS))
 
     def _become(self, breaker: Breaker) -> None:
         before, self._breaker = self._breaker.phase, breaker
@@ -299,9 +344,10 @@ class Gate:
         now = self._clock.elapsed()
         return self._part.look(share.rank, share.count, newcomer=share.newcomer, now=now)
 
-    def _trial_at(self) -> float:
+    def _trial_at(self, *, blindly: bool = False) -> float:
         share = self._replicas.share()
-        return self._breaker.trial_at(share.rank, share.count, costly=self.a_trial_costs())
+        costly = blindly or self.a_trial_costs()
+        return self._breaker.trial_at(share.rank, share.count, costly=costly)
 
 
 class Gates(Mapping[str, Gate]):
@@ -336,6 +382,16 @@ class Gates(Mapping[str, Gate]):
 
     def __len__(self) -> int:
         return len(self._gates)
+
+
+def spared_seconds(what: Outcome | CredbrokerError) -> float | None:
+    """Return for how long the issuer as a whole asks to be left alone; None if it does not.
+
+    Only an answer that it is busy (429, 503) speaks for all; any other's wish is the grant's own.
+    """
+    if isinstance(what, NotActedOn | Unclear) and isinstance(what.error, IssuerUnreachable):
+        return what.retry_after_seconds
+    return None
 
 
 def _about(seconds: float) -> str:

@@ -24,6 +24,7 @@ from credbroker.domain.errors import (
 )
 from credbroker.domain.freshness import Freshness, due_at, pick, renew_at
 from credbroker.domain.grants import Grant, GrantState
+from credbroker.domain.rotation import why_lost
 from credbroker.domain.tokens import AccessToken
 from credbroker.ports import RecordStore
 
@@ -122,8 +123,10 @@ class Minting:
         left = caller.seconds_left(self._clock.elapsed())
         recalled = await self._recall.get(caller.lease.key.segment(), left)
         grant = recalled.value
-        if grant is None or grant.line != caller.lease.line or grant.state is GrantState.ENDED:
+        if grant is None or grant.line != caller.lease.line:
             raise LeaseEnded("This login was ended by a logout.")
+        if grant.state is GrantState.ENDED:
+            raise why_lost(grant)  # by a logout, or because nobody used it
         return grant, recalled.fresh
 
     def whole_right(self, grant: Grant) -> Right:

@@ -1,15 +1,18 @@
 """Tries an issuer again that was in trouble, without costing anybody's login if it can be helped.
 
 - First it is probed, which uses nobody's grant: every minute at the latest, sooner at first.
-- Once the probe is answered and a trial is due, one refresh is tried: of a grant that costs least,
-  where a refresh without an answer may cost a login; elsewhere of whoever comes first.
-- Where no grant can be had for a trial, the next caller's own refresh is it.
+- A refresh that was refused in the client's name is followed by a probe at once.
+- Once the probe is sound and a trial is due, one refresh is tried: of a grant that costs least and
+  had no part in the trouble. Where none can be had, the next caller's own refresh is the trial.
+- After 10 probes in a row that were answered but not soundly, it is tried all the same, as rarely as
+  where a trial costs a login: a probe is no refresh, and may be what is refused.
 - While all is well this sleeps. Each issuer is minded by itself; none waits for another.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from itertools import islice
 
@@ -18,7 +21,11 @@ import structlog
 from credbroker.broker.gate import Gate, Gates
 from credbroker.broker.refreshing import Wish
 from credbroker.broker.running import Means
-from credbroker.domain.errors import CredbrokerError, IssuerMisbehaved
+from credbroker.domain.errors import (
+    CredbrokerError,
+    IssuerFailed,
+    IssuerMisbehaved,
+)
 from credbroker.domain.retry import backoff_seconds
 from credbroker.ports import Issuer
 
@@ -27,6 +34,7 @@ LONGEST_PAUSE_SECONDS = 60.0
 TRIAL_SECONDS = 300.0
 # So many grants are looked at for one that can be tried.
 MOST_CANDIDATES = 5
+UNSOUND_PROBES = 10
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +57,8 @@ class Recovering:
         self._candidates = candidates
         self._clock = means.clock
         self._entropy = means.entropy
+        self._unsound: Counter[str] = Counter()
+        self._said: dict[str, str] = {}
 
     async def run(self) -> None:
         """Mind every gate for ever."""
@@ -61,22 +71,35 @@ class Recovering:
         while True:
             if not gate.in_trouble:
                 await gate.trouble()
-                rounds = 0
+                rounds = self._unsound[name] = 0
             rounds += 1
             await self._clock.sleep(self._pause_seconds(gate, rounds))
             await self._round(name, gate)
 
     def _pause_seconds(self, gate: Gate, rounds: int) -> float:
-        if gate.client_paused:
+        if gate.client_paused or gate.spared:
             return LONGEST_PAUSE_SECONDS
+        if gate.client_in_doubt and rounds == 1:
+            return 0.0
         return min(LONGEST_PAUSE_SECONDS, backoff_seconds(rounds, self._entropy.fraction()))
 
     async def _round(self, name: str, gate: Gate) -> None:
-        """Probe, and try if the probe was answered and it is time."""
+        """Probe, and try if it is time and the probe was sound, or has been unsound for long."""
         error = await self._probe(name)
         gate.probed(error)
-        if error is None and gate.may_try():
+        self._tell(name, error)
+        is_unsound = isinstance(error, IssuerFailed | IssuerMisbehaved)
+        self._unsound[name] = self._unsound[name] + 1 if is_unsound else 0
+        blindly = self._unsound[name] >= UNSOUND_PROBES
+        if (error is None or blindly) and gate.may_try(blindly=blindly):
             await self._try(name, gate)
+
+    def _tell(self, name: str, error: CredbrokerError | None) -> None:
+        """Write down once why probes fail, until another reason or a sound one comes."""
+        why = error.sentence if error is not None else ""
+        if why and why != self._said.get(name):
+            log.warning("probe_failed", issuer=name, why=why)
+        self._said[name] = why
 
     async def _probe(self, name: str) -> CredbrokerError | None:
         try:
@@ -89,10 +112,10 @@ class Recovering:
         return None
 
     async def _try(self, name: str, gate: Gate) -> None:
-        if gate.a_trial_costs():
-            for wish in islice(self._candidates(name), MOST_CANDIDATES):
-                if await self._tried(gate, wish):
-                    return
+        fit = (wish for wish in self._candidates(name) if not gate.suspects(wish.key))
+        for wish in islice(fit, MOST_CANDIDATES):
+            if await self._tried(gate, wish):
+                return
         gate.offer(None)
 
     async def _tried(self, gate: Gate, wish: Wish) -> bool:

@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 import structlog
 
 from credbroker.broker.claiming import Claiming, Found
-from credbroker.broker.gate import Gates
+from credbroker.broker.gate import LONGEST_SPARED_SECONDS, Gates, spared_seconds
 from credbroker.broker.holding import HeldTokens
 from credbroker.broker.issuer_marks import IssuerMarks
 from credbroker.broker.resting import Rests
@@ -146,7 +146,8 @@ class Refreshing:
                     if not found.remembered:
                         raise
                     continue  # a login since may allow it: look again
-                believed = self._gates.of(wish.key.issuer).believes_dead()
+                expired = self._has_expired(claimed.grant)
+                believed = self._gates.of(wish.key.issuer).believes_dead(expired=expired)
                 after = await self._successors.follow(claimed, outcome, believed=believed)
                 if not self._is_to_be_retried(after):
                     break
@@ -222,7 +223,7 @@ class Refreshing:
                 gate.note(error, grant.key)
                 self._resting_grants.rest(grant.key, error)
                 raise
-            gate.note(outcome, grant.key)
+            gate.note(outcome, grant.key, expired=self._has_expired(grant))
         return claimed, outcome
 
     async def _post(self, found: Found, wish: Wish, issuer: Issuer) -> tuple[Claimed, Outcome]:
@@ -266,12 +267,23 @@ class Refreshing:
         """Let the grant rest if its own request failed: the next caller must not hammer it."""
         if isinstance(outcome, Renewed):
             self._resting_grants.wake(after.key)
-        elif (
-            isinstance(outcome, Unclear)
-            or isinstance(outcome.error, IssuerFailed)
+            return
+        asked = None
+        if isinstance(outcome, NotActedOn | Unclear) and spared_seconds(outcome) is None:
+            asked = outcome.retry_after_seconds
+        if (
+            asked is not None
+            or isinstance(outcome, Unclear)
+            or isinstance(outcome.error, IssuerFailed | ClientRejected)
             or after.state is GrantState.IN_DOUBT
         ):
-            self._resting_grants.rest(after.key, outcome.error)
+            seconds = None if asked is None else min(asked, LONGEST_SPARED_SECONDS)
+            self._resting_grants.rest(after.key, outcome.error, seconds)
+
+    def _has_expired(self, grant: Grant) -> bool:
+        """True if its refresh token has outlived the time that came with it."""
+        expires_at = grant.refresh_expires_at
+        return expires_at is not None and self._clock.now() >= expires_at
 
 
 def _check_posted_as_granted(grant: Grant, issuer: Issuer, right: Right) -> None:

@@ -72,7 +72,7 @@ class Successors:
         self._marks = marks
         self._noted = noted
         self._rewinding = rewinding
-        self._known: dict[str, Stored[Grant]] = {}
+        self._known: dict[str, tuple[Stored[Grant], float]] = {}
         self._known_era: int | None = None
         self._deeds = means.deeds
         self._audit = means.audit
@@ -144,7 +144,11 @@ class Successors:
         """
         if self._rewinding.era != self._known_era:
             self._known.clear()
-        return self._known.pop(segment, None)
+        known = self._known.pop(segment, None)
+        if known is None:
+            return None
+        stored, stored_at = known
+        return replace(stored, age_seconds=self._clock.elapsed() - stored_at)
 
     async def write(self, segment: str, grant: Grant, version: int) -> bool:
         """Write a record; False while the store does not say. Raises `StaleVersionError`."""
@@ -171,7 +175,7 @@ class Successors:
         if era != self._known_era or len(self._known) >= KNOWN_ROOM:
             self._known.clear()
         self._known_era = era
-        self._known[segment] = stored
+        self._known[segment] = stored, self._clock.elapsed()
 
     async def found(self, segment: str) -> Stored[Grant] | None:
         """Return the record, however long the store takes to answer."""

@@ -21,6 +21,7 @@ import yaml
 
 from credbroker.config.schema import Issuer, Settings
 from credbroker.domain.errors import BadSettings, Malformed
+from credbroker.domain.marks import LEAST_GRACE_SECONDS
 from credbroker.domain.names import check_short_name
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret

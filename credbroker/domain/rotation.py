@@ -164,7 +164,7 @@ def why_lost(grant: Grant) -> CredbrokerError:
     if grant.state is IN_DOUBT:
         return GrantInDoubt("A refresh was cut off and may have used up the refresh token.", login)
     if grant.state is ENDED:
-        return LeaseEnded("This login was ended by a logout.", login)
+        return LeaseEnded(grant.note or "This login was ended by a logout.", login)
     return LoginNeeded("The issuer no longer accepts this login.", login)
 
 

@@ -2,7 +2,8 @@
 
 Follows the WLCG profile's verification steps: asymmetric algorithms only, `kid` must select the
 key, an unknown `kid` leads to one refetch a minute and then to refusal. Keys are refreshed after 6
-hours and used for at most 4 days while the issuer cannot be reached.
+hours and used for at most 4 days while the issuer cannot be reached. Nobody waits for that while
+the key is held, unless nobody has looked at the issuer's keys for half a day.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey, import_key
 
-from credbroker.domain.errors import IssuerMisbehaved, IssuerUnreachable, Unavailable
+from credbroker.domain.errors import CredbrokerError, IssuerMisbehaved, IssuerUnreachable
 from credbroker.domain.secret import Secret
 from credbroker.issuers.metadata import Metadata
 from credbroker.ports import Clock, HttpDoor, NoAnswerError, NotSentError
 
 ALGORITHMS = ["RS256", "ES256"]
 FRESH_SECONDS = 6 * 3600.0
+# Who finds keys that nobody looked after for so long waits: one may have been withdrawn since.
+IDLE_SECONDS = 2 * FRESH_SECONDS
 LONGEST_SECONDS = 4 * 86400.0
 REFETCH_SECONDS = 60.0
 RETRY_SECONDS = 2.0
@@ -41,6 +44,7 @@ class Keys:
         self._fetched_at = float("-inf")
         self._tried_at = float("-inf")
         self._fetching = asyncio.Lock()
+        self._refreshing: asyncio.Future[None] | None = None
 
     async def verify(self, value: Secret) -> Mapping[str, Any]:
         """Return the claims of a JWT whose signature is this issuer's.
@@ -65,22 +69,41 @@ class Keys:
     async def fetch_afresh(self) -> None:
         """Fetch the keys now, however fresh those at hand are; they are kept if that fails.
 
-        Raises `IssuerUnreachable`, `IssuerMisbehaved`.
+        Raises `IssuerUnreachable` and its like only if none at hand are young enough.
         """
         async with self._fetching:
             self._tried_at = began = self._clock.elapsed()
-            self._held, self._fetched_at = await self._fetch(), began
+            try:
+                self._held, self._fetched_at = await self._fetch(), began
+            except CredbrokerError:
+                if not self._are_good():
+                    raise
 
     async def _key(self, key_id: object) -> RSAKey | ECKey:
         if not isinstance(key_id, str):
             raise IssuerMisbehaved("The token does not say which key signed it.")
         if self._lacks(key_id):
-            async with self._fetching:
-                if self._lacks(key_id):  # who waited has what the one before fetched
-                    await self._refetch()
+            idle = self._clock.elapsed() - self._tried_at > IDLE_SECONDS
+            if key_id in self._held and self._are_good() and not idle:
+                self._refresh_meanwhile(key_id)
+            else:
+                await self._refresh(key_id)
         if key_id not in self._held:
             raise IssuerMisbehaved("The token is signed by a key that the issuer does not publish.")
         return self._held[key_id]
+
+    async def _refresh(self, key_id: str) -> None:
+        async with self._fetching:
+            if self._lacks(key_id):  # who waited has what the one before fetched
+                await self._refetch()
+
+    def _refresh_meanwhile(self, key_id: str) -> None:
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.ensure_future(self._refresh(key_id))
+            self._refreshing.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def _are_good(self) -> bool:
+        return bool(self._held) and self._age() <= LONGEST_SECONDS
 
     def _lacks(self, key_id: str) -> bool:
         return key_id not in self._held or self._age() > FRESH_SECONDS
@@ -89,7 +112,7 @@ class Keys:
         return self._clock.elapsed() - self._fetched_at
 
     async def _refetch(self) -> None:
-        must = not self._held or self._age() > LONGEST_SECONDS
+        must = not self._are_good()
         began = self._clock.elapsed()
         if began - self._tried_at < (RETRY_SECONDS if must else REFETCH_SECONDS):
             if must:
@@ -98,7 +121,7 @@ class Keys:
         try:
             self._held, self._fetched_at = await self._fetch(), began
             self._tried_at = self._clock.elapsed()
-        except Unavailable:
+        except CredbrokerError:
             self._tried_at = self._clock.elapsed()
             if must:
                 raise

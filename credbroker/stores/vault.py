@@ -3,8 +3,9 @@
 What it guarantees: writes go out once, by POST; an answer that leaves a write unclear is called
 `StoreUnclear` and nothing else is; a refused token leads to one new login and one more try, unless
 a login was tried a moment ago, so that what a policy denies causes no storm of logins; with
-several addresses it talks to the active node, since standbys answer reads from a stale state. An
-address that redirects, or cannot serve, is left for the next one. While none serves, as when a
+several addresses it talks to the active node, since standbys answer reads from a stale state, and
+looks every few seconds which one that is. An address that redirects, or cannot serve, is left for
+the next one. While none serves, as when a
 leader has died, requests wait up to `FAILOVER_SECONDS` for one that does; logins do not. What became
 of an unclear write is asked of an active node alone. With every answer it compares this host's clock
 with the server's.
@@ -55,6 +56,8 @@ LOGIN_PAUSE_SECONDS = 10.0
 FAILOVER_SECONDS = 8.0
 # A node that is well says so at once.
 _LOOK_SECONDS = 1.0
+# A leader that hands over passes requests on, so that nobody notices.
+LOOK_AGAIN_SECONDS = 5.0
 # This host's clock may be so far from the server's.
 MOST_SECONDS_OFF = 60.0
 # Vault knows no pages: a million names of 43 letters must come through in one answer.
@@ -100,6 +103,7 @@ class VaultClient:
         self._login_answered = False
         self._login_lock = asyncio.Lock()
         self._lookout = Lookout(self._find_active, clock)
+        self._look_at = 0.0
         self._unsure = False
         self._seconds_off = 0.0
 
@@ -140,8 +144,7 @@ class VaultClient:
     async def log_in(self) -> None:
         """Get a new token by AppRole; raise `StoreMisconfigured` if the login is refused."""
         self._login_tried_at, self._login_answered = self._clock.elapsed(), False
-        if len(self._addresses) > 1:
-            await self._find_active()
+        await self._look_again()
         body = {
             "role_id": self._login.role_id().reveal(),
             "secret_id": self._login.secret_id().reveal(),
@@ -239,9 +242,9 @@ class VaultClient:
         until = self._clock.elapsed() + FAILOVER_SECONDS
         if self._unsure:
             # A standby would answer a read, and fail at every write, for as long as none leads.
-            if not await self._find_active() and not await self._lookout.wait(until):
-                raise self._unreachable()
             self._unsure = False
+            await self._find_active() or await self._lookout.wait(until)
+        await self._look_again()
         while (answer := await self._passed_round(method, path, body, token)) is None:
             if not await self._lookout.wait(until):
                 raise self._unreachable()
@@ -271,6 +274,7 @@ class VaultClient:
                 self._last_failure = "it is sealed, starting, busy or without a leader"
             self._addresses.remove(address)
             self._addresses.append(address)
+            self._look_at = 0.0
         return None
 
     def _unreachable(self) -> StoreUnavailable:
@@ -287,7 +291,8 @@ class VaultClient:
         headers = {"Accept": "application/json", "X-Vault-Request": "true"}
         if token is not None:
             headers["X-Vault-Token"] = token.reveal()
-        if body is None and self._index is not None:
+        if token is not None and self._index is not None:
+            # Else a standby that lags answers from its state, and refuses writes to newer versions.
             headers |= {
                 "X-Vault-Index": self._index,
                 "X-Vault-Inconsistent": "forward-active-node",
@@ -314,8 +319,14 @@ class VaultClient:
         self._seconds_off = self._seconds_off if off is None else off
         return answer
 
+    async def _look_again(self) -> None:
+        """Look for the active node, if there are several and it is time."""
+        if len(self._addresses) > 1 and self._clock.elapsed() >= self._look_at:
+            await self._find_active()
+
     async def _find_active(self) -> bool:
         """Put the active node's address first; tell if there is one, or a lone one that passes on."""
+        self._look_at = self._clock.elapsed() + LOOK_AGAIN_SECONDS
         well = {200, 429, 473} if len(self._addresses) == 1 else {200}
         for address in tuple(self._addresses):
             url = f"{address}/v1/sys/health"

@@ -58,6 +58,11 @@ _OUR_REQUEST = {
 # and to look at the audience afterwards.
 # A status that a token endpoint which acted would not give: routing, limits, "go elsewhere".
 _PROVES_NOT_ACTED = {307, 308, 404, 405, 413, 429}
+# INDIGO IAM's word for a disabled person is also its word for a wrong client secret.
+_ABOUT_CLIENT = re.compile(r"\bclient\b", re.IGNORECASE)
+# How OAuth's own error words look; the phrases that web servers put there do not (RFC 6749 5.2).
+_OAUTH_WORD = re.compile(r"[a-z]+(_[a-z]+)*")
+_FAILURES = {"server_error", "temporarily_unavailable"}
 _USAGE_POLICY = re.compile(r"\baup\b", re.IGNORECASE)
 # No lifetime is longer; a greater number is a slip, or another word for "no end".
 _LONGEST_LIFETIME_SECONDS = 10 * 366 * 86400.0
@@ -118,23 +123,33 @@ def _proven(status: int, body: bytes) -> Outcome:
                 "Sign in at the issuer's own page and accept the policy; then try again.",
             )
         )
-    if error == "unauthorized" and "not active" in text.lower():
+    if error == "unauthorized" and not _ABOUT_CLIENT.search(text):
         return NotActedOn(
             GrantPaused(
-                "The issuer says that this account is not active.",
+                "The issuer says that this account may not log in now.",
                 "Ask the issuer's operators; the login is kept.",
             )
         )
     known = refusal(error)
     if known is not None:
         return NotActedOn(known)
-    if status in _PROVES_NOT_ACTED:
-        return NotActedOn(_no_sense(status))
-    return Unclear(_no_sense(status))
+    why = _spoken(error) if _is_speech(status, error) else _no_sense(status)
+    return NotActedOn(why) if status in _PROVES_NOT_ACTED else Unclear(why)
+
+
+def _is_speech(status: int, error: str) -> bool:
+    """True for a refusal in OAuth's words: of one request, and no sign that the issuer fails."""
+    worded = _OAUTH_WORD.fullmatch(error) is not None and error not in _FAILURES
+    return worded and 400 <= status < 500 and status != 429
+
+
+def _spoken(error: str) -> CredbrokerError:
+    what = "this audience" if error == "invalid_target" else "this request"
+    return IssuerRefusedRequest(f"The issuer refuses {what}.")
 
 
 def check_probe(status: int, body: bytes) -> None:
-    """Return if this answer to a made-up refresh token is a sound issuer's: a refusal in OAuth's words.
+    """Return if this answer to a made-up refresh token shows that the issuer is there: any refusal.
 
     Raises `ClientRejected` if it is our client that is refused, `IssuerFailed` for anything else.
     """
@@ -142,7 +157,7 @@ def check_probe(status: int, body: bytes) -> None:
     known = refusal(error)
     if isinstance(known, ClientRejected):
         raise known
-    if not error or not 400 <= status < 500:
+    if not 400 <= status < 500:
         raise IssuerFailed(f"The issuer answers a probe with status {status} and no sense.")
 
 

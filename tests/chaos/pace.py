@@ -13,7 +13,7 @@ MARGIN_SECONDS = 1.0
 CLAIM_SECONDS = REFRESH_SECONDS + STORE_SECONDS + MARGIN_SECONDS
 SPOOLS_FIRST_SECONDS = 3.0
 PAUSED_SECONDS = 3.0
-GRACE_SECONDS = 12.0
+GRACE_SECONDS = 15.0
 BROKERS = ("north", "south", "far")
 """Two that share a host and its folder of spools, and one with a host of its own."""
 HOSTS = {"north": "here", "south": "here", "far": "there"}

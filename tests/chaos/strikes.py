@@ -94,13 +94,13 @@ class Strikes:
 
     def _freeze(self, what: str) -> Callable[[Reached], Awaitable[bool]]:
         longer = what == "stop_longer_than_claim"
-        seconds = pace.CLAIM_SECONDS + 3.0 if longer else _STOP_SECONDS
+        least = pace.CLAIM_SECONDS + 1.0 if longer else _STOP_SECONDS / 2
 
         async def freeze(reached: Reached) -> bool:
             broker = self._fleet.brokers[reached.broker]
             with contextlib.suppress(ProcessLookupError):
                 broker.signal(signal.SIGSTOP)
-                await self._clock.sleep(seconds * (0.5 + self._world.dice.fraction() / 2))
+                await self._clock.sleep(least + self._world.dice.fraction() * _STOP_SECONDS)
                 broker.signal(signal.SIGCONT)
             return True
 

@@ -21,6 +21,7 @@ import yaml
 from aiohttp import web
 
 from credbroker import daemon
+from credbroker.broker.replicas import NEWCOMER_SECONDS
 from credbroker.config.load import load
 from credbroker.demo.issuer import (
     Client,
@@ -150,6 +151,8 @@ class Replica(Asked):
         """Build a broker from the settings in `folder`, and let it listen."""
         settings, world = load(folder), self.world
         self.daemon = await daemon.build(settings, name, world.clock, SystemEntropy(), self.opened)
+        await self.daemon.look_around()
+        world.clock.leap(NEWCOMER_SECONDS)  # it is alone, and knows it from now on
         self.runner = web.AppRunner(self.daemon.app, access_log=None, shutdown_timeout=0.2)
         await self.runner.setup()
         site = web.TCPSite(self.runner, "127.0.0.1", 0, ssl_context=world.broker_tls())

@@ -15,7 +15,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from credbroker.client.address import parse_address
 from credbroker.client.blocking import Door
 from credbroker.client.broker import Broker
-from credbroker.domain.errors import LeaseEnded, LeaseUnknown, NotAllowed
+from credbroker.domain.errors import IssuerUnreachable, LeaseEnded, LeaseUnknown, NotAllowed
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
 from credbroker.wire import native
@@ -437,3 +437,31 @@ async def test_the_probes_need_no_lease_and_say_who_is_fit(broker: Replica) -> N
     broker.daemon.troubles.append("This replica is stopping.")
     draining = await broker.ask("GET", "/readyz")
     assert (draining.status, draining.json["ready"]) == (503, False)
+
+
+async def test_an_issuer_that_is_down_shows_in_health_metrics_and_status(
+    broker_world: BrokerWorld, broker: Replica
+) -> None:
+    """To operators without a lease, to the person by it; the replica stays ready."""
+    lease = await broker.log_in()
+    name = broker_world.issuer_name
+    token = await broker.token(lease)
+    well = await broker.ask("GET", native.LEASE_SELF, lease)
+    assert not {"trouble", "tokens_last_until", "log_in_before"} & well.json.keys()
+    assert not (await broker.ask("GET", "/health")).json["degraded"]
+    assert broker.daemon is not None
+    for _ in range(3):
+        broker.daemon.engine.gates[name].note(IssuerUnreachable("The issuer does not answer."))
+    health = await broker.ask("GET", "/health")
+    assert (health.status, health.json["degraded"]) == (200, True)
+    assert not health.json["issuers"][name]["open"]
+    assert (await broker.ask("GET", "/readyz")).status == 200
+    metrics = await broker.ask("GET", "/metrics")
+    assert metrics.headers["Content-Type"].startswith("text/plain; version=")
+    assert f'credbroker_issuer_open{{issuer="{name}"}} 0.0' in metrics.body.decode()
+    assert f'credbroker_events_total{{event="login",issuer="{name}",state=""}} 1.0' in (
+        metrics.body.decode()
+    )
+    told = await broker.ask("GET", native.LEASE_SELF, lease)
+    assert f"The issuer '{name}' does not answer as it should" in told.json["trouble"]
+    assert told.json["tokens_last_until"] == token.json["expires_at"]

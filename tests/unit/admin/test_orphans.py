@@ -17,7 +17,11 @@ from tests.unit.things import grant
 
 def through(client_id: str, issuer: str = "cms", person: str = "ada", **changes: Any) -> Grant:
     """Return somebody's login that was made through this client."""
-    return grant(key=GrantKey(issuer, person, "default"), client_id=client_id, **changes)
+    fields: dict[str, Any] = {
+        "key": GrantKey(issuer, person, "default"),
+        "issuer_url": f"https://{issuer}.test/",
+    }
+    return grant(client_id=client_id, **fields | changes)
 
 
 async def found(rooms: Rooms) -> Orphans:
@@ -55,6 +59,31 @@ async def test_an_issuer_that_is_gone_leaves_its_logins_behind(rooms: Rooms) -> 
     error = (await found(rooms)).error(rooms.office.settings.issuers)
     assert error.sentence.startswith("1 login at atlas was made, which the settings do not name")
     assert error.sentence.endswith("Put the issuer back.")
+
+
+async def test_a_changed_url_is_told_since_no_login_is_shown_to_the_new_address(
+    rooms: Rooms,
+) -> None:
+    """Whatever the client is called there."""
+    for person in ("ada", "bob"):
+        await rooms.give(through("broker", person=person, issuer_url="https://old.test/"))
+    error = (await found(rooms)).error(rooms.office.settings.issuers)
+    assert error.sentence == (
+        "2 logins at cms were made at 'https://old.test/'; at 'https://cms.test/' none of them can"
+        " be refreshed. Put the old url back, and give a new issuer a name of its own."
+    )
+
+
+async def test_a_renamed_role_is_told_with_the_logins_that_were_made_in_it(rooms: Rooms) -> None:
+    """A login is for one role."""
+    for number in range(42):
+        key = GrantKey("cms", f"person {number}", "production")
+        await rooms.give(through("broker", key=key))
+    error = (await found(rooms)).error(rooms.office.settings.issuers)
+    assert error.sentence == (
+        "42 logins at cms were made in the role 'production', which the settings do not name:"
+        " none of them can be used. Put the role back."
+    )
 
 
 @pytest.mark.parametrize("state", [GrantState.LOST, GrantState.ENDED])

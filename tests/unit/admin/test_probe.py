@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from credbroker.admin.probe import MEANINGS, Wished, probe
@@ -12,6 +14,7 @@ from credbroker.domain.errors import (
     IssuerUnreachable,
     LoginDenied,
     LoginExpired,
+    NotAllowed,
     NotFound,
 )
 from credbroker.domain.grants import Grant, GrantState
@@ -95,6 +98,39 @@ async def test_an_earlier_throw_away_login_is_replaced_and_revoked(rooms: Rooms)
     await rooms.done(probe(rooms.office, Wished(ISSUER)))
     assert (kept(rooms).generation, kept(rooms).subject) == (8, "sub-operator")
     assert rooms.issuer.revoked == ["old"]
+
+
+async def test_an_account_whose_work_depends_on_a_login_here_is_not_measured_with(
+    rooms: Rooms,
+) -> None:
+    """Its other login might be revoked with this one; what is over, or elsewhere, is no obstacle."""
+    subject = OPERATOR["sub"]
+    work = grant(key=GrantKey(ISSUER, "ada", "default"), subject=subject)
+    await rooms.give(work)
+    confirms(rooms)
+    with pytest.raises(NotAllowed, match="has another login here"):
+        await rooms.done(probe(rooms.office, Wished(ISSUER)))
+    assert not rooms.issuer.posts
+    assert len(rooms.issuer.revoked) == 1
+    assert rooms.marks.history == []
+    stored = await rooms.grants.get(work.key.segment())
+    assert stored is not None
+    await rooms.grants.put(work.key.segment(), replace(work, state=GrantState.LOST), stored.version)
+    await rooms.give(grant(key=GrantKey("egi", "ada", "default"), subject=subject))
+    confirms(rooms)
+    await rooms.done(probe(rooms.office, Wished(ISSUER)))
+    assert rooms.mark.rule is not None
+
+
+async def test_an_earlier_one_from_another_address_is_not_shown_to_the_issuer(
+    rooms: Rooms,
+) -> None:
+    """It belongs to whoever gave it."""
+    rooms.issuer.policy = RefreshPolicy.REUSE
+    await rooms.give(grant(key=KEY, issuer_url="https://old.test/"))
+    confirms(rooms)
+    await rooms.done(probe(rooms.office, Wished(ISSUER)))
+    assert rooms.issuer.revoked == []
 
 
 async def test_where_revoking_ends_other_logins_the_earlier_one_is_left_alone(

@@ -9,6 +9,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from credbroker.api.health import Health
 from credbroker.api.outlook import Outlook
+from credbroker.broker.outages import OUTAGE_SECONDS
 from credbroker.broker.sorting import REWIND_SEGMENT
 from credbroker.domain.errors import ClientRejected, IssuerUnreachable
 from credbroker.domain.marks import RewindMark
@@ -91,7 +92,7 @@ async def test_a_client_that_is_not_accepted_is_told() -> None:
     world = World()
     replica = world.replica()
     gate = replica.engine.gates[ISSUER]
-    gate.note(ClientRejected("The issuer does not accept the broker's client."))
+    gate.probed(ClientRejected("The issuer does not accept the broker's client."))
     said = await shared(world, replica)
     assert "does not accept the broker's own client, since 2026-06-01T12:00:00Z" in one(said)
     assert not said["issuers"][ISSUER]["client_accepted"]
@@ -115,7 +116,7 @@ async def test_a_vault_that_is_silent_or_set_back_is_told() -> None:
     replica = world.replica()
     await world.rewind.put(REWIND_SEGMENT, RewindMark(counter=1, halted_at=world.clock.now()), 0)
     await replica.engine.beating.beat()
-    replica.engine.outages.failed()
+    lose_vault(world, replica)
     said = await shared(world, replica)
     assert said["vault"] == {"answers": False, "halted": True}
     silent, halted = said["troubles"]
@@ -128,6 +129,13 @@ def fall_silent(replica: Replica) -> None:
     for _ in range(3):
         error = IssuerUnreachable("The issuer does not answer.")
         replica.engine.gates[ISSUER].note(error)
+
+
+def lose_vault(world: World, replica: Replica) -> None:
+    """Let OpenBao/Vault be away."""
+    replica.engine.outages.failed()
+    world.clock.advance(OUTAGE_SECONDS)
+    replica.engine.outages.failed()
 
 
 def one(said: dict[str, Any]) -> str:

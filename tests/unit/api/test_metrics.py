@@ -15,7 +15,7 @@ from credbroker.api.outlook import Outlook
 from credbroker.domain.secret import Secret
 from credbroker.telemetry.counting import CountedAudit
 from tests.house.test_docs_facts import rows
-from tests.unit.api.test_health import fall_silent
+from tests.unit.api.test_health import fall_silent, lose_vault
 from tests.unit.broker.world import DAY, ISSUER, WANT_READ, Replica, World
 
 OPERATIONS = Path(__file__).parents[3] / "docs" / "operations.md"
@@ -105,7 +105,7 @@ async def test_trouble_shows_in_the_numbers() -> None:
     names = [f"issuer_open{down}", f"issuer_answering{down}", "vault_answering", "replica_ready"]
     assert [await scraped.value(name) for name in names] == [1, 1, 1, 1]
     fall_silent(scraped.replica)
-    scraped.replica.engine.outages.failed()
+    lose_vault(scraped.world, scraped.replica)
     scraped.troubles.append("This replica is stopping.")
     assert [await scraped.value(name) for name in names] == [0, 0, 0, 0]
     assert await scraped.value(f"issuer_client_accepted{down}") == 1

@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime
 
 from credbroker.api.outlook import GrantOutlook, Outlook
-from credbroker.domain.errors import IssuerFailed
+from credbroker.domain.errors import IssuerUnreachable
 from credbroker.domain.outcomes import NotActedOn
-from tests.unit.api.test_health import fall_silent
+from tests.unit.api.test_health import fall_silent, lose_vault
 from tests.unit.broker.world import DAY, ISSUER, WANT_READ, World
 
 NOTHING = GrantOutlook(None, None, None)
@@ -56,7 +56,7 @@ async def test_how_long_tokens_last_is_told_only_while_nothing_new_is_fetched() 
         "The issuer 'cms' does not answer as it should, since 2026-06-01T12:01:00Z."
     )
     assert told.tokens_last_until == minted.token.expires_at
-    two.engine.outages.failed()
+    lose_vault(world, two)
     assert outlook.grant(world.grant).trouble == (f"{told.trouble} OpenBao/Vault does not answer.")
 
 
@@ -64,7 +64,7 @@ async def test_an_issuer_that_asked_to_be_left_alone_is_told_until_when() -> Non
     """By its own Retry-After."""
     world = World()
     replica = world.replica()
-    error = IssuerFailed("The issuer is busy.")
+    error = IssuerUnreachable("The issuer is busy or away.")
     replica.engine.gates[ISSUER].note(NotActedOn(error, retry_after_seconds=120.0))
     (issuer,) = Outlook(replica.engine, world.clock, DAY).issuers()
     assert issuer.trouble == ("The issuer 'cms' asked to be left alone until 2026-06-01T12:02:00Z.")

@@ -6,9 +6,10 @@ import pytest
 from structlog.typing import EventDict
 
 from credbroker.broker.braking import COUNTS_LAG_SECONDS, Braking
-from credbroker.domain.errors import IssuerSpared, StoreUnavailable
+from credbroker.domain.errors import CredbrokerError, IssuerSpared, StoreUnavailable
 from credbroker.domain.marks import IssuerCount
-from tests.unit.broker.gate_world import ISSUER, GateWorld
+from credbroker.domain.outcomes import Outcome
+from tests.unit.broker.gate_world import ANSWERED, DEAD, ISSUER, GateWorld, key
 
 
 def braking_of(world: GateWorld) -> Braking:
@@ -19,9 +20,9 @@ def braking_of(world: GateWorld) -> Braking:
 def note(braking: Braking, *, dead: int = 0, alive: int = 0) -> None:
     """Have the issuer say so many times that a grant is dead, or that it lives."""
     for _ in range(alive):
-        braking.note(dead=False)
+        braking.note(object(), dead=False)
     for _ in range(dead):
-        braking.note(dead=True)
+        braking.note(object(), dead=True)
 
 
 async def test_the_verdict_that_tips_it_is_not_believed_either() -> None:
@@ -142,6 +143,71 @@ async def test_while_most_are_called_dead_one_a_minute_is_asked_over_all_replica
             braking.check()
     await world.clock.pass_time(2)
     braking.check()
+
+
+async def test_one_person_who_revokes_and_logs_in_again_does_not_brake() -> None:
+    """Six verdicts on one grant are one person's doing."""
+    world = GateWorld()
+    for _ in range(6):
+        async with world.gate.entered(key(1)):
+            world.gate.note(DEAD, key(1))
+        await world.clock.pass_time(60)
+    assert world.gate.believes_dead()
+
+
+async def test_a_refresh_token_that_outlived_its_time_is_believed_dead_and_not_counted() -> None:
+    """Fifty people who were on holiday for a month say nothing of the issuer."""
+    world = GateWorld()
+    for number in range(50):
+        world.gate.note(DEAD, key(number), expired=True)
+    assert world.gate.believes_dead()
+    for number in range(6):
+        world.gate.note(DEAD, key(number))
+    assert not world.gate.believes_dead()
+    assert world.gate.believes_dead(expired=True)
+
+
+async def test_six_grants_that_are_rightly_dead_do_not_keep_the_healthy_out() -> None:
+    """Their jobs ask six times as often as the one that is well."""
+    world = GateWorld()
+    for number in range(6):
+        async with world.gate.entered(key(number)):
+            world.gate.note(DEAD, key(number))
+    assert not world.gate.believes_dead()
+    said: list[str] = []
+
+    async def asks(who: int, outcome: Outcome, every: float, log: list[str]) -> None:
+        while True:
+            try:
+                async with world.gate.entered(key(who)):
+                    world.gate.note(outcome, key(who))
+                log.append("ok")
+            except CredbrokerError as error:
+                log.append(error.code)
+            await world.clock.sleep(every)
+
+    polls = [world.start(asks(number, DEAD, 5.0, [])) for number in range(6)]
+    polls.append(world.start(asks(99, ANSWERED, 30.0, said)))
+    await world.clock.pass_time(3600)
+    for one in polls:
+        one.cancel()
+    await world.settle()
+    assert said.count("ok") > 0.9 * len(said)
+
+
+async def test_after_a_release_the_same_ones_do_not_trip_it_again() -> None:
+    """The operator has looked at them; six others do."""
+    world = GateWorld()
+    braking = braking_of(world)
+    for number in range(6):
+        braking.note(key(number), dead=True)
+    await world.settle()
+    world.marks.release(ISSUER)
+    for number in range(6):
+        braking.note(key(number), dead=True)
+    assert not braking.on
+    note(braking, dead=6)
+    assert braking.on
 
 
 async def test_a_few_dead_among_many_healthy_hold_nobody_up() -> None:

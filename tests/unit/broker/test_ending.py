@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from credbroker.broker.ending import LET_GO
 from credbroker.broker.leasing import Caller
 from credbroker.broker.recall import FRESH_SECONDS
 from credbroker.broker.storing import TRIES
@@ -19,7 +20,7 @@ from credbroker.domain.errors import (
 from credbroker.domain.grants import GrantState
 from credbroker.domain.secret import Secret
 from tests.fakes.clock import turns
-from tests.unit.broker.world import ORIGIN, READ, SEGMENT, WANT_READ, Replica, World
+from tests.unit.broker.world import DAY, ORIGIN, READ, SEGMENT, WANT_READ, Replica, World
 
 AWAY = StoreUnavailable("OpenBao/Vault does not answer.")
 
@@ -188,6 +189,16 @@ async def test_a_full_trail_does_not_bring_a_grant_back() -> None:
         await replica.minting.mint_access_token(caller, WANT_READ)
 
 
+async def test_a_login_is_never_revoked_at_an_issuer_of_another_address() -> None:
+    """Whoever edits an issuer's url shows no refresh token to the new host; here it is forgotten."""
+    world, replica, caller = await settled_world()
+    world.issuer.url = "https://other-host.test/"
+    ended = await replica.ending.log_out(caller)
+    assert not ended.revoked
+    assert world.issuer.revoked == []
+    assert world.grant.state is GrantState.ENDED
+
+
 # -- let go by the keeper --------------------------------------------------------------------------
 
 
@@ -201,6 +212,19 @@ async def test_a_grant_that_is_let_go_is_revoked_and_leaves_a_tombstone() -> Non
     assert (line["credkey"], line["revoked"]) == ("ada", True)
     with pytest.raises(LeaseEnded):
         await replica.minting.mint_access_token(caller, WANT_READ)
+
+
+async def test_a_grant_that_is_let_go_says_so_in_its_tombstone() -> None:
+    """Nobody is told of a logout that nobody made."""
+    world, replica, _ = await settled_world()
+    await world.rewrite(unused_seconds=89 * DAY)
+    world.clock.advance(DAY)
+    assert await replica.ending.let_go(world.grant)
+    assert (world.grant.reason, world.grant.note) == (
+        LET_GO,
+        "This login was let go because nobody used it for 90 days.",
+    )
+    assert world.audit.last("grant_let_go")["why"] == world.grant.note
 
 
 async def test_a_lost_grant_is_forgotten_without_a_word_to_the_issuer() -> None:

@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.typing import EventDict
 
-from credbroker.broker.gate import LONGEST_RETRY_AFTER_SECONDS
+from credbroker.broker.gate import LONGEST_SPARED_SECONDS, SHORTEST_SPARED_SECONDS
 from credbroker.domain.breaker import Phase
 from credbroker.domain.errors import (
     ClientRejected,
+    CredbrokerError,
+    GrantPaused,
     IssuerFailed,
     IssuerSpared,
     IssuerUnreachable,
@@ -248,11 +250,12 @@ async def test_it_stays_closed_for_as_long_as_the_issuer_asks(
 ) -> None:
     """Who waits is told, too."""
     world = GateWorld(WIDE)
-    world.gate.note(kind(IssuerFailed("The issuer is overloaded."), 300.0))
+    world.gate.note(kind(IssuerUnreachable("The issuer is busy or away."), 300.0))
     with pytest.raises(IssuerSpared, match="left alone for about 5 min"):
         await world.pass_through()
     standing = world.gate.standing()
     assert standing.phase is Phase.CLOSED
+    assert world.gate.in_trouble
     assert standing.open_until is not None
     assert (standing.open_until - world.clock.now()).total_seconds() == 300
     await world.clock.pass_time(300)
@@ -261,11 +264,32 @@ async def test_it_stays_closed_for_as_long_as_the_issuer_asks(
 
 
 async def test_an_issuer_cannot_ask_to_be_left_alone_for_days() -> None:
-    """An hour at most; then it may ask again."""
+    """Some minutes at most; then it may ask again."""
     world = GateWorld(WIDE)
-    world.gate.note(NotActedOn(IssuerFailed("The issuer is overloaded."), 9e9))
-    await world.clock.pass_time(LONGEST_RETRY_AFTER_SECONDS)
+    world.gate.note(NotActedOn(IssuerUnreachable("The issuer is busy or away."), 9e9))
+    await world.clock.pass_time(LONGEST_SPARED_SECONDS)
     await world.pass_through()
+
+
+async def test_a_sound_probe_ends_the_rest_after_the_first_minute() -> None:
+    """A proxy's page asks for longer than its issuer needs."""
+    world = GateWorld(WIDE)
+    world.gate.note(Unclear(IssuerUnreachable("The issuer is busy or away."), 300.0))
+    world.gate.probed(None)
+    assert world.gate.spared
+    await world.clock.pass_time(SHORTEST_SPARED_SECONDS)
+    world.gate.probed(None)
+    assert not world.gate.in_trouble
+    await world.pass_through()
+
+
+@pytest.mark.parametrize("error", [IssuerFailed("A 500."), GrantPaused("Sign the policy.")])
+async def test_what_one_grant_is_asked_to_wait_holds_nobody_else_up(error: CredbrokerError) -> None:
+    """Only an issuer that is busy speaks for all."""
+    world = GateWorld(WIDE)
+    world.gate.note(NotActedOn(error, 3600.0), key(1))
+    assert not world.gate.spared
+    await world.pass_through(2)
 
 
 async def test_being_asked_to_come_back_is_no_failure() -> None:
@@ -281,8 +305,9 @@ async def test_a_rejected_client_pauses_the_issuer_until_a_probe_is_accepted(
 ) -> None:
     """It is the operator's to mend, said once; no grant has anything to do with it."""
     world = GateWorld(WIDE)
-    world.gate.note(REJECTED)
-    world.gate.note(REJECTED)
+    for _ in range(3):
+        world.gate.note(REJECTED, key(1))
+    world.gate.note(REJECTED, key(2))
     with pytest.raises(IssuerSpared, match="own client") as told:
         await world.pass_through()
     assert "client_secret_file" in told.value.remedy
@@ -294,6 +319,24 @@ async def test_a_rejected_client_pauses_the_issuer_until_a_probe_is_accepted(
     world.gate.probed(None)
     assert not world.gate.in_trouble
     await world.pass_through()
+
+
+async def test_one_grants_refusal_in_the_clients_name_closes_nothing(
+    logged: list[EventDict],
+) -> None:
+    """Some issuers say so of a person; a probe is wanted, which alone can tell."""
+    world = GateWorld(WIDE)
+    for _ in range(9):
+        world.gate.note(REJECTED, key(1))
+    assert world.gate.in_trouble
+    assert world.gate.client_in_doubt
+    await world.pass_through(2)
+    assert not world.gate.in_trouble
+    world.gate.note(REJECTED, key(3))
+    assert not world.gate.client_paused
+    assert logged == []
+    world.gate.probed(ClientRejected("Indeed."))
+    assert world.gate.client_paused
 
 
 async def test_trouble_is_told_when_it_begins_and_not_after_it_ended() -> None:

@@ -57,7 +57,7 @@ async def test_a_claim_given_back_late_does_not_begin_the_grace_anew() -> None:
             raise UNCLEAR
         return await put(segment, value, version)
 
-    world.grants.put = failing  # type: ignore[method-assign]
+    world.grants.put = failing  # type: ignore[method-assign, assignment]  # stands in for the fake's own
     await world.clock.pass_time(600)
     world.grants.mend()
     world.issuer.mend()

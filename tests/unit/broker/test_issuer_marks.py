@@ -158,6 +158,18 @@ async def test_a_brake_that_was_released_is_not_put_on_again_by_what_was_owed() 
     assert marked.stored("egi").rotates
 
 
+async def test_a_brake_that_is_not_known_to_be_off_counts_as_on() -> None:
+    """Until the first reading, and at that one issuer while its mark is damaged."""
+    marked = Marked(egi=None, cms=None)
+    marks = marked.replica()
+    assert (marks.braked("egi"), marks.braked("cms")) == (True, True)
+    marked.records.fail_next(RecordDamaged("A record is damaged."), on="get")
+    await marks.read()
+    assert (marks.braked("egi"), marks.braked("cms")) == (True, False)
+    await marks.read()
+    assert not marks.braked("egi")
+
+
 async def test_a_release_that_vault_did_not_take_is_told() -> None:
     """An operator must know."""
     marked = Marked(egi=None)

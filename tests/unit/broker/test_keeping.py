@@ -227,8 +227,7 @@ async def test_a_restart_with_fresh_grants_refreshes_nothing() -> None:
 async def test_what_nobody_used_for_ninety_days_is_warned_of_revoked_and_buried() -> None:
     """Also if nobody was there to look for years: the warning comes first."""
     world, replica, _ = await settled_world()
-    long_ago = world.clock.now() - datetime.timedelta(days=400)
-    await world.rewrite(created_at=long_ago, refreshed_at=world.clock.now())
+    await world.rewrite(unused_seconds=400 * DAY)
     async with running(replica.engine.keeping):
         await world.clock.pass_time(0.9 * DAY)
         assert world.audit.events() == ["grant_dormant"]
@@ -245,10 +244,43 @@ async def test_a_warning_that_could_not_be_written_down_lets_nothing_go() -> Non
     """It is made again until the trail takes it."""
     world, replica, _ = await settled_world()
     world.audit.refused.add("grant_dormant")
-    await world.rewrite(created_at=world.clock.now() - datetime.timedelta(days=400))
+    await world.rewrite(unused_seconds=400 * DAY)
     async with running(replica.engine.keeping):
         await world.clock.pass_time(3 * DAY)
     assert state_of(world) is GrantState.READY
+
+
+@pytest.mark.usefixtures("long_ticks")
+@pytest.mark.parametrize("state", [GrantState.PAUSED, GrantState.IN_DOUBT])
+async def test_what_is_paused_or_in_doubt_and_nobody_comes_back_to_is_let_go(
+    state: GrantState,
+) -> None:
+    """Its refresh token may be alive, so it is revoked."""
+    world, replica, _ = await settled_world()
+    await world.rewrite(state=state, posts=1)
+    async with running(replica.engine.keeping):
+        await world.clock.pass_time(89 * DAY)
+        assert state_of(world) is state
+        await world.clock.pass_time(2 * DAY)
+    assert state_of(world) is GrantState.ENDED
+    assert world.issuer.revoked == ["first"]
+    assert not world.issuer.posts
+
+
+@pytest.mark.parametrize("offset_days", [100, -100])
+async def test_a_keeper_whose_clock_is_wrong_lets_nothing_go_that_is_in_use(
+    monkeypatch: pytest.MonkeyPatch, offset_days: float
+) -> None:
+    """Ada's job uses it twice a day, through another replica."""
+    monkeypatch.setattr(keeping, "TICK_SECONDS", 120.0)
+    world, replica, caller = await settled_world()
+    wrong = world.replica("wrong", offset=offset_days * DAY)
+    async with running(wrong.engine.keeping):
+        for _ in range(6):
+            await replica.minting.mint_access_token(caller, WANT_READ)
+            await world.clock.pass_time(DAY / 2)
+    assert state_of(world) is GrantState.READY
+    assert "grant_dormant" not in world.audit.events()
 
 
 @pytest.mark.usefixtures("long_ticks")
@@ -558,3 +590,18 @@ async def test_grants_refreshed_in_the_same_hour_come_due_spread_over_the_day(
     per_hour = Counter(int((at - begun) // 3600) for at in kept.at)
     assert len(kept.at) > 1000
     assert max(per_hour.values()) < 1.5 * len(kept.at) / 24
+
+
+@pytest.mark.usefixtures("long_ticks")
+async def test_the_keepers_own_refreshes_add_up_until_an_unused_grant_is_let_go() -> None:
+    """Week by week, whoever keeps it; one use begins the count anew."""
+    world, replica, _ = await settled_world()
+    async with running(replica.engine.keeping):
+        await world.clock.pass_time(60 * DAY)
+        assert world.grant.unused_seconds > 50 * DAY
+        await world.rewrite(unused_seconds=0.0)
+        await world.clock.pass_time(88 * DAY)
+        assert state_of(world) is GrantState.READY
+        await world.clock.pass_time(3 * DAY)
+    assert state_of(world) is GrantState.ENDED
+    assert world.grant.note == "This login was let go because nobody used it for 90 days."

@@ -15,6 +15,7 @@ from credbroker.domain.breaker import Phase
 from credbroker.domain.errors import (
     ClientRejected,
     CredbrokerError,
+    IssuerFailed,
     IssuerUnreachable,
     LoginNeeded,
     StoreUnavailable,
@@ -127,8 +128,9 @@ async def test_where_a_trial_may_cost_a_login_failed_ones_are_far_apart() -> Non
 
 
 async def test_where_it_costs_nothing_the_next_caller_is_the_trial() -> None:
-    """And it is offered again soon after it failed."""
+    """If there is no other; and it is offered again soon after it failed."""
     scene = Scene(UnclearRule.RETRY_SAFE)
+    scene.wishes = []
     async with scene.running():
         await scene.world.open_breaker()
         await scene.world.clock.pass_time(1)
@@ -139,6 +141,85 @@ async def test_where_it_costs_nothing_the_next_caller_is_the_trial() -> None:
         await scene.world.pass_through(8)
         assert scene.phase() is Phase.CLOSED
         assert scene.asked == []
+
+
+@pytest.mark.parametrize("rule", [UnclearRule.ASK, UnclearRule.RETRY_SAFE])
+async def test_who_had_a_part_in_the_trouble_is_not_tried(rule: UnclearRule) -> None:
+    """One grant that the issuer never answers must not lose every trial for all."""
+    scene = Scene(rule)
+    async with scene.running():
+        for number in (1, 2, 9):
+            scene.world.gate.note(SILENT, key(number))
+        await scene.world.clock.pass_time(1)
+        assert scene.asked == [key(3)]
+        assert scene.phase() is Phase.CLOSED
+
+
+async def test_an_issuer_that_answers_refreshes_but_no_probe_is_tried_within_minutes(
+    logged: list[EventDict],
+) -> None:
+    """After ten unsound probes; why they are is written down once."""
+    scene = Scene()
+    scene.issuer.down = IssuerFailed("The issuer answers a probe with status 500 and no sense.")
+    async with scene.running():
+        await scene.world.open_breaker()
+        await scene.world.clock.pass_time(300)
+        assert scene.asked == []
+        await scene.world.clock.pass_time(360)
+        assert scene.phase() is Phase.CLOSED
+    assert [line["event"] for line in logged].count("probe_failed") == 1
+
+
+async def test_without_a_sound_probe_trials_are_rare_even_where_they_cost_nothing() -> None:
+    """Three in three hours."""
+    scene = Scene(UnclearRule.RETRY_SAFE)
+    scene.issuer.down = IssuerFailed("The issuer answers a probe with status 500 and no sense.")
+    scene.outcome = SILENT
+    async with scene.running():
+        await scene.world.open_breaker()
+        await scene.world.clock.pass_time(3 * 3600)
+        assert len(scene.asked) == 3
+
+
+async def test_a_paused_client_is_tried_though_no_probe_is_sound() -> None:
+    """One refresh at a time; if that is refused too, the pause is on again."""
+    scene = Scene()
+    scene.issuer.down = IssuerFailed("The issuer answers a probe with status 500 and no sense.")
+    scene.outcome = NotActedOn(REFUSED)
+    async with scene.running():
+        for number in (8, 9):
+            scene.world.gate.note(NotActedOn(REFUSED), key(number))
+        assert scene.world.gate.client_paused
+        await scene.world.clock.pass_time(660)
+        assert len(scene.asked) >= 1
+        assert scene.world.gate.client_paused
+        scene.outcome = ANSWERED
+        await scene.world.clock.pass_time(3600)
+        assert not scene.world.gate.client_paused
+        assert scene.phase() is Phase.CLOSED
+
+
+async def test_one_refusal_in_the_clients_name_is_probed_at_once() -> None:
+    """Before it stands in anybody's way."""
+    scene = Scene()
+    async with scene.running():
+        scene.world.gate.note(NotActedOn(REFUSED), key(1))
+        await scene.world.clock.pass_time(0.1)
+        assert scene.issuer.probes == 1
+        assert not scene.world.gate.in_trouble
+
+
+async def test_an_issuer_that_asked_to_be_left_alone_is_probed_after_a_minute() -> None:
+    """Not sooner, as it asked for; a sound probe opens the gate."""
+    scene = Scene()
+    async with scene.running():
+        busy = IssuerUnreachable("The issuer is busy or away: it answered with status 503.")
+        scene.world.gate.note(NotActedOn(busy, 3600.0))
+        await scene.world.clock.pass_time(59)
+        assert scene.issuer.probes == 0
+        await scene.world.clock.pass_time(2)
+        assert scene.issuer.probes == 1
+        assert not scene.world.gate.in_trouble
 
 
 async def test_without_candidates_the_next_caller_is_the_trial() -> None:
@@ -186,7 +267,8 @@ async def test_a_client_that_is_not_accepted_is_probed_once_a_minute_until_it_is
     scene = Scene()
     scene.issuer.standing = NotActedOn(REFUSED)
     async with scene.running():
-        scene.world.gate.note(NotActedOn(REFUSED))
+        for _ in range(2):
+            scene.world.gate.note(NotActedOn(REFUSED))
         await scene.world.clock.pass_time(3600)
         assert scene.issuer.probes == 60
         assert scene.world.gate.client_paused

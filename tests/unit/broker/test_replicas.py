@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 
 import pytest
@@ -11,6 +12,7 @@ from credbroker.broker.replicas import LIVE_SECONDS, NEWCOMER_SECONDS, Replicas,
 from credbroker.broker.running import Deeds, Means
 from credbroker.domain.errors import RecordDamaged, StoreUnavailable, StoreUnclear
 from credbroker.domain.marks import Heartbeat, IssuerCount
+from credbroker.domain.pacing import IssuerLimits, places_of
 from tests.fakes.audit import FakeAudit
 from tests.fakes.clock import FakeClock
 from tests.fakes.entropy import FakeEntropy
@@ -57,12 +59,28 @@ async def test_a_replica_is_new_until_the_others_have_had_time_to_see_it() -> No
     """Counted from its first heartbeat, by a clock that cannot be set."""
     fleet = Fleet()
     a = fleet.start("a")
-    assert a.share() == Share(0, 1, newcomer=True)
     await a.beat({})
+    assert a.share() == Share(0, 1, newcomer=True)
     fleet.clock.advance(NEWCOMER_SECONDS - 0.1)
     assert a.share().newcomer
     fleet.clock.advance(0.1)
     assert not a.share().newcomer
+
+
+async def test_before_its_first_look_a_replica_does_not_take_the_whole_limit() -> None:
+    """Others may live: it has the one place that is kept free for a newcomer."""
+    fleet = Fleet()
+    others = [fleet.start(name) for name in ("a", "b", "c")]
+    await fleet.beat(*others, times=2)
+    fourth = fleet.start("d")
+    fleet.records.fail_next(AWAY, on="segments")
+    for _ in range(2):
+        share = fourth.share()
+        limits = IssuerLimits(per_second=50.0, at_once=16)
+        assert places_of(limits, share.rank, share.count, newcomer=share.newcomer) == 1
+        with contextlib.suppress(StoreUnavailable):
+            await fourth.beat({})
+    assert fourth.share() == Share(3, 4, newcomer=True)
 
 
 async def test_a_replica_whose_heartbeat_is_old_no_longer_lives() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from credbroker.config.load import check_private, is_loopback, load, read_secret, secret_files
 from credbroker.domain.errors import BadSettings
+from credbroker.domain.marks import LEAST_GRACE_SECONDS
 from tests.unit.config.place import right, write
 
 
@@ -81,6 +82,8 @@ def test_an_unknown_key_is_named_with_its_file(tmp_path: Path, place: str) -> No
         ("custody", {"spool_entries": 0}, "custody.spool_entries"),
         ("custody", {"folder": ""}, "custody.folder"),
         ("keeper", {"warn_seconds": 90 * 86400}, "keeper.warn_seconds"),
+        ("keeper", {"dormant_seconds": 90, "warn_seconds": 7}, "keeper.dormant_seconds"),
+        ("keeper", {"dormant_seconds": 28 * 86400}, "keeper.dormant_seconds"),
         ("issuers/egi/roles/pilot.2/scopes", ["a", 5], "issuers.egi.roles.pilot.2.scopes[1]"),
         ("issuers/egi/roles", {}, "issuers.egi.roles"),
         (
@@ -124,6 +127,21 @@ def test_a_rule_for_lost_answers_is_read(tmp_path: Path, rule: str) -> None:
     issuer = load(write(tmp_path, a=tree)).issuers["cms"]
     assert issuer.unclear_answer == rule
     assert issuer.grace_seconds == (30 if rule == "grace" else None)
+
+
+def test_leases_that_outlive_an_unused_grant_are_refused(tmp_path: Path) -> None:
+    """A job whose lease still runs would lose its login."""
+    tree = changed(right(tmp_path), "leases", {"job_seconds": 90 * 86400})
+    assert "keeper.dormant_seconds: " in refused(write(tmp_path, a=tree))
+
+
+def test_a_grace_that_is_too_short_for_a_retry_is_refused(tmp_path: Path) -> None:
+    """Every refresh would be cut off after a third of it; a probe records no such grace either."""
+    tree = changed(right(tmp_path), "issuers/cms/unclear_answer", "grace")
+    shorter = changed(tree, "issuers/cms/grace_seconds", LEAST_GRACE_SECONDS - 1)
+    assert "issuers.cms.grace_seconds: less than 15 s" in refused(write(tmp_path, a=shorter))
+    least = changed(tree, "issuers/cms/grace_seconds", LEAST_GRACE_SECONDS)
+    assert load(write(tmp_path, a=least)).issuers["cms"].grace_seconds == LEAST_GRACE_SECONDS
 
 
 def test_a_bad_name_of_an_issuer_or_role_is_refused(tmp_path: Path) -> None:

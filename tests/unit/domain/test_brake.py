@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from credbroker.domain.brake import LATEST, SLICE_SECONDS, WINDOW_SECONDS, Verdicts, tips
+from credbroker.domain.brake import (
+    LATEST,
+    MOST_DEAD_KEPT,
+    SLICE_SECONDS,
+    WINDOW_SECONDS,
+    Verdicts,
+    tips,
+)
 
 
 @pytest.mark.parametrize(
@@ -24,7 +31,7 @@ def test_the_last_ten_minutes_count_and_nothing_older(ticks: list[tuple[float, b
     verdicts, now, noted = Verdicts(), 0.0, []
     for pause, dead in ticks:
         now += pause
-        verdicts.note(now, dead=dead)
+        verdicts.note(now, len(noted), dead=dead)
         noted.append((now, dead))
         answers, deaths = verdicts.counted(now)
         surely = [one for at, one in noted if at > now - WINDOW_SECONDS]
@@ -37,19 +44,40 @@ def test_most_of_the_last_answers_say_whether_it_is_one_person_or_all() -> None:
     """More than half of the last 20, or of as many as there were."""
     verdicts = Verdicts()
     assert not verdicts.mostly_dead()
-    verdicts.note(0, dead=True)
+    verdicts.note(0, "ada", dead=True)
     assert verdicts.mostly_dead()
-    verdicts.note(0, dead=False)
+    verdicts.note(0, "bob", dead=False)
     assert not verdicts.mostly_dead()
-    for _ in range(LATEST):
-        verdicts.note(0, dead=True)
+    for number in range(LATEST):
+        verdicts.note(0, number, dead=True)
     assert verdicts.mostly_dead()
 
 
 def test_what_was_counted_can_be_forgotten() -> None:
     """After an operator has looked at it."""
     verdicts = Verdicts()
-    verdicts.note(0, dead=True)
+    verdicts.note(0, "ada", dead=True)
     verdicts.forget()
     assert verdicts.counted(0) == (0, 0)
     assert not verdicts.mostly_dead()
+    verdicts.note(1, "ada", dead=True)
+    assert verdicts.counted(1) == (0, 0)
+
+
+def test_one_grant_that_is_dead_again_and_again_counts_once() -> None:
+    """One person who revokes and logs in again is one person; alive again, it does not count."""
+    verdicts = Verdicts()
+    for now in range(6):
+        verdicts.note(now, "ada", dead=True)
+    assert verdicts.counted(6) == (6, 1)
+    verdicts.note(6, "ada", dead=False)
+    assert verdicts.counted(6) == (7, 0)
+    assert not verdicts.called_dead("ada")
+
+
+def test_only_so_many_dead_grants_are_told_from_each_other() -> None:
+    """An issuer that calls millions dead does not fill the memory."""
+    verdicts = Verdicts()
+    for number in range(MOST_DEAD_KEPT + 1):
+        verdicts.note(0, number, dead=True)
+    assert verdicts.counted(0) == (MOST_DEAD_KEPT + 1, MOST_DEAD_KEPT)

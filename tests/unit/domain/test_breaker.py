@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import reduce
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from credbroker.domain.breaker import Breaker, Evidence, Hearsay, Phase, evidence
+from credbroker.domain.breaker import (
+    SUSPECTS_WAIT_SECONDS,
+    Breaker,
+    Evidence,
+    Hearsay,
+    Phase,
+    evidence,
+)
 from credbroker.domain.errors import (
     ClientRejected,
     CredbrokerError,
@@ -50,6 +58,7 @@ OPEN = after(Breaker(), *[Evidence.SILENT] * 3)
         (Dead(LoginNeeded("No longer accepted.")), Evidence.SPOKE),
         (NotActedOn(GrantPaused("Sign the policy.")), Evidence.SPOKE),
         (NotActedOn(IssuerRefusedRequest("Not this scope.")), Evidence.SPOKE),
+        (Unclear(IssuerRefusedRequest("Not this audience.")), Evidence.SPOKE),
         (NotActedOn(IssuerFailed("Too many.")), Evidence.FAILED),
         (NotActedOn(IssuerFailed("Too many."), 30.0), Evidence.SPOKE),
         (Unclear(IssuerFailed("Overloaded."), 30.0), Evidence.FAILED),
@@ -97,6 +106,35 @@ def test_a_part_that_shrinks_below_the_silence_leaves_one_place() -> None:
     assert after(Breaker(), Evidence.SILENT, Evidence.SILENT).places(1) == 1
 
 
+def test_one_grant_that_never_gets_an_answer_does_not_open_it() -> None:
+    """However often; it keeps one place, so that two more grants are enough."""
+    breaker = Breaker()
+    for _ in range(50):
+        breaker = breaker.noted(Evidence.SILENT, 0.0, part=PART, key=ADA)
+    assert breaker.phase is Phase.CLOSED
+    assert breaker.places(PART) == PART - 1
+    assert after(breaker, Evidence.SILENT, Evidence.SILENT).phase is Phase.OPEN
+
+
+def test_who_opened_it_does_not_win_its_trial_for_a_minute() -> None:
+    """Somebody else's refresh says more; if nobody else comes, then be it."""
+    offered = Breaker().noted(Evidence.SILENT, 0.0, part=1, key=ADA).offered(None, 9.0)
+    assert not offered.admits(ADA, 9.0)
+    assert offered.admits(BOB, 9.0)
+    assert offered.admits(ADA, 9.0 + SUSPECTS_WAIT_SECONDS)
+
+
+def test_who_failed_a_trial_is_a_suspect_until_it_gets_an_answer() -> None:
+    """Its silence does not open the breaker that others have closed."""
+    failed = OPEN.offered(None).entered().noted(Evidence.SILENT, 0.0, part=PART, key=ADA)
+    assert ADA in failed.suspects
+    closed = trial(failed, Evidence.SPOKE)
+    for _ in range(9):
+        closed = closed.noted(Evidence.SILENT, 0.0, part=PART, key=ADA)
+    assert closed.phase is Phase.CLOSED
+    assert ADA not in closed.noted(Evidence.SPOKE, 0.0, part=PART, key=ADA).suspects
+
+
 def test_five_grants_in_a_row_that_it_failed_on_open_it() -> None:
     """It is not each of them."""
     four = after(Breaker(), *[Evidence.FAILED] * 4)
@@ -121,16 +159,16 @@ def test_what_began_before_it_opened_changes_nothing() -> None:
 def test_only_the_chosen_grant_passes_as_a_trial() -> None:
     """It is the one whose loss would cost least."""
     offered = OPEN.offered(ADA)
-    assert offered.admits(ADA)
-    assert not offered.admits(BOB)
-    assert not offered.admits(None)
-    assert not offered.entered().admits(ADA)
+    assert offered.admits(ADA, 0.0)
+    assert not offered.admits(BOB, 0.0)
+    assert not offered.admits(None, 0.0)
+    assert not offered.entered().admits(ADA, 0.0)
 
 
 def test_an_offer_to_anybody_is_taken_once() -> None:
     """There are never two trials at once."""
     offered = OPEN.offered(None)
-    assert offered.admits(BOB)
+    assert offered.admits(BOB, 0.0)
     assert offered.places(PART) == 1
     assert offered.entered().places(PART) == 0
 
@@ -150,7 +188,8 @@ def test_a_trial_without_any_evidence_was_none() -> None:
 def test_a_trial_that_failed_at_no_risk_costs_no_pause() -> None:
     """A connection that did not come about cost nobody a login."""
     under_way = OPEN.offered(None).entered()
-    assert under_way.noted(Evidence.SILENT, 9.0, part=PART, unclear=False) == OPEN
+    failed = under_way.noted(Evidence.SILENT, 9.0, part=PART, key=ADA, unclear=False)
+    assert failed == replace(OPEN, suspects=OPEN.suspects | {ADA})
 
 
 def test_closed_again_it_widens_with_each_answer() -> None:
@@ -208,7 +247,7 @@ def test_whatever_happens_there_are_never_two_trials_at_once(steps: list[str | E
     """And while it is closed at least one may pass."""
     breaker, inside = Breaker(), 0
     for step in steps:
-        if step == "enter" and breaker.admits(ADA) and inside < breaker.places(PART):
+        if step == "enter" and breaker.admits(ADA, 0.0) and inside < breaker.places(PART):
             breaker, inside = breaker.entered(), inside + 1
         elif step == "offer" and not inside:
             breaker = breaker.offered(None)

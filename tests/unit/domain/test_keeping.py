@@ -130,9 +130,9 @@ def test_a_grant_without_a_refresh_token_is_let_be() -> None:
 # -- what nobody uses is let go --------------------------------------------------------------------
 
 
-def refreshed_in_vain(days: float, **changes: Any) -> Grant:
-    """Return a grant that the keeper has just refreshed, so many days after its last use."""
-    return grant(refreshed_at=at(days), **changes)
+def refreshed_in_vain(days: float, state: GrantState = GrantState.READY, **changes: Any) -> Grant:
+    """Return a grant whose record the keeper has just written, so many days after its last use."""
+    return grant(state, refreshed_at=at(days), unused_seconds=days * DAY_SECONDS, **changes)
 
 
 def dormant(days: float, warned_seconds: float | None = None, **changes: Any) -> DeedKind:
@@ -157,19 +157,30 @@ def test_what_nobody_used_for_ninety_days_is_let_go() -> None:
     assert dormant(400, warned_seconds=HOUR) is DeedKind.REST
 
 
-def test_use_counts_and_the_keepers_own_refreshes_do_not() -> None:
-    """From the last use on it takes as long again."""
-    assert dormant(90, DAY_SECONDS, used_at=at(30)) is DeedKind.REST
-    assert dormant(120, DAY_SECONDS, used_at=at(30)) is DeedKind.LET_GO
+def test_the_time_before_the_keepers_last_write_counts_as_unused_too() -> None:
+    """Its own refreshes are no use; what was written for a caller begins at 0."""
+    assert unused_seconds(grant(unused_seconds=60.0), HOUR) == HOUR + 60.0
+    assert unused_seconds(grant(), HOUR) == HOUR
+    assert unused_seconds(grant(unused_seconds=60.0), -HOUR) == 60.0
 
 
-def test_one_wrong_clock_lets_nothing_go() -> None:
-    """Neither this replica's nor that of the one which refreshed last."""
-    fresh, ours_is_wrong = grant(), at(4000)
-    assert next_deed(fresh, HOUR, ours_is_wrong, RULES, DAY_SECONDS).kind is DeedKind.REFRESH
-    theirs_was_wrong = grant(refreshed_at=at(4000))
-    assert next_deed(theirs_was_wrong, HOUR, at(0.1), RULES, DAY_SECONDS).kind is DeedKind.REST
-    assert unused_seconds(theirs_was_wrong, HOUR, at(1 / 24)) == pytest.approx(HOUR)
+@given(seconds, seconds, seconds, st.floats(0, 89 * DAY_SECONDS))
+def test_wrong_clocks_let_nothing_go_that_was_used_within_ninety_days(
+    ours: float, refreshers: float, users: float, unused: float
+) -> None:
+    """Neither this replica's, nor theirs who refreshed or used it last, nor all of them."""
+    moment, refreshed, used = (at(skew / DAY_SECONDS) for skew in (ours, refreshers, users))
+    one = grant(created_at=used, used_at=used, refreshed_at=refreshed, unused_seconds=unused)
+    due = next_deed(one, 300.0, moment, RULES, warned_seconds=DAY_SECONDS)
+    assert due.kind is not DeedKind.LET_GO
+
+
+@pytest.mark.parametrize("state", [GrantState.PAUSED, GrantState.IN_DOUBT])
+def test_what_is_paused_or_in_doubt_is_let_go_as_well(state: GrantState) -> None:
+    """After the same time and the same warning; until then it is only looked at."""
+    assert dormant(82.9, state=state) is DeedKind.REST
+    assert dormant(83.1, state=state) is DeedKind.WARN
+    assert dormant(90, DAY_SECONDS, state=state) is DeedKind.LET_GO
 
 
 def test_the_probes_grant_is_kept_alive_and_never_let_go() -> None:
@@ -196,10 +207,17 @@ def test_a_claim_is_looked_at_once_it_is_older_than_any_refresh() -> None:
     assert next_deed(claimed, 301, at(-400), RULES).kind is DeedKind.SETTLE
 
 
-@pytest.mark.parametrize("state", [GrantState.PAUSED, GrantState.IN_DOUBT, GrantState.ENDED])
-def test_what_only_a_person_can_mend_is_only_looked_at(state: GrantState) -> None:
+@pytest.mark.parametrize("state", [GrantState.PAUSED, GrantState.IN_DOUBT])
+def test_what_only_a_person_can_mend_the_keeper_does_not_refresh(state: GrantState) -> None:
+    """However long its refresh token was not used."""
+    known = grant(state, refresh_expires_at=at(30))
+    assert deed_after(80, grant(state)) is DeedKind.REST
+    assert deed_after(29, known) is DeedKind.REST
+
+
+def test_a_tombstone_is_only_looked_at() -> None:
     """However old it gets."""
-    assert deed_after(400, grant(state)) is DeedKind.REST
+    assert deed_after(400, grant(GrantState.ENDED, refresh_token=None)) is DeedKind.REST
 
 
 # -- never in a loop -------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from credbroker.domain.errors import IssuerMisbehaved, IssuerUnreachable
 from credbroker.domain.secret import Secret
 from credbroker.issuers.keys import (
     FRESH_SECONDS,
+    IDLE_SECONDS,
     LONGEST_SECONDS,
     REFETCH_SECONDS,
     RETRY_SECONDS,
@@ -24,7 +25,7 @@ from credbroker.issuers.keys import (
 )
 from credbroker.issuers.metadata import Metadata
 from credbroker.ports import HttpAnswer, NotSentError
-from tests.fakes.clock import FakeClock
+from tests.fakes.clock import FakeClock, turns
 from tests.fakes.door import FakeDoor, Reply, Sent, answer
 from tests.unit.issuers.test_metadata import URL, document
 
@@ -204,8 +205,50 @@ async def test_a_withdrawn_key_is_forgotten_within_hours(clock: FakeClock) -> No
     await keys.verify(signed())
     published.keys.pop(0)
     clock.advance(FRESH_SECONDS + 1)
+    await keys.verify(signed())
+    await turns()
     with pytest.raises(IssuerMisbehaved):
         await keys.verify(signed())
+    assert published.fetches == 2
+
+
+async def test_a_key_that_nobody_looked_after_for_half_a_day_is_looked_up_first(
+    clock: FakeClock,
+) -> None:
+    """It may have been withdrawn meanwhile."""
+    published = Published(OURS, NEXT)
+    keys = keys_of(published, clock)
+    await keys.verify(signed())
+    published.keys.pop(0)
+    clock.advance(IDLE_SECONDS + 1)
+    with pytest.raises(IssuerMisbehaved):
+        await keys.verify(signed())
+
+
+async def test_good_keys_are_used_while_their_server_hangs(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old enough to be fetched anew, good for days more: nobody waits for that."""
+    door = FakeDoor(Published(OURS))
+    keys = Keys(Metadata(URL, door, clock, 5), door, clock, 5)
+    await keys.verify(signed())
+    hanging = 0
+
+    async def hangs(url: str, *, seconds: float) -> HttpAnswer:
+        nonlocal hanging
+        hanging += 1
+        await clock.sleep(30.0)
+        raise NotSentError("time is up")
+
+    monkeypatch.setattr(door, "get", hangs)
+    clock.advance(FRESH_SECONDS + 1)
+    for _ in range(3):
+        async with asyncio.timeout(1):
+            assert await keys.verify(signed()) == CLAIMS
+        await turns()
+    assert hanging == 1
+    await clock.pass_time(31)
+    assert await keys.verify(signed()) == CLAIMS
 
 
 async def test_keys_outlive_their_server_for_days_and_no_longer(clock: FakeClock) -> None:
@@ -255,6 +298,8 @@ async def test_keys_that_cannot_be_fetched_afresh_leave_those_at_hand(clock: Fak
     keys = keys_of(published, clock)
     await keys.verify(signed())
     published.failure = NotSentError()
+    await keys.fetch_afresh()
+    await keys.verify(signed())
+    clock.advance(LONGEST_SECONDS + 1)
     with pytest.raises(IssuerUnreachable):
         await keys.fetch_afresh()
-    await keys.verify(signed())

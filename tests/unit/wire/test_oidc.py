@@ -66,13 +66,20 @@ def error(word: str, text: object = "no luck") -> bytes:
         (400, error("invalid_grant", AUP), NotActedOn, GrantPaused),
         (400, error("invalid_grant", "Sign the (AUP)."), NotActedOn, GrantPaused),
         (401, error("unauthorized", "User ada is not active."), NotActedOn, GrantPaused),
+        (401, error("unauthorized", "User account is disabled"), NotActedOn, GrantPaused),
+        (401, error("unauthorized", "Account suspended"), NotActedOn, GrantPaused),
         (401, error("unauthorized", "Bad client credentials"), NotActedOn, ClientRejected),
         (401, error("invalid_client"), NotActedOn, ClientRejected),
         (401, error("invalid_client", "Client is suspended: broker"), NotActedOn, ClientRejected),
         (400, error("unauthorized_client"), NotActedOn, ClientRejected),
         (400, error("invalid_scope"), NotActedOn, IssuerRefusedRequest),
         (403, error("access_denied"), NotActedOn, IssuerRefusedRequest),
-        (400, error("invalid_target"), Unclear, None),
+        (400, error("invalid_target"), Unclear, IssuerRefusedRequest),
+        (400, error("never_heard_of"), Unclear, IssuerRefusedRequest),
+        (404, error("not_here"), NotActedOn, IssuerRefusedRequest),
+        (400, error("Bad Request"), Unclear, IssuerMisbehaved),
+        (400, error("server_error"), Unclear, IssuerMisbehaved),
+        (429, error("slow_down"), NotActedOn, IssuerUnreachable),
         (400, b"", Unclear, None),
         (401, b"<html>", Unclear, None),
         (307, b"", NotActedOn, None),
@@ -176,6 +183,17 @@ def test_an_issuer_that_refuses_a_made_up_token_is_sound(status: int, word: str)
 
 
 @pytest.mark.parametrize(
+    ("status", "answer"),
+    [(400, b"Bad Request"), (401, b""), (404, b"<html>"), (429, b"<html>too many")],
+)
+def test_any_refusal_of_a_made_up_token_shows_that_the_issuer_is_there(
+    status: int, answer: bytes
+) -> None:
+    """How it refreshes, only a refresh tells."""
+    check_probe(status, answer)
+
+
+@pytest.mark.parametrize(
     ("status", "answer", "kind"),
     [
         (401, error("invalid_client"), ClientRejected),
@@ -184,8 +202,6 @@ def test_an_issuer_that_refuses_a_made_up_token_is_sound(status: int, word: str)
         (500, error("server_error"), IssuerFailed),
         (502, b"<html>", IssuerFailed),
         (503, b"", IssuerFailed),
-        (429, b"slow", IssuerFailed),
-        (404, b"<html>", IssuerFailed),
         (302, b"", IssuerFailed),
         (200, b"<html>maintenance", IssuerFailed),
         (200, body(access_token="a"), IssuerFailed),
