@@ -17,7 +17,8 @@ from credbroker.domain.grants import Grant
 from credbroker.domain.leases import Lease
 from credbroker.domain.marks import Heartbeat, IssuerMark, RewindMark, SpoolKey
 from credbroker.ports import HttpAnswer, Stored
-from credbroker.stores.vault import VaultClient, age_seconds, json_of
+from credbroker.stores.vault import VaultClient
+from credbroker.stores.vault_answers import age_seconds, json_of
 from credbroker.wire.marks import (
     read_heartbeat,
     read_issuer_mark,

@@ -14,12 +14,9 @@ with the server's.
 from __future__ import annotations
 
 import asyncio
-import datetime
-import email.utils
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlencode
 
 from credbroker.domain.errors import (
@@ -38,13 +35,11 @@ from credbroker.ports import (
     HttpDoor,
     NoAnswerError,
     NotSentError,
-    StaleVersionError,
 )
 from credbroker.stores.lookout import Lookout
+from credbroker.stores.vault_answers import cannot_serve, checked, json_of, seconds_off
 
-_STALE = "check-and-set parameter did not match"
 _DENIED = "OpenBao/Vault does not let the broker do what it must."
-_NOT_READY = "upgrade from non-versioned to versioned"
 # A token is renewed after this part of its life, which leaves time for several tries.
 _RENEW_AFTER = 0.5
 # A renewal that gives less than this part of a full life says that the longest life is near.
@@ -112,7 +107,7 @@ class VaultClient:
         answer = await self._asked("GET", path, None)
         if answer.status == 404:
             return None
-        return _checked(answer)
+        return checked(answer)
 
     async def listed(self, path: str, after: str, limit: int) -> list[str]:
         """Return the names below `path`, in order, from the first one past `after`.
@@ -123,7 +118,7 @@ class VaultClient:
         answer = await self._asked("LIST", f"{path}?{page}", None)
         if answer.status == 404:
             return []
-        found = json_of(_checked(answer)).get("data")
+        found = json_of(checked(answer)).get("data")
         keys = found.get("keys") if isinstance(found, dict) else None
         if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
             raise StoreUnavailable("OpenBao/Vault answered a listing without names.")
@@ -132,7 +127,7 @@ class VaultClient:
     async def post(self, path: str, body: Mapping[str, object]) -> HttpAnswer:
         """Write to `path`. Raises `StaleVersionError`, `StoreUnclear`, `StoreUnavailable`."""
         try:
-            answer = _checked(
+            answer = checked(
                 await self._asked("POST", path, json.dumps(body).encode()), writing=True
             )
         except StoreUnclear:
@@ -155,7 +150,7 @@ class VaultClient:
         self._login_answered = self._refused or answer.status == 200
         if self._refused:
             raise StoreMisconfigured("OpenBao/Vault refuses the broker's AppRole login.")
-        self._take_token(_checked(answer))
+        self._take_token(checked(answer))
         self._full_seconds = self._token_seconds
 
     @property
@@ -201,7 +196,7 @@ class VaultClient:
         if answer.status in {400, 403, 404}:
             await self.log_in()
             return
-        self._take_token(_checked(answer))
+        self._take_token(checked(answer))
         if self._token_seconds < self._full_seconds * _WORTH_KEEPING:
             await self.log_in()
 
@@ -240,10 +235,9 @@ class VaultClient:
     ) -> HttpAnswer:
         """Send to the first address that serves; while none does, wait for one."""
         until = self._clock.elapsed() + FAILOVER_SECONDS
-        if self._unsure:
+        if self._unsure and not await self._find_active():
             # A standby would answer a read, and fail at every write, for as long as none leads.
-            self._unsure = False
-            await self._find_active() or await self._lookout.wait(until)
+            self._unsure = await self._lookout.wait(until) and self._unsure
         await self._look_again()
         while (answer := await self._passed_round(method, path, body, token)) is None:
             if not await self._lookout.wait(until):
@@ -264,11 +258,11 @@ class VaultClient:
         self, method: str, path: str, body: bytes | None, token: Secret | None
     ) -> HttpAnswer | None:
         """Try one address after the other; move those that do not serve to the end."""
+        headers = self._headers(token)
         for address in tuple(self._addresses):
-            answer = await self._tried(
-                method, f"{address}/v1/{path}", body, token, seconds=self._seconds
-            )
-            if answer is not None and not _cannot_serve(answer, writing=body is not None):
+            url = f"{address}/v1/{path}"
+            answer = await self._tried(method, url, body, headers, seconds=self._seconds)
+            if answer is not None and not cannot_serve(answer, writing=body is not None):
                 return answer
             if answer is not None:
                 self._last_failure = "it is sealed, starting, busy or without a leader"
@@ -277,6 +271,19 @@ class VaultClient:
             self._look_at = 0.0
         return None
 
+    def _headers(self, token: Secret | None) -> dict[str, str]:
+        """Return what every request but a look at a node's health carries."""
+        headers = {"Accept": "application/json", "X-Vault-Request": "true"}
+        if token is not None:
+            headers["X-Vault-Token"] = token.reveal()
+        if self._index is not None:
+            # Else a standby that lags answers from its state, and refuses writes to newer versions.
+            headers |= {
+                "X-Vault-Index": self._index,
+                "X-Vault-Inconsistent": "forward-active-node",
+            }
+        return headers
+
     def _unreachable(self) -> StoreUnavailable:
         return StoreUnavailable(
             f"OpenBao/Vault at {self._addresses[0]} cannot be reached: {self._last_failure}.",
@@ -284,19 +291,16 @@ class VaultClient:
         )
 
     async def _tried(
-        self, method: str, url: str, body: bytes | None, token: Secret | None, *, seconds: float
+        self,
+        method: str,
+        url: str,
+        body: bytes | None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        seconds: float,
     ) -> HttpAnswer | None:
         """Send once; None if no answer came and nothing was written."""
         asked_at = self._clock.now()
-        headers = {"Accept": "application/json", "X-Vault-Request": "true"}
-        if token is not None:
-            headers["X-Vault-Token"] = token.reveal()
-        if token is not None and self._index is not None:
-            # Else a standby that lags answers from its state, and refuses writes to newer versions.
-            headers |= {
-                "X-Vault-Index": self._index,
-                "X-Vault-Inconsistent": "forward-active-node",
-            }
         try:
             if method == "LIST":
                 answer = await self._door.get(
@@ -305,8 +309,8 @@ class VaultClient:
             elif body is None:
                 answer = await self._door.get(url, headers=headers, seconds=seconds)
             else:
-                headers["Content-Type"] = "application/json"
-                answer = await self._door.post(url, body, headers=headers, seconds=seconds)
+                sent = {**(headers or {}), "Content-Type": "application/json"}
+                answer = await self._door.post(url, body, headers=sent, seconds=seconds)
         except NotSentError as error:
             self._last_failure = str(error) or "no connection came about"
             return None
@@ -315,7 +319,7 @@ class VaultClient:
                 self._last_failure = "it did not answer"
                 return None
             raise StoreUnclear("OpenBao/Vault took a write and did not answer.") from error
-        off = _seconds_off(answer, asked_at, self._clock.now())
+        off = seconds_off(answer, asked_at, self._clock.now())
         self._seconds_off = self._seconds_off if off is None else off
         return answer
 
@@ -330,80 +334,10 @@ class VaultClient:
         well = {200, 429, 473} if len(self._addresses) == 1 else {200}
         for address in tuple(self._addresses):
             url = f"{address}/v1/sys/health"
-            answer = await self._tried("GET", url, None, None, seconds=_LOOK_SECONDS)
+            answer = await self._tried("GET", url, None, seconds=_LOOK_SECONDS)
             if answer is not None and answer.status in well:
                 self._addresses.remove(address)
                 self._addresses.insert(0, address)
+                self._unsure = False
                 return True
         return False
-
-
-def json_of(answer: HttpAnswer) -> dict[str, Any]:
-    """Return the JSON object of an answer; raise `StoreUnavailable` if it is none."""
-    try:
-        read = json.loads(answer.body)
-    except ValueError:
-        read = None
-    if not isinstance(read, dict):
-        raise StoreUnavailable("What answers at the OpenBao/Vault address does not speak its API.")
-    return read
-
-
-def age_seconds(created: str, answer: HttpAnswer) -> float:
-    """Return how old a record is by Vault's own clock: its `Date` against `created_time`."""
-    said = _said_at(answer)
-    try:
-        # Nanoseconds are more than a datetime holds.
-        born = datetime.datetime.fromisoformat(f"{created[:19]}+00:00")
-    except ValueError:
-        born = None
-    if said is None or born is None:
-        raise StoreUnavailable("OpenBao/Vault did not say what time it is.")
-    return max(0.0, (said - born).total_seconds())
-
-
-def _said_at(answer: HttpAnswer) -> datetime.datetime | None:
-    """Return what time it was by the server's clock, if it said so."""
-    try:
-        said = email.utils.parsedate_to_datetime(answer.headers["date"])
-    except (KeyError, ValueError):
-        return None
-    return said if said.tzinfo is not None else None
-
-
-def _seconds_off(
-    answer: HttpAnswer, asked_at: datetime.datetime, answered_at: datetime.datetime
-) -> float | None:
-    """Return how far our clock is ahead of the server's, negative if behind; None if untold.
-
-    The server looked at its clock between the two times of ours, which may be far apart if this
-    program was stopped meanwhile: only what falls outside is off.
-    """
-    said = _said_at(answer)
-    if said is None:
-        return None
-    if said > answered_at:
-        return (answered_at - said).total_seconds()
-    return max(0.0, (asked_at - said).total_seconds())
-
-
-def _cannot_serve(answer: HttpAnswer, *, writing: bool) -> bool:
-    """Tell if the node certainly did not do what was asked, and it or another may before long."""
-    # A redirect names the active node as a standby knows it, which may be dead.
-    if answer.status in {412, 429, 472, 473, 503} or 300 <= answer.status < 400:
-        return True
-    if answer.status >= 500:
-        return not writing
-    return answer.status == 400 and _NOT_READY.encode() in answer.body
-
-
-def _checked(answer: HttpAnswer, *, writing: bool = False) -> HttpAnswer:
-    """Return a successful answer; raise what any other one means."""
-    if answer.status in {200, 204}:
-        return answer
-    text = answer.body.decode("utf-8", "replace")
-    if answer.status == 400 and _STALE in text:
-        raise StaleVersionError
-    if writing and answer.status >= 500:
-        raise StoreUnclear("OpenBao/Vault failed in the middle of a write.")
-    raise StoreMisconfigured(f"OpenBao/Vault refuses a request with status {answer.status}.")

@@ -11,6 +11,7 @@ import signal
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from credbroker.domain.errors import ClockOff
 from tests.chaos import pace, plan
 from tests.chaos.fleet import Broker
 from tests.chaos.proxy import Trap
@@ -146,13 +147,17 @@ class Strikes:
         return Effects()
 
     async def _clock_off(self, kind: str, broker: Broker) -> Effects:
+        """A replica that knows its clock to be off uses no refresh token, and says why."""
         offset = plan.CLOCKS[kind.removeprefix("clock")]
         await self._restart(broker, offset, "right")
-        before = len(self._points.reached)
         await self._clock.sleep(_UNDER_WRONG_SECONDS)
-        seen = [one for one in self._points.reached[before:] if one.broker == broker.name]
+        asked = [
+            await self._world.people.token(member, broker)
+            for member in self._world.people.members[:8]
+        ]
         await self._restart(broker, 0.0, "right")
-        return Effects({kind: 1} if seen else {})
+        refused = any(said is not None and said.code == ClockOff.code for said in asked)
+        return Effects({kind: 1} if refused else {})
 
     async def _wrong_client(self, kind: str, broker: Broker) -> Effects:
         await self._restart(broker, 0.0, "wrong-client")

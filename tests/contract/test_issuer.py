@@ -43,7 +43,7 @@ from credbroker.domain.secret import Secret
 from credbroker.domain.tokens import check_issued
 from credbroker.host.entropy import SystemEntropy
 from credbroker.host.http import OutgoingHttp
-from credbroker.issuers.keys import REFETCH_SECONDS
+from credbroker.issuers.keys import IDLE_SECONDS, REFETCH_SECONDS
 from credbroker.issuers.oidc import Dialect, OidcIssuer
 from tests.fakes.clock import FakeClock
 from tests.fakes.issuer import FakeIssuer
@@ -340,7 +340,7 @@ FAULTS: list[tuple[faults.Fault, type, type[Exception]]] = [
         NotActedOn,
         GrantPaused,
     ),
-    (faults.oauth_error("invalid_target", "x"), Unclear, IssuerMisbehaved),
+    (faults.oauth_error("invalid_target", "x"), Unclear, IssuerRefusedRequest),
 ]
 
 
@@ -540,7 +540,7 @@ async def test_a_rotated_key_is_found(make_world: MakeWorld) -> None:
     for token in (first, second):
         await world.client.verify_access_token(token.access_token)
     world.dev.keys.drop_retired()
-    world.clock.advance(6 * 3600 + 1)
+    world.clock.advance(IDLE_SECONDS + 1)
     with pytest.raises(IssuerMisbehaved, match="does not publish"):
         await world.client.verify_access_token(first.access_token)
 

@@ -50,7 +50,7 @@ class ClusterWorld(BrokerWorld):
         """Live in `folder`, around a cluster that runs."""
         self.cluster = cluster
         self.addresses = [node.address for node in cluster.nodes]
-        super().__init__(folder, authority, cluster, issuer_name)  # type: ignore[arg-type]
+        super().__init__(folder, authority, cluster, issuer_name)  # type: ignore[arg-type]  # a cluster starts and stops as one server does
         self._stores = AsyncExitStack()
 
     async def open(self, keys: SigningKeys, **wanted: Any) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]
-FAULTS = 24
+FAULTS = 20
 MUST_BE_NONE = (
     "unexplained",
     "posts_beyond_rule",

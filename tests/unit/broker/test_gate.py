@@ -331,9 +331,8 @@ async def test_one_grants_refusal_in_the_clients_name_closes_nothing(
     assert world.gate.in_trouble
     assert world.gate.client_in_doubt
     await world.pass_through(2)
-    assert not world.gate.in_trouble
     world.gate.note(REJECTED, key(3))
-    assert not world.gate.client_paused
+    assert not world.gate.standing().client_paused
     assert logged == []
     world.gate.probed(ClientRejected("Indeed."))
     assert world.gate.client_paused

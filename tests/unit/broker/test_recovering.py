@@ -195,7 +195,7 @@ async def test_a_paused_client_is_tried_though_no_probe_is_sound() -> None:
         assert scene.world.gate.client_paused
         scene.outcome = ANSWERED
         await scene.world.clock.pass_time(3600)
-        assert not scene.world.gate.client_paused
+        assert not scene.world.gate.standing().client_paused
         assert scene.phase() is Phase.CLOSED
 
 

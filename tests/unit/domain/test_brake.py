@@ -28,7 +28,8 @@ def test_the_brake_tips_beyond_five_and_one_percent(answers: int, dead: int, tip
 @given(ticks=st.lists(st.tuples(st.floats(0, 100), st.booleans()), max_size=60))
 def test_the_last_ten_minutes_count_and_nothing_older(ticks: list[tuple[float, bool]]) -> None:
     """To within one slice."""
-    verdicts, now, noted = Verdicts(), 0.0, []
+    noted: list[tuple[float, bool]] = []
+    verdicts, now = Verdicts(), 0.0
     for pause, dead in ticks:
         now += pause
         verdicts.note(now, len(noted), dead=dead)

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote_plus
 
 import pytest
+from joserfc.jwk import ECKey
 
 from credbroker.domain.attenuation import Right
 from credbroker.domain.errors import (
@@ -208,6 +209,17 @@ async def test_a_probe_fetches_the_keys_afresh_and_posts_a_made_up_token(clock: 
     assert issuer.form().keys() == {"grant_type", "refresh_token"}
     assert issuer.form()["refresh_token"] != ["refresh-1"]
     assert issuer.door.sent[-1].headers["Authorization"].startswith("Basic ")
+
+
+async def test_a_probe_does_not_fail_on_keys_while_good_ones_are_held(clock: FakeClock) -> None:
+    """Where they are published is another host, and refreshes work without it for days."""
+    issuer = Issuer()
+    client = issuer.client(clock)
+    key = ECKey.generate_key("P-256", {"kid": "one"}).as_dict(private=False)
+    for keys in (answer(200, {"keys": [key]}), NoAnswerError(), answer(503), answer(200)):
+        issuer.door.reply_next(keys, to=KEYS_URL)
+        issuer.door.reply_next(REFUSAL, to="token")
+        await client.probe()
 
 
 @pytest.mark.parametrize(

@@ -22,11 +22,11 @@ from credbroker.stores.lookout import PAUSE_SECONDS
 from credbroker.stores.vault import (
     FAILOVER_SECONDS,
     LOGIN_PAUSE_SECONDS,
+    LOOK_AGAIN_SECONDS,
     AppRoleLogin,
     VaultClient,
-    age_seconds,
-    json_of,
 )
+from credbroker.stores.vault_answers import age_seconds, json_of
 from tests.fakes.clock import FakeClock
 from tests.fakes.door import FakeDoor, Reply, Sent, answer
 from tests.fakes.entropy import FakeEntropy
@@ -354,7 +354,8 @@ async def test_a_node_that_is_not_active_is_left_for_the_next(
     door.reply_next(reply, to=ONE)
     await client.post(PATH, {})
     await client.post(PATH, {})
-    assert door.urls() == [f"{at}/v1/{PATH}" for at in (ONE, TWO, TWO)]
+    asked = [url for url in door.urls() if PATH in url]
+    assert asked == [f"{at}/v1/{PATH}" for at in (ONE, TWO, TWO)]
 
 
 async def test_many_requests_find_the_new_active_node_together(clock: FakeClock) -> None:
@@ -462,18 +463,79 @@ async def test_whoever_gets_through_tells_those_who_wait(clock: FakeClock) -> No
     assert waiting.result() is not None
 
 
-async def test_a_read_names_the_state_that_the_last_write_made(
-    client: VaultClient, door: FakeDoor
+async def test_a_leader_that_handed_over_is_left_within_seconds(clock: FakeClock) -> None:
+    """As a standby it passes requests on, so that nothing else would show it."""
+    cluster = Cluster()
+    door = FakeDoor(cluster)
+    client = role(NODES, door, clock)
+    await client.log_in()
+    cluster.active = TWO
+    passing = answer(200, {"data": {}})
+    client._door = door = FakeDoor(
+        lambda sent: passing if sent.url == f"{ONE}/v1/{PATH}" else cluster(sent)
+    )
+    await client.get(PATH)
+    clock.advance(LOOK_AGAIN_SECONDS)
+    for _ in range(10):
+        await client.get(PATH)
+    assert [url for url in door.urls() if PATH in url][1:] == [f"{TWO}/v1/{PATH}"] * 10
+    assert sum(url.endswith("sys/health") for url in door.urls()) == 2
+
+
+@pytest.mark.parametrize("reply", [NoAnswerError(), answer(500)])
+async def test_what_became_of_a_write_is_asked_of_an_active_node(
+    clock: FakeClock, reply: Reply
 ) -> None:
-    """So that a standby that lags passes it on."""
+    """A standby answers reads while none leads, and would refuse the next write as well."""
+    cluster = Cluster()
+    client = role(NODES, FakeDoor(cluster), clock)
+    await client.log_in()
+    stale = answer(200, {"data": {"stale": True}})
+    client._door = FakeDoor(
+        lambda sent: answer(429) if "health" in sent.url else reply if sent.body else stale
+    )
+    with pytest.raises(StoreUnclear):
+        await client.post(PATH, {})
+    asked = asyncio.ensure_future(client.get(PATH))
+    await clock.pass_time(3)
+    assert not asked.done()
+    client._door = FakeDoor(cluster)
+    await clock.pass_time(PAUSE_SECONDS)
+    found = asked.result()
+    assert found is not None
+    assert json_of(found) == {"data": {}}
+
+
+async def test_where_no_node_ever_says_that_it_leads_an_unclear_write_is_not_for_ever(
+    clock: FakeClock,
+) -> None:
+    """As where the addresses name standbys alone: once waited for, requests go on as they can."""
+    client = role(NODES[1:], FakeDoor(Cluster()), clock)
+    client._door = FakeDoor(
+        lambda sent: answer(429) if "health" in sent.url else answer(200, {"data": {}})
+    )
+    client._unsure = True
+    assert await waited_out(clock, client.get(PATH)) is not None
+    assert await client.get(PATH) is not None
+
+
+async def test_a_request_names_the_state_that_the_last_write_made(clock: FakeClock) -> None:
+    """So that a standby that lags passes it on; a node's own health is never asked of another."""
+    door = FakeDoor(Cluster())
+    client = role([ONE, TWO], door, clock)
+    await client.log_in()
+    door.sent.clear()
     await client.get(PATH)
     door.reply_next(answer(200, {}, x_vault_index="state-7"))
     await client.post(PATH, {})
     await client.get(PATH)
-    before, _, after = door.sent
-    assert "X-Vault-Index" not in before.headers
-    assert after.headers["X-Vault-Index"] == "state-7"
-    assert after.headers["X-Vault-Inconsistent"] == "forward-active-node"
+    await client.post(PATH, {})
+    clock.advance(LOOK_AGAIN_SECONDS)
+    await client.get(PATH)
+    indices = [one.headers.get("X-Vault-Index") for one in door.sent]
+    assert indices == [None, None, "state-7", "state-7", None, "state-7"]
+    assert door.sent[4].url.endswith("sys/health")
+    assert door.sent[2].headers["X-Vault-Inconsistent"] == "forward-active-node"
 
 
 # Staying logged in
