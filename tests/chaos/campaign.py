@@ -15,7 +15,7 @@ from tests.chaos import pace as paces
 from tests.chaos import plan as plans
 from tests.chaos.checks import check
 from tests.chaos.operator import Operator
-from tests.chaos.report import MUST_BE_NONE, Report
+from tests.chaos.report import BROKEN_OFF, MUST_BE_NONE, Report
 from tests.chaos.strikes import Strikes
 from tests.chaos.troubles import Troubles
 
@@ -69,6 +69,8 @@ class Campaign:
             await self._afterwards()
             for task in begun:
                 task.cancel()
+        if self._report.not_finished == BROKEN_OFF:
+            self._report.not_finished = ""
         self._report.seconds = round(self._clock.elapsed() - self._started, 1)
         self._sum_up()
 

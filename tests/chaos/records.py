@@ -59,10 +59,9 @@ class Records:
         async with self._turns:
             while True:
                 try:
-                    await self._find_leader()
-                    assert self._leader is not None
+                    leader = await self._found_leader()
                     async with self._http.get(
-                        f"{self._leader.address}/v1/{self._cluster.mount}/{path}",
+                        f"{leader.address}/v1/{self._cluster.mount}/{path}",
                         headers={"X-Vault-Token": self._token},
                         allow_redirects=False,
                     ) as answer:
@@ -77,13 +76,16 @@ class Records:
                 self._leader = None
                 await self._clock.sleep(_AGAIN_SECONDS)
 
-    async def _find_leader(self) -> None:
+    async def _found_leader(self) -> Node:
         """A node that was once active may answer with old readings, so it is asked if it still is."""
         assert self._http is not None
-        if self._leader is not None:
-            health = f"{self._leader.address}/v1/sys/health"
+        leader = self._leader
+        if leader is not None:
+            health = f"{leader.address}/v1/sys/health"
             async with self._http.get(health, allow_redirects=False) as answer:
                 if answer.status == 200:
-                    return
-        self._leader = await self._cluster.leader()
-        self._token = await asyncio.to_thread(self._cluster.admin_token, self._leader)
+                    return leader
+        leader = await self._cluster.leader()
+        self._token = await asyncio.to_thread(self._cluster.admin_token, leader)
+        self._leader = leader
+        return leader

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+BROKEN_OFF = "It broke off."
+"""What a report says from the beginning until its campaign has come to its end."""
 MUST_BE_NONE = (
     "unexplained",
     "posts_beyond_rule",

@@ -25,7 +25,7 @@ from tests.chaos.cluster import Cluster
 from tests.integration.cluster_world import ClusterWorld, short_lives
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tests.integration.broker_world import Asked
 
@@ -108,14 +108,14 @@ async def reads_through(world: ClusterWorld, brokers: list[Asked], story: Story)
         story.strike(world.cluster, leader)
         await loading
     await world.cluster.up()
-    await _all_ready(world, cold + used)
+    await all_ready(world, cold + used)
     assert world.most_posts_of_a_value() == 1
     return [
         Read(one.at - event_at, one.cold, one.status, one.error, one.seconds) for one in load.reads
     ]
 
 
-async def _all_ready(world: ClusterWorld, names: list[str]) -> None:
+async def all_ready(world: ClusterWorld, names: Sequence[str]) -> None:
     """Return once no grant is claimed any more; fail if one came to harm."""
     ends = _CLOCK.elapsed() + SETTLE_SECONDS
     while True:
