@@ -9,7 +9,6 @@ code is the same if nobody can read the sentence.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import importlib
 import os
 import sys
@@ -148,9 +147,7 @@ def _unread() -> int:
     """Say nothing: who read the answer, as `head` does, has seen enough."""
     from credbroker.cli.exits import FAILED
 
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)  # or Python complains about the rest of the answer when it ends
-    os.close(nowhere)
+    _forget_stream(1)
     return FAILED
 
 
@@ -179,9 +176,20 @@ def _unforeseen(error: Exception, *, debug: bool) -> int:
 
 
 def _complain(text: str) -> None:
-    with contextlib.suppress(OSError, ValueError):
+    try:
         sys.stderr.write(text)
         sys.stderr.flush()
+    except OSError:
+        _forget_stream(2)
+    except ValueError:
+        pass  # it was closed
+
+
+def _forget_stream(number: int) -> None:
+    """Let what is left to write go nowhere, or Python ends with an exit code of its own."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, number)
+    os.close(nowhere)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ _LONGEST_SLEEP_SECONDS = 600.0
 # A request that is denied leads to no login so soon after the last one, good or bad.
 LOGIN_PAUSE_SECONDS = 10.0
 # Three nodes have a new leader after a few; whoever asks the broker is to be answered within 9.
-FAILOVER_SECONDS = 0.0
+FAILOVER_SECONDS = 8.0
 # A node that is well says so at once.
 _LOOK_SECONDS = 1.0
 # A leader that hands over passes requests on, so that nobody notices.
@@ -276,7 +276,7 @@ class VaultClient:
         headers = {"Accept": "application/json", "X-Vault-Request": "true"}
         if token is not None:
             headers["X-Vault-Token"] = token.reveal()
-        if token is None and self._index is not None:
+        if self._index is not None:
             # Else a standby that lags answers from its state, and refuses writes to newer versions.
             headers |= {
                 "X-Vault-Index": self._index,

@@ -30,6 +30,7 @@ def stage(tmp_path: Path) -> Stage:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(180)
 async def test_the_demo_holds_and_a_leak_would_make_it_fail(
     stage: Stage, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -87,6 +88,7 @@ class Sabotaged(Story):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(180)
 async def test_a_demo_that_does_not_hold_says_what_did_not(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -242,8 +242,8 @@ def test_texts_that_look_like_something_else_stay_texts(
 
 def test_long_times_stay_what_they_are(minimal: Document, tmp_path: Path) -> None:
     """Helm counts in floating point; the broker still reads the seconds that were written."""
-    rendered = render(changed(minimal, "settings.leases.login_seconds", 123456789))
-    assert settings_in(rendered, tmp_path).leases.login_seconds == 123456789
+    rendered = render(changed(minimal, "settings.keeper.dormant_seconds", 123456789))
+    assert settings_in(rendered, tmp_path).keeper.dormant_seconds == 123456789
 
 
 def test_each_file_that_the_settings_name_is_mounted(site: Document, tmp_path: Path) -> None:
