@@ -32,16 +32,15 @@ async def restored(office: Office, without: Collection[str], *, as_json: bool) -
 
 def _as_fields(cost: Restored) -> dict[str, object]:
     people = [
-        {"issuer": one.key.issuer, "credkey": one.key.credkey, "role": one.key.role}
-        for one in cost.people
+        {"issuer": issuer, "credkey": credkey, "role": role}
+        for issuer, credkey, role in _in_order(cost)
     ]
     return {"must_log_in": people, "unknown": cost.nameless, "damaged": cost.damaged}
 
 
 def _print_table(cost: Restored, desk: Desk) -> None:
     if cost.people:
-        rows = [(one.key.issuer, one.key.credkey, one.key.role) for one in cost.people]
-        for line in _table([_HEAD, *sorted(rows)]):
+        for line in _table([_HEAD, *_in_order(cost)]):
             desk.answer(line)
     count = len(cost.people)
     desk.say(f"{count} login{'s' * (count != 1)} must be made again.")
@@ -52,6 +51,10 @@ def _print_table(cost: Restored, desk: Desk) -> None:
         )
     if cost.damaged:
         desk.say(f"{cost.damaged} records cannot be read.")
+
+
+def _in_order(cost: Restored) -> list[tuple[str, str, str]]:
+    return sorted((one.key.issuer, one.key.credkey, one.key.role) for one in cost.people)
 
 
 def _table(rows: list[tuple[str, str, str]]) -> Iterable[str]:

@@ -28,6 +28,7 @@ Effects = Counter[str]
 _REACH_SECONDS = 15.0
 _LEFT_SECONDS = 30.0
 _UNDER_WRONG_SECONDS = 8.0
+_YOUNG_SECONDS = 2
 _END_SECONDS = 25.0
 _HOLD_SECONDS = 3.0
 _STOP_SECONDS = 1.5
@@ -161,9 +162,12 @@ class Strikes:
 
     async def _wrong_client(self, kind: str, broker: Broker) -> Effects:
         await self._restart(broker, 0.0, "wrong-client")
+        # What another broker's refresh brought is served by this one, too; so ask for newer ones.
+        floor = self._world.pace.access_seconds - _YOUNG_SECONDS
+        await self._clock.sleep(_YOUNG_SECONDS)
         refused = 0
         for member in self._world.people.members[:8]:
-            said = await self._world.people.token(member, broker)
+            said = await self._world.people.token(member, broker, floor)
             refused += said is not None and said.status >= 400
         await self._restart(broker, 0.0, "right")
         return Effects({kind: 1} if refused else {})

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from credbroker.building import open_vault
 from credbroker.config.load import load
-from credbroker.demo.issuer import Lifetimes, Person
+from credbroker.demo.issuer import Person
 from credbroker.domain.attenuation import Ceiling
 from credbroker.domain.grants import Grant, GrantState
 from credbroker.domain.leases import Lease, LeaseToken
@@ -138,8 +138,3 @@ class ClusterWorld(BrokerWorld):
         await self.grants.put(grant.key.segment(), grant, 0)
         await self.leases.put(lease.id, lease, 0)
         return token.text().reveal()
-
-
-def short_lives(seconds: int) -> Lifetimes:
-    """Return lifetimes by which access tokens are soon due."""
-    return Lifetimes(access=seconds)

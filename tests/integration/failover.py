@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from credbroker.demo.certificates import make_authority
-from credbroker.demo.issuer import SigningKeys
+from credbroker.demo.issuer import Lifetimes, SigningKeys
 from credbroker.domain.grants import GrantState
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
 from tests.chaos.cluster import Cluster
-from tests.integration.cluster_world import ClusterWorld, short_lives
+from tests.integration.cluster_world import ClusterWorld
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -156,7 +156,7 @@ async def measure(folder: Path, story: Story, multiplier: int, runs: int) -> Non
     world = ClusterWorld(folder, authority, cluster, "measured")
     try:
         await cluster.start()
-        await world.open(SigningKeys(), lifetimes=short_lives(ACCESS_SECONDS))
+        await world.open(SigningKeys(), lifetimes=Lifetimes(access=ACCESS_SECONDS))
         nodes = [node.address for node in cluster.nodes]
         brokers: list[Asked] = [await world.serve_at(name, nodes) for name in ("one", "two")]
         print(

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
 from credbroker.broker.recall import ANSWER_SECONDS
+from credbroker.demo.issuer import Lifetimes
 from credbroker.domain.grants import GrantState
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
 from tests.chaos.cluster import Cluster
-from tests.integration.cluster_world import ClusterWorld, short_lives
+from tests.integration.cluster_world import ClusterWorld
 from tests.integration.failover import ACCESS_SECONDS, Story, all_ready, reads_through
 
 if TYPE_CHECKING:
@@ -39,20 +40,37 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         nodes.close()
 
 
+class WorldFactory(Protocol):
+    """Opens worlds that end with the test."""
+
+    async def __call__(self, access_seconds: int = 3600) -> ClusterWorld:
+        """Return one with all nodes well, whose issuer gives tokens for so long."""
+
+
 @pytest.fixture
-async def world(
+async def open_cluster_world(
     tmp_path: Path, authority: Authority, issuer_keys: SigningKeys, cluster: Cluster
-) -> AsyncIterator[ClusterWorld]:
-    """An issuer of the strictest kind, and nodes that are all well."""
-    await cluster.up()
-    here = ClusterWorld(tmp_path, authority, cluster, f"issuer-{SystemEntropy().token(4)}")
-    await here.open(issuer_keys, lifetimes=short_lives(ACCESS_SECONDS))
-    yield here
-    await here.close()
+) -> AsyncIterator[WorldFactory]:
+    """A way to a world around the module's nodes, with an issuer of the strictest kind."""
+    worlds: list[ClusterWorld] = []
+
+    async def open_one(access_seconds: int = 3600) -> ClusterWorld:
+        await cluster.up()
+        world = ClusterWorld(tmp_path, authority, cluster, f"issuer-{SystemEntropy().token(4)}")
+        await world.open(issuer_keys, lifetimes=Lifetimes(access=access_seconds))
+        worlds.append(world)
+        return world
+
+    yield open_one
+    for world in worlds:
+        await world.close()
 
 
-async def test_every_read_is_answered_while_the_leader_is_killed(world: ClusterWorld) -> None:
+async def test_every_read_is_answered_while_the_leader_is_killed(
+    open_cluster_world: WorldFactory,
+) -> None:
     """Within nine seconds and without being sent again; half of them need a refresh."""
+    world = await open_cluster_world(ACCESS_SECONDS)
     nodes = [node.address for node in world.cluster.nodes]
     brokers = [await world.serve_at(name, nodes) for name in ("one", "two")]
     reads = await reads_through(world, list(brokers), Story("sigkill", after_seconds=6.0))
@@ -62,8 +80,11 @@ async def test_every_read_is_answered_while_the_leader_is_killed(world: ClusterW
     assert min(one.at for one in reads) < 0 < max(one.at for one in reads)
 
 
-async def test_back_to_back_rotations_through_a_standby_lose_nothing(world: ClusterWorld) -> None:
+async def test_back_to_back_rotations_through_a_standby_lose_nothing(
+    open_cluster_world: WorldFactory,
+) -> None:
     """Incident 8: it reads from a state that lags; every successor is there in the end."""
+    world = await open_cluster_world()
     leader = await world.cluster.leader()
     standby = next(node for node in world.cluster.nodes if node is not leader)
     broker = await world.serve_at("pinned", [standby.address])
@@ -83,9 +104,10 @@ async def test_back_to_back_rotations_through_a_standby_lose_nothing(world: Clus
 
 
 async def test_a_cluster_that_was_down_as_a_whole_is_used_again_unattended(
-    world: ClusterWorld,
+    open_cluster_world: WorldFactory,
 ) -> None:
     """Incident 33: delivered tokens stay meanwhile; whoever still waits is served, too."""
+    world = await open_cluster_world()
     broker = await world.serve_at("one", [node.address for node in world.cluster.nodes])
     leases = await world.give(PEOPLE)
     first = await broker.token(leases[0])

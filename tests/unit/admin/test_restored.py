@@ -34,13 +34,17 @@ async def test_the_list_is_a_table_in_order(rooms: Rooms) -> None:
 
 
 async def test_the_list_can_be_json(rooms: Rooms) -> None:
-    """With what nobody can name as numbers."""
+    """In order, too, and with what nobody can name as numbers."""
     await lost(rooms, "egi", "bob")
+    await lost(rooms, "cms", "ada")
     nameless = GrantKey(NAMELESS, NAMELESS, NAMELESS)
     await rooms.give(grant(key=nameless, subject=NAMELESS, state=GrantState.ENDED, reason=RESTORED))
     await restored(rooms.office, [], as_json=True)
     assert json.loads(rooms.answered()) == {
-        "must_log_in": [{"issuer": "egi", "credkey": "bob", "role": "default"}],
+        "must_log_in": [
+            {"issuer": "cms", "credkey": "ada", "role": "default"},
+            {"issuer": "egi", "credkey": "bob", "role": "default"},
+        ],
         "unknown": 1,
         "damaged": 0,
     }
