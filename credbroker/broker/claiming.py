@@ -134,6 +134,9 @@ class Claiming:
                 found.stored.version,
                 is_ours=lambda there: there.write_id == grant.write_id,
             )
+        except StaleVersionError:
+            await self._undo_doubt(grant, begun_at)
+            raise
         except StoreUnclear as error:
             unused = NotActedOn(error)
             giving_back = self._give_back(found.stored, grant, unused, begun_at)
@@ -201,6 +204,18 @@ class Claiming:
             found = await self._successors.found(segment)
         if found is not None and found.value.write_id == claim.write_id:
             await self._successors.follow(Claimed(found, self._clock.elapsed()), unused)
+        else:
+            await self._undo_doubt(claim, begun_at)
+
+    async def _undo_doubt(self, claim: Grant, begun_at: float) -> None:
+        """If our claim was stored, and put in doubt before we knew of it: nothing was posted."""
+        found = await self._successors.found(claim.key.segment())
+        if found is None or found.value.claim_id != claim.write_id:
+            return
+        if found.value.state is GrantState.IN_DOUBT and found.value.posts == claim.posts:
+            unused = NotActedOn(StoreUnavailable("A claim was put in doubt before it was used."))
+            ours = Claimed(Stored(claim, found.version, 0.0), begun_at)
+            await self._successors.follow(ours, unused)
 
     async def _settle_left_claim(self, stored: Stored[Grant]) -> None:
         await self._waypoints.reach(Waypoint.SETTLING)

@@ -133,6 +133,8 @@ class Successors:
             return False
         if ours.issuer_url != issuer.url:
             return False  # what one issuer gave is never sent to another
+        if ours.login_id and ours.login_id == there.login_id and not ended:
+            return False  # of the same login: the issuer would end what lives of it
         await issuer.revoke(ours.refresh_token)
         return True
 
@@ -251,16 +253,17 @@ class Successors:
                 elif rotation.may_replace(after, there.value, claimed.grant):
                     version = there.version
                 else:
-                    await self._superseded(after, there.value)
+                    is_successor = after.generation > claimed.grant.generation
+                    await self._superseded(after, there.value, is_successor=is_successor)
                     return
 
-    async def _superseded(self, after: Grant, there: Grant) -> None:
+    async def _superseded(self, after: Grant, there: Grant, *, is_successor: bool) -> None:
         """Let go of what lost its place; have a successor revoked, or it stays in the spool."""
         if there.refresh_token == after.refresh_token and after.refresh_token is not None:
             return  # at an issuer that gives the same value back, another replica stored it
         log.error("successor_superseded", grant=after.key.segment(), state=after.state.value)
         revoked = False
-        if after.state is GrantState.READY:
+        if after.state is GrantState.READY and is_successor:
             try:
                 revoked = await self.revoke_superseded(after, there)
             except CredbrokerError as error:

@@ -62,6 +62,8 @@ class Grant:
     posts: int = 0
     steps: int = 0
     """How often the record was written within this generation: tells the older of two apart."""
+    claim_id: str = ""
+    """The write id of the last claim: its owner knows it again in a doubt that somebody noted."""
     login_id: str = ""
     """Which login brought the grant: one that lost the answer to its write knows its own."""
     doubt_seconds: float = 0.0

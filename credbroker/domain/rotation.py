@@ -179,7 +179,8 @@ def claim(grant: Grant, owner: str, write_id: str, age_seconds: float = 0.0) -> 
         raise why_lost(replace(grant, state=IN_DOUBT))
     doubt = grant.doubt_seconds + age_seconds if grant.state is IN_DOUBT else 0.0
     posts = _open_posts(grant) + 1
-    return _to(grant, Event.CLAIM, write_id, claimed_by=owner, posts=posts, seconds=doubt)
+    claimed = _to(grant, Event.CLAIM, write_id, claimed_by=owner, posts=posts, seconds=doubt)
+    return replace(claimed, claim_id=write_id)
 
 
 def settle(

@@ -9,8 +9,9 @@ keep-alive connection.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -21,6 +22,8 @@ from credbroker.ports import BeforeFirstByte, HttpAnswer, NoAnswerError, NotSent
 
 LARGEST_BODY_BYTES = 1 << 20
 _CONNECT_SECONDS = 10.0
+# A time limit that is noticed so late was slept through; what came meanwhile is read in so long.
+_STOPPED_SECONDS, _READ_SECONDS = 0.5, 1.0
 _USER_AGENT = f"credbroker/{__version__}"
 
 
@@ -91,7 +94,7 @@ class OutgoingHttp:
     ) -> HttpAnswer:
         pause = _PausingConnector(self._tls, before, seconds)
         try:
-            async with self._session(pause) as session, asyncio.timeout(None) as pause.deadline:
+            async with self._session(pause) as session, pause.within() as pause.deadline:
                 limits = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
                 return await _exchange(session, request, limits)
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -124,6 +127,8 @@ class _PausingConnector(aiohttp.TCPConnector):
         self._before = before
         self._seconds = seconds
         self.deadline: asyncio.Timeout | None = None
+        self._due_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self.passed = False
 
     async def connect(
@@ -142,9 +147,27 @@ class _PausingConnector(aiohttp.TCPConnector):
             connection.close()
             raise aiohttp.ClientConnectionError
         self.passed = True
-        if self.deadline is not None:
-            self.deadline.reschedule(asyncio.get_running_loop().time() + self._seconds)
+        loop = asyncio.get_running_loop()
+        self._due_at = loop.time() + self._seconds
+        self._timer = loop.call_at(self._due_at, self._due)
         return connection
+
+    @contextlib.asynccontextmanager
+    async def within(self) -> AsyncIterator[asyncio.Timeout]:
+        """Limit the time from the first byte on."""
+        try:
+            async with asyncio.timeout(None) as deadline:
+                yield deadline
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+
+    def _due(self) -> None:
+        """End the wait; a process that was stopped meanwhile first reads what has come."""
+        assert self.deadline is not None
+        now = asyncio.get_running_loop().time()
+        stopped = now - self._due_at > _STOPPED_SECONDS
+        self.deadline.reschedule(now + (_READ_SECONDS if stopped else 0.0))
 
 
 async def _exchange(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from credbroker.domain.errors import GrantInDoubt, StoreRewound, StoreUnavailable
+from credbroker.domain.errors import GrantInDoubt, StoreRewound, StoreUnavailable, StoreUnclear
 from credbroker.domain.grants import GrantState
 from credbroker.domain.marks import RewindMark
 from credbroker.domain.rotation import UnclearRule
@@ -112,3 +112,43 @@ async def test_a_caller_marks_the_grant_as_used() -> None:
     await world.give_grant()
     await one_refresh(replica)
     assert world.grant.used_at == world.clock.now()
+
+
+async def test_a_claim_that_was_put_in_doubt_before_its_answer_came_is_undone() -> None:
+    """The claim landed and its answer did not; another replica took it for left behind."""
+    world = World()
+    stall = Stall(world.clock)
+    slow, other = world.replica("slow", stall=stall), world.replica("other")
+    await world.give_grant()
+    world.grants.put_seconds = 1
+    caller = slow.start(one_refresh(slow, seconds=600))
+    world.grants.fail_next(StoreUnclear("No answer."), acted=True, on="put")
+    await world.clock.pass_time(1.5)
+    stall.stop()
+    await world.clock.pass_time(world.claim_seconds + 5)
+    world.grants.put_seconds = 0
+    assert await fails_with(other) is GrantInDoubt
+    stall.go_on()
+    await world.clock.pass_time(30)
+    assert not world.issuer.posts or max(world.issuer.posts.values()) == 1
+    assert world.grant.state is READY
+    assert caller.done()
+
+
+async def test_what_is_given_back_too_late_revokes_nothing() -> None:
+    """Another replica refreshed meanwhile: the value is spent, and its family is alive."""
+    world = World(rule=UnclearRule.ONCE_MORE)
+    stall = Stall(world.clock)
+    slow, other = world.replica("slow", stall=stall), world.replica("other")
+    await world.give_grant()
+    world.grants.put_seconds = 1
+    slow.start(one_refresh(slow, seconds=600))
+    await world.clock.pass_time(1.5)
+    stall.stop()
+    await world.clock.pass_time(world.claim_seconds + 5)
+    world.grants.put_seconds = 0
+    assert await one_refresh(other)
+    stall.go_on()
+    await world.clock.pass_time(30)
+    assert not world.issuer.revoked
+    assert world.grant.state is READY

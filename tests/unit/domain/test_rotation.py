@@ -89,7 +89,14 @@ def judged(found: Grant, age: float, rule: Rule = ASK) -> Judgement:
 
 def test_a_claim_names_its_owner_and_keeps_everything_else() -> None:
     """Its write id is new; nobody else may use the token meanwhile; it counts as a post."""
-    claimed = grant(state=CLAIMED, claimed_by="replica-1", write_id="write-2", posts=1, steps=1)
+    claimed = grant(
+        state=CLAIMED,
+        claimed_by="replica-1",
+        write_id="write-2",
+        claim_id="write-2",
+        posts=1,
+        steps=1,
+    )
     assert claimed == FIRST
 
 
