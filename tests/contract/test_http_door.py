@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import socket
 import ssl
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -394,33 +393,3 @@ def test_nothing_of_a_request_or_an_answer_is_in_its_repr() -> None:
     answered = HttpAnswer(200, {"set-cookie": "abc"}, BODY)
     assert "abc" not in repr(request) + repr(answered)
     assert "kd83jf0aKQ1z" not in repr(request) + repr(answered)
-
-
-async def test_an_answer_that_came_while_the_process_was_stopped_is_read(
-    door: OutgoingHttp,
-) -> None:
-    """The time limit ran out in its sleep; the refresh token's successor lies in the socket."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    answered = threading.Event()
-
-    def answer_once() -> None:
-        with listener, listener.accept()[0] as peer:
-            peer.recv(65536)
-            peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
-            answered.set()
-
-    serving = threading.Thread(target=answer_once)
-    serving.start()
-    loop = asyncio.get_running_loop()
-
-    def be_stopped() -> None:
-        answered.wait(5)
-        threading.Event().wait(0.8)  # the loop sees nothing of this second
-
-    async def hook() -> None:
-        loop.call_soon(loop.call_soon, loop.call_soon, loop.call_soon, be_stopped)
-
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
-    answer = await door.post(url, b"x", headers={}, seconds=0.2, before_first_byte=hook)
-    serving.join(5)
-    assert (answer.status, answer.body) == (200, b"ok")
