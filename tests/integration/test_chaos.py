@@ -27,7 +27,6 @@ MUST_BE_NONE = (
 )
 PLANTED = {
     "publish_before_store": ("stop@spooled", "used_before_stored"),
-    "take_over_expired_claim": ("kill@answered", "posts_beyond_rule"),
     "drop_successor_on_mismatch": ("stop_longer_than_claim@answered", "unexplained"),
 }
 
