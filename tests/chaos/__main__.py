@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from credbroker.host.clock import SystemClock
@@ -29,7 +30,7 @@ def main() -> int:
     plan = plans.share(args.count, dice, only)
     report = Report(args.seed, args.count, not_finished=BROKEN_OFF)
     folder = Path(tempfile.mkdtemp(prefix="credbroker-chaos-"))
-    pace = paces.SHORT if args.short else paces.FULL
+    pace = replace(paces.SHORT if args.short else paces.FULL, rules=tuple(args.rules))
     world = World(folder, pace, SystemClock(), SystemEntropy(), dice)
     world.plant = args.plant or ""
     try:
@@ -64,6 +65,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--report", type=Path, default=Path("chaos-report.json"))
     parser.add_argument("--short", action="store_true", help="one OpenBao node and few people")
     parser.add_argument("--only", nargs="*", default=[], choices=plans.NAMES, metavar="KIND")
+    parser.add_argument("--rules", nargs="+", default=paces.RULES, choices=paces.RULES)
     parser.add_argument("--plant", choices=sorted(BUGS), help="a bug that must be found")
     parser.add_argument("--keep", action="store_true", help="keep the folder with all logs")
     return parser.parse_args()

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from credbroker.demo.issuer import Endpoint
 from credbroker.demo.issuer.journal import OK, sha256_hex
 from credbroker.domain.rotation import RESTORED
-from tests.chaos.houses import ASK, GRACE, HIDING, RETRY_SAFE
-from tests.chaos.pace import GRACE_SECONDS
+from tests.chaos.houses import HIDING
+from tests.chaos.pace import ASK, GRACE, GRACE_SECONDS, RETRY_SAFE
 
 if TYPE_CHECKING:
     from credbroker.demo.issuer import Entry

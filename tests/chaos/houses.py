@@ -20,7 +20,7 @@ from credbroker.demo.issuer import (
     RefreshPolicy,
     faults,
 )
-from tests.chaos.pace import GRACE_SECONDS, REFRESH_SECONDS
+from tests.chaos.pace import ASK, GRACE, GRACE_SECONDS, ONCE_MORE, REFRESH_SECONDS, RETRY_SAFE
 
 if TYPE_CHECKING:
     from credbroker.demo.issuer import SigningKeys, Snapshot
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from credbroker.ports import Entropy
     from tests.chaos.pace import Pace
 
-ASK, ONCE_MORE, GRACE, RETRY_SAFE = "ask", "once_more", "grace", "retry_safe"
 _POLICIES = {
     ASK: RefreshPolicy.ROTATE_REVOKE_FAMILY,
     ONCE_MORE: RefreshPolicy.ROTATE,
@@ -137,7 +136,7 @@ async def open_houses(
 ) -> list[House]:
     """Start an issuer for each rule."""
     houses = []
-    for rule, policy in _POLICIES.items():
+    for rule in pace.rules:
         name = rule.replace("_", "-")
         people = tuple(f"{name}-{number}" for number in range(pace.people))
         secret = entropy.token(32)
@@ -145,7 +144,7 @@ async def open_houses(
             clients=(Client("credbroker", secret), Client("another", secret)),
             people=tuple(Person(one, one) for one in people),
             lifetimes=Lifetimes(access=pace.access_seconds),
-            refresh_policy=policy,
+            refresh_policy=_POLICIES[rule],
             interval=1,
             grace_seconds=GRACE_SECONDS,
         )

@@ -17,6 +17,9 @@ GRACE_SECONDS = 15.0
 BROKERS = ("north", "south", "far")
 """Two that share a host and its folder of spools, and one with a host of its own."""
 HOSTS = {"north": "here", "south": "here", "far": "there"}
+ASK, ONCE_MORE, GRACE, RETRY_SAFE = "ask", "once_more", "grace", "retry_safe"
+RULES = (ASK, ONCE_MORE, GRACE, RETRY_SAFE)
+"""What an issuer allows after a refresh without a clear answer."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Pace:
     """How far back a backup reaches."""
     most_seconds: float
     """After this the campaign ends, whatever was left."""
+    rules: tuple[str, ...] = RULES
+    """There is one issuer for each."""
 
 
 SHORT = Pace(1, 4, 10, 3, 1, 5.0, 4.0, 90.0)

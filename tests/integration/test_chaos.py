@@ -27,8 +27,10 @@ MUST_BE_NONE = (
 )
 PLANTED = {
     "publish_before_store": ("stop@spooled", "used_before_stored"),
+    "take_over_expired_claim": ("kill@answered", "posts_beyond_rule"),
     "drop_successor_on_mismatch": ("stop_longer_than_claim@answered", "unexplained"),
 }
+RULES = {"take_over_expired_claim": ("--rules", "ask")}
 
 
 async def campaign(folder: Path, *words: str) -> tuple[int, dict[str, Any], str]:
@@ -63,7 +65,7 @@ async def test_a_short_campaign_loses_nothing(tmp_path: Path) -> None:
 async def test_a_planted_bug_turns_the_campaign_red(tmp_path: Path, bug: str) -> None:
     """What finds none of these would find no other bug."""
     fault, finding = PLANTED[bug]
-    words = ("--count", "2", "--seed", "1", "--plant", bug, "--only", fault)
+    words = ("--count", "2", "--seed", "1", "--plant", bug, "--only", fault, *RULES.get(bug, ()))
     status, report, said = await campaign(tmp_path, *words)
     assert status == 1, said
     assert report["faults"][fault] >= 1, said

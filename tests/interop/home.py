@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from credbroker.domain.grants import Grant
     from tests.interop.site import Site
 
+RENEWAL_SECONDS = 5.0
 _ADDRESS = re.compile(r"https://\S+user_code=\S+")
 
 
@@ -87,11 +88,19 @@ class Home:
         return self._site.grant(self.name)
 
     def renew(self) -> None:
-        """Type `credbroker token` until the grant is one generation further."""
+        """Type `credbroker token` until the grant is one generation further.
+
+        It may be answered before the refresh that it began, so it is given time: another one would
+        begin another refresh, which then runs into the next test.
+        """
         generation = self.grant.generation
+        asked = -RENEWAL_SECONDS
 
         def renewed() -> bool:
-            self.fetch(STORAGE)
+            nonlocal asked
+            if (now := self._site.elapsed()) - asked >= RENEWAL_SECONDS:
+                asked = now
+                self.fetch(STORAGE)
             return self.grant.generation > generation
 
         self._site.until(renewed, "no refresh took place")

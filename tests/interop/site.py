@@ -144,6 +144,10 @@ class Site:
         """Return where the background command of this name writes."""
         return self.folder / "logs" / f"{name}.log"
 
+    def elapsed(self) -> float:
+        """Return the seconds that have gone by on a clock that never jumps."""
+        return self._clock.elapsed()
+
     def until(self, found: Callable[[], T | None], complaint: str) -> T:
         """Wait until `found` gives something true, and return that."""
         ends = self._clock.elapsed() + STEP_SECONDS

@@ -209,8 +209,8 @@ def test_a_token_for_fewer_audiences_than_asked_is_not_handed_out(alice: Home, s
 
 def test_a_wrong_client_secret_is_said_and_keeps_the_login(alice: Home, site: Site) -> None:
     """The grant is as it was, and works once the operator has put the secret right."""
-    before = alice.grant
     with site.client_secret("not the client's secret"):
+        before = alice.grant
         said = alice.run("token", "--minimum", "1", "--audience", STORAGE)
     assert (said.code, "does not accept the broker's client id or secret" in said.err) == (2, True)
     kept = alice.grant
