@@ -16,15 +16,15 @@ import structlog
 from credbroker.broker.issuer_marks import IssuerMarks
 from credbroker.broker.outages import Watched
 from credbroker.broker.rewinding import Rewinding
-from credbroker.broker.running import Means
+from credbroker.broker.running import Means, served
 from credbroker.broker.storing import put_surely
 from credbroker.broker.successors import LOOK_AGAIN_SECONDS, Claimed, Successors
+from credbroker.broker.trail import names
 from credbroker.domain import rotation
 from credbroker.domain.attenuation import Right
 from credbroker.domain.errors import (
     CredbrokerError,
     LeaseEnded,
-    NotFound,
     StoreUnavailable,
     StoreUnclear,
 )
@@ -95,7 +95,7 @@ class Claiming:
         """
         while True:
             read_at = self._clock.elapsed()
-            stored = self._successors.take_known(key.segment())
+            stored = self._successors.newest.take(key.segment())
             remembered = stored is not None and not resting and stored.value.line == line
             if not remembered:
                 stored = await self._grants.get(key.segment())
@@ -169,10 +169,7 @@ class Claiming:
             raise rotation.why_lost(grant)
 
     def _judge(self, stored: Stored[Grant]) -> Judgement:
-        issuer = self._issuers.get(stored.value.key.issuer)
-        if issuer is None:
-            name = stored.value.key.issuer
-            raise NotFound(f"The issuer {name!r} is not served here any more.")
+        issuer = served(self._issuers, stored.value.key.issuer)
         rule = self._marks.rule(stored.value.key.issuer)
         claim_seconds = self._custody.claim_seconds(rule.timeout_seconds(issuer.refresh_seconds))
         judged = rotation.judge(
@@ -237,8 +234,7 @@ class Claiming:
             return  # its owner, or another replica, was quicker
         await self._audit.record(
             "claim_left_behind",
-            issuer=settled.key.issuer,
-            credkey=settled.key.credkey,
+            **names(settled.key),
             state=settled.state.value,
             owner=stored.value.claimed_by,
         )

@@ -17,6 +17,7 @@ from credbroker.broker.minting import Minting
 from credbroker.broker.refreshing import Refreshing
 from credbroker.broker.running import Means
 from credbroker.broker.storing import put_surely
+from credbroker.broker.trail import about as about_grant
 from credbroker.domain import rotation
 from credbroker.domain.errors import NoRevocation
 from credbroker.domain.grants import Grant, GrantState
@@ -119,11 +120,7 @@ class Ending:
                 return False  # somebody came back to it this very moment
         await self._audit.record(
             "grant_let_go",
-            issuer=tombstone.key.issuer,
-            credkey=tombstone.key.credkey,
-            role=tombstone.key.role,
-            sub=tombstone.subject,
-            client_id=tombstone.client_id,
+            **about_grant(tombstone),
             revoked=revoked,
             why=why,
         )

@@ -18,7 +18,7 @@ import structlog
 
 from credbroker.broker.leasing import Leasing, Origin
 from credbroker.broker.rewinding import Rewinding
-from credbroker.broker.running import Means
+from credbroker.broker.running import Means, served
 from credbroker.broker.storing import put_surely
 from credbroker.domain import device
 from credbroker.domain.attenuation import Ceiling
@@ -316,10 +316,7 @@ class Enrolling:
         )
 
     def _issuer(self, login: PendingLogin) -> Issuer:
-        enrolment = self._enrolments.get(login.issuer)
-        if enrolment is None:
-            raise NotFound(f"The issuer {login.issuer!r} is not served here any more.")
-        return enrolment.issuer
+        return served(self._enrolments, login.issuer).issuer
 
     def _role(self, issuer: str, role: str | None) -> tuple[str, ScopeSet]:
         enrolment = self._enrolments.get(issuer)

@@ -20,14 +20,13 @@ from dataclasses import dataclass
 import structlog
 
 from credbroker.broker.braking import Braking, Marks, Others
-from credbroker.broker.running import Means
+from credbroker.broker.running import Means, served
 from credbroker.domain.breaker import Breaker, Evidence, Phase, evidence
 from credbroker.domain.errors import (
     ClientRejected,
     CredbrokerError,
     IssuerSpared,
     IssuerUnreachable,
-    NotFound,
 )
 from credbroker.domain.limits import Allowance
 from credbroker.domain.marks import IssuerCount
@@ -369,10 +368,7 @@ class Gates(Mapping[str, Gate]):
 
     def of(self, name: str) -> Gate:
         """Return the gate of this issuer. Raises `NotFound`."""
-        try:
-            return self._gates[name]
-        except KeyError:
-            raise NotFound(f"The issuer {name!r} is not served here any more.") from None
+        return served(self._gates, name)
 
     def __getitem__(self, name: str) -> Gate:
         return self._gates[name]

@@ -11,7 +11,8 @@ from dataclasses import replace
 import structlog
 
 from credbroker.broker.running import Means
-from credbroker.broker.successors import Successors, about, outranks
+from credbroker.broker.successors import Successors, outranks
+from credbroker.broker.trail import about
 from credbroker.domain.errors import CredbrokerError
 from credbroker.domain.grants import Grant, GrantState
 from credbroker.ports import RecordStore, Spool, StaleVersionError, Stored, Waypoint

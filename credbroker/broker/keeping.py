@@ -24,6 +24,8 @@ from credbroker.broker.kept_index import DAMAGED, UNREAD, KeptIndex, Standing
 from credbroker.broker.lanes import Lane
 from credbroker.broker.refreshing import Refreshing, Wish
 from credbroker.broker.running import Means
+from credbroker.broker.trail import names
+from credbroker.broker.walking import pages
 from credbroker.domain.attenuation import Right
 from credbroker.domain.errors import CredbrokerError, RecordDamaged
 from credbroker.domain.grants import Grant, GrantState
@@ -185,12 +187,11 @@ class Keeping:
     async def _list(self, after: str) -> None:
         """Have every grant read, past `after`, that belongs to our shards and is not known yet."""
         try:
-            while page := await self._grants.segments(after):
+            async for page in pages(self._grants, after):
                 for segment in filter(self._is_ours, page):
                     if segment not in self._index:
                         self._index.stand(segment, UNREAD)
                         self._reading.add(segment)
-                after = page[-1]
         except CredbrokerError as error:
             log.warning("grants_not_listed", why=error.sentence)
             self._list_at = self._in(LIST_SOON_SECONDS)
@@ -257,12 +258,7 @@ class Keeping:
 
     async def _warn(self, segment: str, grant: Grant) -> None:
         unused_since = grant.used_at or grant.created_at
-        about = {
-            "issuer": grant.key.issuer,
-            "credkey": grant.key.credkey,
-            "role": grant.key.role,
-            "unused_since": unused_since,
-        }
+        about = {**names(grant.key), "unused_since": unused_since}
         log.warning("grant_dormant", **about)
         await self._audit.record("grant_dormant", **about)
         self._warned[segment] = self._clock.elapsed()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from credbroker.broker.recall import ANSWER_SECONDS, Recall
 from credbroker.broker.running import Means
 from credbroker.broker.storing import put_surely
+from credbroker.broker.trail import names
 from credbroker.domain import leases
 from credbroker.domain.attenuation import Right
 from credbroker.domain.errors import LeaseUnknown, NotFound
@@ -168,7 +169,5 @@ def about(caller: Caller) -> dict[str, object]:
         "address": caller.origin.address,
         "lease": lease.id,
         "job": lease.job,
-        "issuer": lease.key.issuer,
-        "credkey": lease.key.credkey,
-        "role": lease.key.role,
+        **names(lease.key),
     }

@@ -13,7 +13,7 @@ from credbroker.broker.replicas import KNOWN_SECONDS, LIVE_SECONDS
 from credbroker.broker.running import Means
 from credbroker.broker.sorting import LEAP, NAMELESS, REWIND_SEGMENT
 from credbroker.broker.storing import put_surely
-from credbroker.broker.walking import walk
+from credbroker.broker.walking import pages, walk
 from credbroker.domain.errors import Busy, RecordDamaged
 from credbroker.domain.grants import Grant
 from credbroker.domain.keeping import PROBE_CREDKEY
@@ -113,9 +113,7 @@ class Lifting:
     async def _known(self) -> set[str]:
         """Return the names of all replicas that were alive in the last 30 days."""
         known: set[str] = set()
-        after = ""
-        while page := await self._heartbeats.segments(after):
-            after = page[-1]
+        async for page in pages(self._heartbeats):
             for segment in page:
                 try:
                     stored = await self._heartbeats.get(segment)

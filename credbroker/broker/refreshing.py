@@ -20,8 +20,9 @@ from credbroker.broker.gate import LONGEST_SPARED_SECONDS, Gates, spared_seconds
 from credbroker.broker.holding import HeldTokens
 from credbroker.broker.issuer_marks import IssuerMarks
 from credbroker.broker.resting import Rests
-from credbroker.broker.running import Means
-from credbroker.broker.successors import Claimed, Successors, about
+from credbroker.broker.running import Means, served
+from credbroker.broker.successors import Claimed, Successors
+from credbroker.broker.trail import about
 from credbroker.domain import rotation
 from credbroker.domain.attenuation import Right
 from credbroker.domain.errors import (
@@ -31,7 +32,6 @@ from credbroker.domain.errors import (
     IssuerGaveLess,
     IssuerMisbehaved,
     IssuerUnreachable,
-    NotFound,
     OutsideCeiling,
     StoreUnavailable,
 )
@@ -200,7 +200,7 @@ class Refreshing:
         return token
 
     async def _verified(self, wish: Wish, grant: Grant, value: Secret) -> AccessToken:
-        issuer = self._issuer(grant.key.issuer)
+        issuer = served(self._issuers, grant.key.issuer)
         token = await issuer.verify_access_token(value)
         now = self._clock.now()
         check_issued(token, wish.right, issuer_url=issuer.url, subject=grant.subject, now=now)
@@ -209,7 +209,7 @@ class Refreshing:
     async def _use(self, found: Found, wish: Wish) -> tuple[Claimed, Outcome]:
         """Post the grant's refresh token when the issuer has room and Vault is what it was."""
         grant = found.grant
-        issuer = self._issuer(grant.key.issuer)
+        issuer = served(self._issuers, grant.key.issuer)
         _check_posted_as_granted(grant, issuer, wish.right)
         self._check_clock()  # it would take the token that it gets for expired
         self._resting_grants.check(grant.key)
@@ -256,12 +256,6 @@ class Refreshing:
             raise StoreUnavailable("A refresh went out without its claim: this must not happen.")
         await self._waypoints.reach(Waypoint.ANSWERED)
         return claimed, outcome
-
-    def _issuer(self, name: str) -> Issuer:
-        try:
-            return self._issuers[name]
-        except KeyError:
-            raise NotFound(f"The issuer {name!r} is not served here any more.") from None
 
     def _let_rest(self, after: Grant, outcome: Outcome) -> None:
         """Let the grant rest if its own request failed: the next caller must not hammer it."""

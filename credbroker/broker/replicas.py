@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import structlog
 
 from credbroker.broker.running import Means
+from credbroker.broker.walking import pages
 from credbroker.domain.errors import RecordDamaged, StoreUnclear
 from credbroker.domain.marks import Heartbeat, IssuerCount
 from credbroker.ports import RecordStore, StaleVersionError, Stored
@@ -139,7 +140,7 @@ class Replicas:
 
     async def _read_others(self) -> dict[str, Heartbeat]:
         living: dict[str, Heartbeat] = {}
-        for segment in await self._segments():
+        for segment in [one async for page in pages(self._records) for one in page]:
             try:
                 stored = await self._records.get(segment)
             except RecordDamaged:
@@ -149,12 +150,6 @@ class Replicas:
             if stored.age_seconds < LIVE_SECONDS:
                 living[stored.value.replica] = stored.value
         return living
-
-    async def _segments(self) -> list[str]:
-        found: list[str] = []
-        while page := await self._records.segments(found[-1] if found else ""):
-            found += page
-        return found
 
 
 def name_segment(name: str) -> str:

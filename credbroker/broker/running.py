@@ -7,11 +7,11 @@ task of its own that no caller's time-out, disconnect or failing neighbour cance
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from credbroker.domain.errors import Busy
+from credbroker.domain.errors import Busy, NotFound
 from credbroker.ports import Audit, Clock, Entropy, Waypoint, Waypoints
 
 T = TypeVar("T")
@@ -56,6 +56,14 @@ class Deeds:
         self._unfinished.discard(task)
         if not task.cancelled():
             task.exception()  # whoever waits gets it; if nobody does, it was written down already
+
+
+def served(by_issuer: Mapping[str, T], name: str) -> T:
+    """Return what serves this issuer. Raises `NotFound` for one that the settings name no more."""
+    try:
+        return by_issuer[name]
+    except KeyError:
+        raise NotFound(f"The issuer {name!r} is not served here any more.") from None
 
 
 class NoWaypoints:

@@ -20,6 +20,7 @@ import structlog
 from credbroker.broker.replicas import Replicas
 from credbroker.broker.running import Means
 from credbroker.broker.storing import put_surely
+from credbroker.broker.trail import about
 from credbroker.domain import rotation
 from credbroker.domain.errors import RecordDamaged
 from credbroker.domain.grants import Grant, GrantState
@@ -152,7 +153,7 @@ class Sorting:
             except StaleVersionError:
                 continue  # somebody else wrote: look again
             if after.reason == rotation.RESTORED:
-                await self._audit.record("login_lost_by_restore", **_about(after))
+                await self._audit.record("login_lost_by_restore", **about(after))
             return True
 
     async def _sort_some(self, left: list[tuple[str, int]]) -> None:
@@ -232,13 +233,3 @@ def _nameless(seen: Seen, write_id: str, now: datetime.datetime) -> Grant:
         reason="" if seen.ended else rotation.RESTORED,
         rotated=seen.rotated,
     )
-
-
-def _about(grant: Grant) -> dict[str, object]:
-    return {
-        "issuer": grant.key.issuer,
-        "credkey": grant.key.credkey,
-        "role": grant.key.role,
-        "sub": grant.subject,
-        "generation": grant.generation,
-    }

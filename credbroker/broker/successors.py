@@ -14,12 +14,14 @@ from dataclasses import dataclass, replace
 import structlog
 
 from credbroker.broker.issuer_marks import IssuerMarks
+from credbroker.broker.newest import Newest
 from credbroker.broker.rewinding import Rewinding
-from credbroker.broker.running import Means
+from credbroker.broker.running import Means, served
 from credbroker.broker.storing import put_surely
+from credbroker.broker.trail import about, names
 from credbroker.domain import rotation
 from credbroker.domain.attenuation import Right
-from credbroker.domain.errors import Busy, CredbrokerError, NotFound
+from credbroker.domain.errors import Busy, CredbrokerError
 from credbroker.domain.grants import Grant, GrantState
 from credbroker.domain.names import GrantKey
 from credbroker.domain.outcomes import Outcome, Renewed
@@ -31,8 +33,6 @@ LOOK_AGAIN_SECONDS = 0.2
 # What Vault has not taken by then goes to the spool as well.
 SPOOL_AFTER_SECONDS = 0.25
 LONGEST_STORE_PAUSE_SECONDS = 5.0
-# So many records are remembered to be claimed again without a read.
-KNOWN_ROOM = 20_000
 
 log = structlog.get_logger(__name__)
 
@@ -71,9 +71,7 @@ class Successors:
         self._spool = spool
         self._marks = marks
         self._noted = noted
-        self._rewinding = rewinding
-        self._known: dict[str, tuple[Stored[Grant], float]] = {}
-        self._known_era: int | None = None
+        self.newest = Newest(rewinding, means.clock)
         self._deeds = means.deeds
         self._audit = means.audit
         self._clock = means.clock
@@ -116,10 +114,7 @@ class Successors:
 
     async def revoke(self, key: GrantKey, refresh_token: Secret) -> None:
         """Have the grant's issuer revoke a refresh token; raise `IssuerUnreachable` and its like."""
-        issuer = self._issuers.get(key.issuer)
-        if issuer is None:
-            raise NotFound(f"The issuer {key.issuer!r} is not served here any more.")
-        await issuer.revoke(refresh_token)
+        await served(self._issuers, key.issuer).revoke(refresh_token)
 
     async def revoke_superseded(self, ours: Grant, there: Grant) -> bool:
         """Have a successor revoked whose place is taken; False if it must live.
@@ -138,20 +133,6 @@ class Successors:
         await issuer.revoke(ours.refresh_token)
         return True
 
-    def take_known(self, segment: str) -> Stored[Grant] | None:
-        """Return the record as this process stored it last, once; it may be the newest or not.
-
-        Whoever claims by it finds out at the check-and-set, and is spared a read if it is. Nothing
-        is remembered over a restore of Vault, which counts its versions again.
-        """
-        if self._rewinding.era != self._known_era:
-            self._known.clear()
-        known = self._known.pop(segment, None)
-        if known is None:
-            return None
-        stored, stored_at = known
-        return replace(stored, age_seconds=self._clock.elapsed() - stored_at)
-
     async def write(self, segment: str, grant: Grant, version: int) -> bool:
         """Write a record; False while the store does not say. Raises `StaleVersionError`."""
         try:
@@ -167,17 +148,8 @@ class Successors:
             return False
         self._noted(grant)
         if grant.state is GrantState.READY:
-            self._remember(segment, Stored(grant, written, 0.0))
+            self.newest.remember(segment, grant, written)
         return True
-
-    def _remember(self, segment: str, stored: Stored[Grant]) -> None:
-        era = self._rewinding.era
-        if era is None:
-            return
-        if era != self._known_era or len(self._known) >= KNOWN_ROOM:
-            self._known.clear()
-        self._known_era = era
-        self._known[segment] = stored, self._clock.elapsed()
 
     async def found(self, segment: str) -> Stored[Grant] | None:
         """Return the record, however long the store takes to answer."""
@@ -270,9 +242,7 @@ class Successors:
                 log.error("superseded_not_revoked", why=error.sentence)  # noqa: TRY400
         await self._audit.record(
             "successor_superseded",
-            issuer=after.key.issuer,
-            credkey=after.key.credkey,
-            role=after.key.role,
+            **names(after.key),
             revoked=revoked,
         )
         raise _OutpacedError(revoked=revoked)
@@ -290,15 +260,3 @@ def outranks(there: Grant, ours: Grant) -> bool:
         return True
     same = there.refresh_token is not None and there.refresh_token == ours.refresh_token
     return there.generation > ours.generation or (same and there.generation == ours.generation)
-
-
-def about(grant: Grant) -> dict[str, object]:
-    """Return what the audit trail says of a grant."""
-    return {
-        "issuer": grant.key.issuer,
-        "credkey": grant.key.credkey,
-        "role": grant.key.role,
-        "sub": grant.subject,
-        "client_id": grant.client_id,
-        "generation": grant.generation,
-    }

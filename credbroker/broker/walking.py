@@ -1,10 +1,11 @@
-"""Walks through all grants: by pages, a few at a time, past those that cannot be read."""
+"""Walks through records, and through all grants: by pages, a few at a time, past those that cannot be read."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 from credbroker.domain.errors import RecordDamaged
 from credbroker.domain.grants import Grant
@@ -22,13 +23,19 @@ class Found:
     stored: Stored[Grant] | None
 
 
+async def pages(records: RecordStore[Any], after: str = "") -> AsyncIterator[list[str]]:
+    """Yield all segments that have records past `after`, in order, a page at a time."""
+    while page := await records.segments(after, PAGE):
+        yield page
+        after = page[-1]
+
+
 async def walk(grants: RecordStore[Grant]) -> AsyncIterator[Found]:
     """Yield every grant, in the order of segments, as it is when its turn comes.
 
     Raises `StoreUnavailable` kinds.
     """
-    after = ""
-    while page := await grants.segments(after, PAGE):
+    async for page in pages(grants):
         for start in range(0, len(page), READS_AT_ONCE):
             some = page[start : start + READS_AT_ONCE]
             for found in await asyncio.gather(*(_look(grants, segment) for segment in some)):
@@ -36,7 +43,6 @@ async def walk(grants: RecordStore[Grant]) -> AsyncIterator[Found]:
                     raise found
                 if found is not None:
                     yield found
-        after = page[-1]
 
 
 async def _look(grants: RecordStore[Grant], segment: str) -> Found | Exception | None:
