@@ -28,19 +28,15 @@ SCENARIOS = {
 """By name, in the order in which they are taken and shown."""
 
 _READS = (
-    "the engine asks OpenBao 3.5 times for each refresh where the script asks twice: it reads the grant"
-    " before it claims it, and looks with each post that Vault was not set back to a snapshot (one"
-    " look serves all that wait for it); then it writes two audit lines to disk, each before it goes"
-    " on, and checks the token. OpenBao and broker pay for that with CPU time on the same two cores."
+    "the engine asks OpenBao about 2.5 times for each refresh where the script asks twice: it looks with"
+    " each post that Vault was not set back to a snapshot (one look serves all that wait for it);"
+    " then it writes two audit lines to disk, each before it goes on, and checks the token. OpenBao"
+    " and broker pay for that with CPU time on the same two cores."
 )
 
 EXPLAINED = {
     "refreshes with 8 in flight": _READS,
     "refreshes with 16 in flight": _READS,
     "refreshes with 64 in flight": _READS,
-    "refreshes for 1,000 callers of one cold login": (
-        "each broker keeps access tokens in its own memory, so each of the three refreshes once, one"
-        " after the other; the brokers share what is claimed and stored, not what they hold."
-    ),
 }
 """For figures that miss their bar: why, in a sentence."""
