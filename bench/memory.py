@@ -11,9 +11,9 @@ from bench.ground import ISSUER, ROLE
 from bench.issuer import SCOPES
 from bench.quiet import CLIENT_ID, SUBJECT, URL, NoTrail
 from credbroker.broker.engine import Engine, Rules, Stores, assemble
-from credbroker.broker.enrolling import Enrolment
 from credbroker.broker.minting import MintingRules
 from credbroker.broker.running import Deeds, Means
+from credbroker.broker.taking_in import Enrolment
 from credbroker.domain.errors import Malformed, RecordDamaged
 from credbroker.domain.grants import Grant, GrantState
 from credbroker.domain.keeping import KeepingRules

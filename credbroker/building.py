@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from credbroker.broker.engine import Engine, Rules, Stores, assemble
-from credbroker.broker.enrolling import Enrolment
 from credbroker.broker.minting import MintingRules
 from credbroker.broker.running import Means
+from credbroker.broker.taking_in import Enrolment
 from credbroker.config.load import check_private, read_secret
 from credbroker.config.schema import Issuer as IssuerSettings
 from credbroker.config.schema import Listen, Settings

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from credbroker.broker.beating import Beating
 from credbroker.broker.claiming import Claiming
 from credbroker.broker.ending import Ending
-from credbroker.broker.enrolling import Enrolling, Enrolment
+from credbroker.broker.enrolling import Enrolling
 from credbroker.broker.gate import Gates
 from credbroker.broker.handing_in import HandingIn
 from credbroker.broker.holding import HeldTokens
@@ -24,6 +24,7 @@ from credbroker.broker.rewinding import Rewinding
 from credbroker.broker.running import Means
 from credbroker.broker.sorting import Sorting
 from credbroker.broker.successors import Successors
+from credbroker.broker.taking_in import Enrolment, TakingIn
 from credbroker.domain.device import PendingLogin
 from credbroker.domain.grants import Grant
 from credbroker.domain.keeping import KeepingRules
@@ -124,14 +125,13 @@ def assemble(
     ending = Ending(
         guard.grants, refreshing, minting, leasing, means, issuers=issuers, noted=guard.noted
     )
+    taking_in = TakingIn(guard.grants, enrolments, means, noted=guard.noted)
     enrolling = Enrolling(
         stores.logins,
-        guard.grants,
+        taking_in,
         leasing,
-        enrolments,
         means,
         rewinding=guard.rewinding,
-        noted=guard.noted,
         login_seconds=rules.login_seconds,
     )
     keeping = Keeping(

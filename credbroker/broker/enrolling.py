@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
@@ -18,44 +17,30 @@ import structlog
 
 from credbroker.broker.leasing import Leasing, Origin
 from credbroker.broker.rewinding import Rewinding
-from credbroker.broker.running import Means, served
+from credbroker.broker.running import Means
 from credbroker.broker.storing import put_surely
+from credbroker.broker.taking_in import AskedFor, TakingIn
 from credbroker.domain import device
 from credbroker.domain.attenuation import Ceiling
 from credbroker.domain.device import DeviceStart, PendingLogin, StillPending
 from credbroker.domain.errors import (
     BrokerFault,
     CredbrokerError,
-    IssuerMisbehaved,
     LeaseUnknown,
     LoginDenied,
     LoginExpired,
-    NotFound,
     StoreUnclear,
 )
-from credbroker.domain.grants import Grant, GrantState
+from credbroker.domain.grants import Grant
 from credbroker.domain.leases import Lease, LeaseToken, check_secret
-from credbroker.domain.names import GrantKey, check_credkey
 from credbroker.domain.outcomes import Renewed
-from credbroker.domain.rotation import succeed
-from credbroker.domain.scopes import ScopeSet
-from credbroker.domain.secret import Secret
-from credbroker.ports import Issuer, RecordStore, StaleVersionError, Waypoint
+from credbroker.ports import RecordStore, StaleVersionError, Waypoint
 
 POLL_ANSWER_SECONDS = 9.0
 # A client that keeps the interval by its own clock may come this part of it too early.
 EARLY_FRACTION = 0.1
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Enrolment:
-    """How people log in at one issuer: the claim that names them, and scopes by role, default first."""
-
-    issuer: Issuer
-    credkey_claim: str
-    roles: Mapping[str, ScopeSet]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,31 +58,26 @@ class Enrolling:
     def __init__(
         self,
         logins: RecordStore[PendingLogin],
-        grants: RecordStore[Grant],
+        taking_in: TakingIn,
         leasing: Leasing,
-        enrolments: Mapping[str, Enrolment],
         means: Means,
         *,
         rewinding: Rewinding,
-        noted: Callable[[Grant], None],
         login_seconds: float,
     ) -> None:
-        """Log people in as `enrolments`, by issuer name, say; a lease lasts `login_seconds`.
+        """Log people in through `taking_in`; a lease lasts `login_seconds`.
 
         While `rewinding` calls a halt nobody logs in: Vault does not know the newest generations.
-        `noted` is told of each grant stored.
         """
         self._logins = logins
-        self._grants = grants
+        self._taking_in = taking_in
         self._leasing = leasing
-        self._enrolments = enrolments
         self._deeds = means.deeds
         self._audit = means.audit
         self._clock = means.clock
         self._entropy = means.entropy
         self._waypoints = means.waypoints
         self._rewinding = rewinding
-        self._noted = noted
         self._login_seconds = login_seconds
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._polled: dict[str, float] = {}
@@ -105,8 +85,8 @@ class Enrolling:
     async def start(self, issuer_name: str, role: str | None, origin: Origin) -> Started:
         """Begin a login; raise `NotFound` for an issuer or role that is not served."""
         self._rewinding.check()
-        name, scopes = self._role(issuer_name, role)
-        shown = await self._enrolments[issuer_name].issuer.start_device_login(scopes)
+        name, scopes = self._taking_in.role(issuer_name, role)
+        shown = await self._taking_in.issuer(issuer_name).start_device_login(scopes)
         token = self._leasing.new_token()
         now = self._clock.now()
         login = PendingLogin(
@@ -147,7 +127,7 @@ class Enrolling:
         if not await self._in_turn(login):
             return login
         assert login.device_code is not None
-        outcome = await self._issuer(login).poll_device_login(login.device_code)
+        outcome = await self._taking_in.issuer(login.issuer).poll_device_login(login.device_code)
         if isinstance(outcome, Renewed):
             return await self._complete(login, version, outcome, origin)
         if isinstance(outcome, StillPending):
@@ -192,7 +172,8 @@ class Enrolling:
         kept: Grant | None = None
         await self._waypoints.reach(Waypoint.LOGIN_ANSWERED)
         try:
-            kept, replaced = await self._keep(await self._grant(login, answer))
+            asked = AskedFor(login.id, login.issuer, login.role, login.scopes)
+            kept, replaced = await self._taking_in.keep(await self._taking_in.grant(asked, answer))
             await self._waypoints.reach(Waypoint.LOGIN_STORED)
             lease = self._lease(login, kept)
             await self._note("login", login, origin, **_who(kept), lease=lease.id)
@@ -201,76 +182,14 @@ class Enrolling:
             # What is in custody, or may be, stays good: running jobs may live on it by now.
             in_custody = kept is not None or isinstance(error, StoreUnclear)
             # Where logins are tied together, revoking this one would end the one before.
-            alone = self._issuer(login).revoke_replaced
+            alone = self._taking_in.issuer(login.issuer).revoke_replaced
             if answer.refresh_token is not None and alone and not in_custody:
-                await self._revoke(login, answer.refresh_token)
+                await self._taking_in.revoke(login.issuer, answer.refresh_token)
             await self._close(login, version, _told(error), origin)
             raise
-        if replaced is not None and self._issuer(login).revoke_replaced:
-            self._deeds.begin(self._revoke(login, replaced), "revoke what a login replaced")
+        self._taking_in.let_go_of_replaced(login.issuer, replaced)
         await self._replace(device.over(login, "This login is done."), version)
         return lease
-
-    async def _grant(self, login: PendingLogin, answer: Renewed) -> Grant:
-        """Make the grant from a verified answer; the person is who the ID token says."""
-        issuer = self._issuer(login)
-        if answer.refresh_token is None or answer.id_token is None:
-            raise IssuerMisbehaved(
-                "The issuer gave no refresh token or no ID token.",
-                "The operator must allow the broker's client offline_access and openid.",
-            )
-        claims = await issuer.verify_identity(answer.id_token)
-        subject = claims.get("sub")
-        credkey = claims.get(self._enrolments[login.issuer].credkey_claim)
-        if not isinstance(subject, str) or not isinstance(credkey, str) or not subject:
-            raise IssuerMisbehaved("The issuer's ID token does not say who logged in.")
-        now = self._clock.now()
-        granted = answer.scopes if answer.scopes is not None else login.scopes
-        return Grant(
-            key=GrantKey(login.issuer, check_credkey(credkey), login.role),
-            line=self._entropy.token(16),
-            issuer_url=issuer.url,
-            subject=subject,
-            client_id=issuer.client_id,
-            # Whatever the issuer adds beyond the role is not used.
-            scopes=ScopeSet(tuple(one for one in granted if login.scopes.covers_item(one))),
-            refresh_token=answer.refresh_token,
-            generation=1,
-            state=GrantState.READY,
-            write_id=self._entropy.token(16),
-            created_at=now,
-            refreshed_at=now,
-            login_id=login.id,
-            used_at=now,
-            refresh_expires_at=_after(now, answer.refresh_expires_in),
-            tokens_until=_after(now, answer.expires_in),
-        )
-
-    async def _keep(self, grant: Grant) -> tuple[Grant, Secret | None]:
-        """Store the grant in its place, as the next generation of what is there.
-
-        Returns it, and the refresh token that it replaced, if there was one. A write whose answer
-        got lost is known by its login, even if the grant was refreshed since.
-        """
-        segment = grant.key.segment()
-        replaced: Secret | None = None
-        while True:
-            stored = await self._grants.get(segment)
-            kept, version = grant, 0
-            if stored is not None:
-                if stored.value.login_id == grant.login_id:
-                    return stored.value, replaced
-                kept, version = succeed(stored.value, grant), stored.version
-                replaced = stored.value.refresh_token
-            try:
-                await put_surely(
-                    self._grants, segment, kept, version,
-                    is_ours=lambda found: found.write_id == grant.write_id,
-                )  # fmt: skip
-            except StaleVersionError:
-                continue  # somebody else wrote: look again
-            self._noted(kept)
-            return kept, replaced
 
     def _lease(self, login: PendingLogin, grant: Grant) -> Lease:
         now = self._clock.now()
@@ -283,12 +202,6 @@ class Enrolling:
             created_at=now,
             ends_at=now + datetime.timedelta(seconds=self._login_seconds),
         )
-
-    async def _revoke(self, login: PendingLogin, refresh_token: Secret) -> None:
-        try:
-            await self._issuer(login).revoke(refresh_token)
-        except CredbrokerError as error:
-            log.error("refresh_token_not_revoked", why=error.sentence)  # noqa: TRY400
 
     async def _close(
         self, login: PendingLogin, version: int, error: CredbrokerError, origin: Origin
@@ -315,18 +228,6 @@ class Enrolling:
             **more,
         )
 
-    def _issuer(self, login: PendingLogin) -> Issuer:
-        return served(self._enrolments, login.issuer).issuer
-
-    def _role(self, issuer: str, role: str | None) -> tuple[str, ScopeSet]:
-        enrolment = self._enrolments.get(issuer)
-        if enrolment is None:
-            raise NotFound(f"No issuer named {issuer[:64]!r} is served here.")
-        name = role if role is not None else next(iter(enrolment.roles))
-        if name not in enrolment.roles:
-            raise NotFound(f"The issuer {issuer!r} has no role {name[:64]!r} here.")
-        return name, enrolment.roles[name]
-
 
 def _told(error: Exception) -> CredbrokerError:
     """Return the error as the login's record may tell it: never in words nobody checked."""
@@ -344,7 +245,3 @@ def _who(grant: Grant) -> dict[str, object]:
         "scope": grant.scopes,
         "generation": grant.generation,
     }
-
-
-def _after(now: datetime.datetime, seconds: float | None) -> datetime.datetime | None:
-    return None if seconds is None else now + datetime.timedelta(seconds=seconds)

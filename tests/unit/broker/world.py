@@ -10,11 +10,12 @@ from typing import Any, TypeVar
 
 from credbroker.broker.ending import Ending
 from credbroker.broker.engine import Engine, Rules, Stores, assemble
-from credbroker.broker.enrolling import Enrolling, Enrolment
+from credbroker.broker.enrolling import Enrolling
 from credbroker.broker.leasing import Caller, Leasing, Origin
 from credbroker.broker.minting import Minting, MintingRules
 from credbroker.broker.refreshing import Refreshing, Wish
 from credbroker.broker.running import Deeds, Means, NoWaypoints, no_clock_to_compare
+from credbroker.broker.taking_in import Enrolment
 from credbroker.domain.attenuation import Ceiling, Right, Wanted
 from credbroker.domain.device import PendingLogin
 from credbroker.domain.errors import CredbrokerError
