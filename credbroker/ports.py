@@ -139,6 +139,23 @@ class Spool(Protocol):
         """
 
 
+class LoginSeal(Protocol):
+    """Seals what of a login travels through the hands of clients and browsers.
+
+    Every replica over one Vault opens what another sealed; nobody else can. What it derives or opens
+    makes no lease and no grant by itself.
+    """
+
+    def seal(self, purpose: str, content: bytes) -> str:
+        """Return the content encrypted and bound to `purpose`, as base64url text."""
+
+    def open(self, purpose: str, sealed: str) -> bytes:
+        """Return the content. Raises `Malformed` if it was changed, or sealed for another purpose."""
+
+    def secret(self, purpose: str, of: str) -> Secret:
+        """Return a secret of 43 characters that belongs to `purpose` and `of`, the same each time."""
+
+
 class HostMarks(Protocol):
     """What this host remembers, on disk, of how far Vault had come; see `broker.rewinding`."""
 

@@ -6,6 +6,7 @@ Durations are in seconds. Every key has a default unless nothing sensible could 
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -64,6 +65,17 @@ class Role(Section, frozen=True):
     audiences: list[Text] = []
 
 
+class Legacy(Section, frozen=True):
+    """The HTVault that served an issuer's people before, asked for vault tokens that are not ours.
+
+    It is asked until the end of the day `until` (UTC), written YYYY-MM-DD.
+    """
+
+    url: Text
+    until: datetime.date
+    ca_file: Path | None = None
+
+
 class Issuer(Section, frozen=True):
     """One token issuer: its exact issuer string, the broker's client there, and its dialect.
 
@@ -72,7 +84,10 @@ class Issuer(Section, frozen=True):
     `retry_safe`: it gives the same refresh token back. `grace`: it takes the old one for
     `grace_seconds` after rotating. `once_more`: a replay is refused and hurts nothing else. An answer
     is waited for `seconds`; to a refresh, whose answer must not be given up lightly,
-    `refresh_seconds`. The pace of refreshes is each replica's.
+    `refresh_seconds`. The pace of refreshes is each replica's. `confirm` says how a login through
+    htgettoken goes on from the broker's page: back to it with the browser that confirmed (`page`;
+    our redirect must be registered at the issuer), or by the issuer's device flow. With `exchange`
+    narrower tokens are got by token exchange (RFC 8693), which spends no refresh token.
     """
 
     url: Text
@@ -89,6 +104,9 @@ class Issuer(Section, frozen=True):
     refreshes_at_once: Annotated[int, Meta(ge=1)] = 16
     refreshes_per_second: Annotated[float, Meta(gt=0)] = 50.0
     revoke_replaced: bool = True
+    confirm: Literal["page", "device"] = "page"
+    exchange: bool = False
+    legacy: Legacy | None = None
 
 
 class Leases(Section, frozen=True):
@@ -141,6 +159,36 @@ class Limits(Section, frozen=True):
     per_address_burst: Annotated[int, Meta(ge=1)] = 100
 
 
+class Htvault(Section, frozen=True):
+    """What is served to htgettoken and to HTCondor's vault credmon, beside the endpoints.
+
+    `options_file` is given out as `/htgettokenopts.txt`. Requests from `shared_hosts`, addresses
+    or networks that many people share, are limited for each lease alone.
+    """
+
+    options_file: Path | None = None
+    shared_hosts: list[Text] = []
+
+
+class Kerberos(Section, frozen=True):
+    """Logins by Kerberos ticket, for `issuers` (all where none is named).
+
+    Principals of `realms` alone may log in. A principal opens the grants of the credkey that is its
+    name without the realm, with `domain` behind it; robots are `user/purpose/host`.
+    """
+
+    keytab_file: Path
+    realms: Annotated[list[Text], Meta(min_length=1)]
+    issuers: list[Text] = []
+    domain: str = ""
+
+
+class Ssh(Section, frozen=True):
+    """Logins by ssh key; `registration` says if people may register their agent's keys."""
+
+    registration: bool = False
+
+
 class Log(Section, frozen=True):
     """How much is logged, on standard error, as JSON."""
 
@@ -160,4 +208,7 @@ class Settings(Section, frozen=True):
     custody: Custody = Custody()
     keeper: Keeper = Keeper()
     limits: Limits = Limits()
+    htvault: Htvault = Htvault()
+    kerberos: list[Kerberos] = []
+    ssh: Ssh = Ssh()
     log: Log = Log()

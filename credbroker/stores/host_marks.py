@@ -4,7 +4,8 @@ Reads are answered from memory. A mark is never lowered. Each replica writes a f
 reads those of its neighbours when it starts, so that a host remembers as one.
 
 A damaged file is set aside and remembered no more: the broker must start, other hosts still
-remember, and so does the counter in Vault by rising; what is lost is this host's word alone.
+remember, and so does the counter in Vault by rising; what is lost is this host's word alone. A full
+disk stops no start either: what can be read of the file is known, and the rest when there is room.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ _COUNTER = ""
 _CREATE = "CREATE TABLE IF NOT EXISTS marks (name TEXT PRIMARY KEY, mark INTEGER) WITHOUT ROWID"
 _RAISE = "INSERT INTO marks VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET mark = max(mark, excluded.mark)"
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_DISK_FAILS = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL})
 _BUSY_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
@@ -45,13 +47,17 @@ class SqliteHostMarks:
         self._path = folder / f"marks-{replica}.sqlite"
         # All of the database's life is in this one thread.
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="marks")
-        self._database, self._marks = self._disk.submit(self._open).result()
+        self._marks: dict[str, int] = {}
+        self._database: sqlite3.Connection | None = None
+        self._found_late: dict[str, int] = {}
+        self._disk.submit(self._open).result()
         self._unwritten: dict[str, int] = {}
         self._writing = asyncio.Lock()
 
     def close(self) -> None:
         """Let go of the file, once what is being written is on disk."""
-        self._disk.submit(self._database.close).result()
+        if self._database is not None:
+            self._disk.submit(self._database.close).result()
         self._disk.shutdown()
 
     @property
@@ -81,29 +87,46 @@ class SqliteHostMarks:
         if error is not None:
             raise LocalFileUnfit(f"{self._path}: the marks cannot be written ({error}).")
 
-    async def _written(self) -> sqlite3.Error | None:
+    async def _written(self) -> sqlite3.Error | OSError | None:
         """Write all that is not on disk yet, after whoever is writing now."""
         async with self._writing:
             if not self._unwritten:
                 return None
             batch, self._unwritten = self._unwritten, {}
-            job = functools.partial(_raise_marks, self._database, batch)
+            job = functools.partial(self._raise_on_disk, batch)
             error = await asyncio.get_running_loop().run_in_executor(self._disk, job)
+            _raise_all(self._marks, self._found_late)
             if error is not None:
                 self._unwritten = batch | self._unwritten
             return error
 
-    def _open(self) -> tuple[sqlite3.Connection, dict[str, int]]:
+    def _open(self) -> None:
         make_own_folder(self._folder)
-        marks: dict[str, int] = {}
         for path in sorted(set(self._folder.glob("marks-*.sqlite")) - {self._path}):
-            _raise_all(marks, _neighbours(path))
+            _raise_all(self._marks, _neighbours(path))
         try:
-            database, own = _opened(self._path)
+            _raise_all(self._marks, self._take_up())
         except (OSError, sqlite3.Error) as error:
-            raise BadSettings(f"{self._path}: the marks cannot be used ({error}).") from None
-        _raise_all(marks, own)
-        return database, marks
+            if not (isinstance(error, sqlite3.Error) and _is_one_of(error, _DISK_FAILS)):
+                raise BadSettings(f"{self._path}: the marks cannot be used ({error}).") from None
+            log.error("host_marks_not_written", file=self._path.name, why=str(error))  # noqa: TRY400
+            _raise_all(self._marks, _as_it_lies(self._path))
+
+    def _take_up(self) -> dict[str, int]:
+        """Open the file for good, and return what it remembers."""
+        self._database, own = _opened(self._path)
+        return own
+
+    def _raise_on_disk(self, marks: Mapping[str, int]) -> sqlite3.Error | OSError | None:
+        try:
+            if self._database is None:
+                self._found_late = self._take_up()  # there was no room when this life began
+            assert self._database is not None
+            with self._database:
+                self._database.executemany(_RAISE, marks.items())
+        except (OSError, sqlite3.Error) as error:
+            return error
+        return None
 
 
 def _opened(path: Path) -> tuple[sqlite3.Connection, dict[str, int]]:
@@ -111,7 +134,7 @@ def _opened(path: Path) -> tuple[sqlite3.Connection, dict[str, int]]:
     try:
         return _connected(path)
     except sqlite3.DatabaseError as error:
-        if not _says_damaged(error):
+        if not _is_one_of(error, _DAMAGED):
             raise
     log.error("host_marks_damaged", file=path.name, set_aside=f"{path.name}.damaged")
     # Its log, if there still is one, is not taken up: a new database begins by removing that.
@@ -144,6 +167,16 @@ def _neighbours(path: Path) -> dict[str, int]:
         return {}
 
 
+def _as_it_lies(path: Path) -> dict[str, int]:
+    """Return what can be read without a byte of room: what was not yet only in the log."""
+    try:
+        address = f"{path.absolute().as_uri()}?immutable=1"
+        with closing(sqlite3.connect(address, uri=True)) as database:
+            return _read(database)
+    except sqlite3.Error:
+        return {}
+
+
 def _read(database: sqlite3.Connection) -> dict[str, int]:
     return {
         name: mark
@@ -157,14 +190,5 @@ def _raise_all(marks: dict[str, int], others: Mapping[str, int]) -> None:
         marks[name] = max(mark, marks.get(name, 0))
 
 
-def _raise_marks(database: sqlite3.Connection, marks: Mapping[str, int]) -> sqlite3.Error | None:
-    try:
-        with database:
-            database.executemany(_RAISE, marks.items())
-    except sqlite3.Error as error:
-        return error
-    return None
-
-
-def _says_damaged(error: sqlite3.DatabaseError) -> bool:
-    return (error.sqlite_errorcode & 0xFF) in _DAMAGED
+def _is_one_of(error: sqlite3.Error, codes: frozenset[int]) -> bool:
+    return (error.sqlite_errorcode & 0xFF) in codes

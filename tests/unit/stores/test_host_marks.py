@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,12 @@ def start(folder: Path) -> Iterator[Start]:
             return marks
 
         yield started
+
+
+def database_of(marks: SqliteHostMarks) -> sqlite3.Connection:
+    """Return what its one thread writes to."""
+    assert marks._database is not None
+    return marks._database
 
 
 def known(marks: SqliteHostMarks) -> tuple[int, dict[str, int]]:
@@ -81,7 +88,7 @@ def mode(path: Path) -> int:
 async def test_every_write_is_flushed(start: Start) -> None:
     """Not left to the system, as the database would by default."""
     marks = start()
-    asked = marks._disk.submit(marks._database.execute, "PRAGMA synchronous").result()
+    asked = marks._disk.submit(database_of(marks).execute, "PRAGMA synchronous").result()
     assert marks._disk.submit(asked.fetchone).result() == (2,)
 
 
@@ -96,7 +103,49 @@ async def test_what_is_known_is_not_written_again(start: Start) -> None:
 
 def changes(marks: SqliteHostMarks) -> int:
     """Return how many rows were written so far."""
-    return marks._disk.submit(lambda: marks._database.total_changes).result()
+    return marks._disk.submit(lambda: database_of(marks).total_changes).result()
+
+
+async def test_a_start_on_a_full_disk_knows_what_lies_there_and_writes_when_it_can(
+    start: Start, folder: Path, tmp_path: Path
+) -> None:
+    """Also what was only in the log of a life that was killed, once there is room to read it."""
+    first = SqliteHostMarks(folder, "a")
+    await first.remember(5, {"x": 3})
+    first.close()
+    with no_byte_to_be_written():
+        marks = start()
+        assert known(marks) == (5, {"x": 3})
+        with pytest.raises(LocalFileUnfit, match="cannot be written"):
+            await marks.remember(6, {"y": 1})
+    await marks.remember(6, {})
+    shutil.copytree(folder, tmp_path / "copy")
+    assert known(start("a", tmp_path / "copy")) == (6, {"x": 3, "y": 1})
+
+
+async def test_what_a_killed_life_left_in_its_log_is_known_once_there_is_room(
+    start: Start, folder: Path, tmp_path: Path
+) -> None:
+    """A full disk hides it for a while; it is never lowered."""
+    await start().remember(5, {"x": 3})
+    left = tmp_path / "left"
+    shutil.copytree(folder, left)
+    with no_byte_to_be_written():
+        marks = start("a", left)
+    await marks.remember(1, {"y": 1})
+    assert known(marks) == (5, {"x": 3, "y": 1})
+
+
+@contextmanager
+def no_byte_to_be_written() -> Iterator[None]:
+    """Have the system refuse whatever would make a file longer."""
+    most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, most[1]))
+    try:
+        with capture_logs():
+            yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, most)
 
 
 async def test_a_full_disk_is_told_and_made_up_for(start: Start, folder: Path) -> None:
@@ -115,7 +164,7 @@ async def test_a_full_disk_is_told_and_made_up_for(start: Start, folder: Path) -
 def limit(marks: SqliteHostMarks, pages: int) -> None:
     """Let the database grow to so many pages, or no further than it is."""
     statement = f"PRAGMA max_page_count = {pages}"
-    marks._disk.submit(lambda: marks._database.execute(statement).close()).result()
+    marks._disk.submit(lambda: database_of(marks).execute(statement).close()).result()
 
 
 async def test_a_caller_who_goes_away_takes_no_marks_along(start: Start) -> None:
@@ -191,7 +240,7 @@ async def test_a_damaged_file_takes_its_log_along(
     """What was written last is no good without what came before."""
     marks = start()
     await marks.remember(5, {f"segment-{number}": 1 for number in range(5000)})
-    marks._disk.submit(marks._database.execute, "PRAGMA wal_checkpoint").result()
+    marks._disk.submit(database_of(marks).execute, "PRAGMA wal_checkpoint").result()
     await marks.remember(6, {"segment-7": 2})
     shutil.copytree(folder, tmp_path / "copy")
     spoil(tmp_path / "copy" / "marks-a.sqlite", damage)
