@@ -38,7 +38,7 @@ AGAINST = (
 
 async def take(folder: Path, quick: bool) -> list[Figure]:
     """Measure with 8, 16 and 64 in flight."""
-    rounds, seconds = (3, 1.5) if quick else (7, 10.0)
+    rounds, seconds = (3, 1.5) if quick else (5, 6.0)
     most = max(IN_FLIGHT)
     async with (
         open_ground(folder) as ground,
