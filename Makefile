@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Compiled modules are kept, whatever the caller's shell says: every command starts quicker.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check fix interop bench chaos pyz lock clean
+.PHONY: demo test check fix interop bench chaos pyz kerberos lock clean
 
 demo: $(VENV)/.demo  ## the main job on this machine: OpenBao, an issuer, the broker, a job
 	$(BIN)/credbroker demo --report demo-report.json
@@ -43,6 +43,8 @@ chaos: $(VENV)/.dev  ## faults by the hundred against several brokers (COUNT=100
 pyz: $(VENV)/.dev  ## build dist/credbroker.pyz, the part that runs without pip
 	$(BIN)/python -m credbroker.zipapp dist/credbroker.pyz
 
+kerberos: $(VENV)/.kerberos  ## what Kerberos logins need (gcc and libkrb5-dev must be there)
+
 lock: $(VENV)/.dev  ## renew requirements/*.txt from pyproject.toml
 	$(BIN)/pip install --quiet uv
 	$(BIN)/python requirements/lock.py
@@ -63,6 +65,10 @@ $(VENV)/.demo: $(VENV)/.made requirements/demo.txt pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.demo requirements/dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.kerberos: $(VENV)/.dev requirements/kerberos.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/kerberos.txt
 	@touch $@
 
 clean:

@@ -8,7 +8,11 @@ COMMON = [
     "--no-emit-index-url", "--no-emit-find-links", "--no-header", "--no-annotate", "pyproject.toml",
 ]  # fmt: skip
 
-for name, extras in {"demo": ["demo", "build"], "dev": ["demo", "build", "dev"]}.items():
+for name, extras in {
+    "demo": ["demo", "build"],
+    "dev": ["demo", "build", "dev"],
+    "kerberos": ["demo", "build", "dev", "kerberos"],
+}.items():
     chosen = [word for extra in extras for word in ("--extra", extra)]
     subprocess.run(  # noqa: S603 - our own words
         [sys.executable, "-m", "uv", *COMMON, *chosen, "-o", f"requirements/{name}.txt"], check=True
