@@ -111,7 +111,8 @@ class Keeping:
         self._neighbours: frozenset[str] = frozenset()
         self._shards = frozenset(range(SHARDS))
         self._list_at = means.clock.elapsed() + FIRST_LIST_SECONDS
-        self._listed = False
+        self._listed = self._told_warm = False
+        self._began_at = means.clock.elapsed()
         self._warned: dict[str, float] = {}
         self._expiring: dict[str, float] = {}
 
@@ -162,6 +163,9 @@ class Keeping:
     def _pass(self) -> None:
         self._share_out()
         now = self._clock.elapsed()
+        if not self._told_warm and self.is_warm:
+            self._told_warm = True
+            log.info("keeper_warm", grants=len(self._index), seconds=round(now - self._began_at, 1))
         if now >= self._list_at:
             self._list_at = now + LIST_SECONDS
             self._listing.add("")
