@@ -138,8 +138,7 @@ class Claiming:
             await self._undo_doubt(grant, begun_at)
             raise
         except StoreUnclear as error:
-            unused = NotActedOn(error)
-            giving_back = self._give_back(found.stored, grant, unused, begun_at)
+            giving_back = self._give_back(found.stored, grant, error, begun_at)
             self._deeds.begin(giving_back, "give a claim back")
             raise
         claimed = Claimed(Stored(grant, version, 0.0), begun_at, right)
@@ -158,7 +157,7 @@ class Claiming:
         except (CredbrokerError, StaleVersionError) as error:
             unused = StoreUnavailable("OpenBao/Vault changed while a claim was stored.")
             why = error if isinstance(error, CredbrokerError) else unused
-            await self._successors.follow(claimed, NotActedOn(why))
+            await self._successors.give_back(claimed, why)
             raise
 
     def _check_retry(self, grant: Grant, age_seconds: float) -> None:
@@ -179,7 +178,7 @@ class Claiming:
         return Judgement.WAIT if judged is Judgement.SETTLE and spools_first else judged
 
     async def _give_back(
-        self, before: Stored[Grant], claim: Grant, unused: NotActedOn, begun_at: float
+        self, before: Stored[Grant], claim: Grant, why: CredbrokerError, begun_at: float
     ) -> None:
         """Undo a claim that may have been stored, or may yet be: nothing was sent.
 
@@ -187,7 +186,7 @@ class Claiming:
         of the two comes first, the other one can never land.
         """
         segment = claim.key.segment()
-        as_before = replace(before.value, write_id=self._entropy.token(16), steps=claim.steps + 1)
+        as_before = replace(before.value, write_id=self._entropy.token(16))
         try:
             while True:
                 if as_before.state is GrantState.IN_DOUBT:
@@ -200,7 +199,7 @@ class Claiming:
         except StaleVersionError:
             found = await self._successors.found(segment)
         if found is not None and found.value.write_id == claim.write_id:
-            await self._successors.follow(Claimed(found, self._clock.elapsed()), unused)
+            await self._successors.give_back(Claimed(found, self._clock.elapsed()), why)
         else:
             await self._undo_doubt(claim, begun_at)
 
@@ -210,9 +209,9 @@ class Claiming:
         if found is None or found.value.claim_id != claim.write_id:
             return
         if found.value.state is GrantState.IN_DOUBT and found.value.posts == claim.posts:
-            unused = NotActedOn(StoreUnavailable("A claim was put in doubt before it was used."))
             ours = Claimed(Stored(claim, found.version, 0.0), begun_at)
-            await self._successors.follow(ours, unused)
+            why = StoreUnavailable("A claim was put in doubt before it was used.")
+            await self._successors.give_back(ours, why)
 
     async def _settle_left_claim(self, stored: Stored[Grant]) -> None:
         await self._waypoints.reach(Waypoint.SETTLING)

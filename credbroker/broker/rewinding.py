@@ -109,9 +109,10 @@ class Rewinding:
             return
         self.check()
         await self._check_newest(grant)
+        _check((await self._looks.once_more()).value)
+        # Only now: a claim in a restored Vault says nothing about what happened in the one before.
         self.saw(grant)
-        found, _ = await asyncio.gather(self._looks.once_more(), self._write())
-        _check(found.value)
+        await self._write()
 
     async def beat(self) -> None:
         """Look, raise the counter, remember; or obey a halt and sort what this host remembers.
@@ -152,10 +153,14 @@ class Rewinding:
     async def _check_newest(self, grant: Grant) -> None:
         """A record behind our memory is marked by check-and-set, which proves it; then a halt is due."""
         segment = grant.key.segment()
-        seen = self._seen(segment)
-        if grant.generation >= Seen.from_number(seen).generation:
+        number = self._seen(segment)
+        seen = Seen.from_number(number)
+        if grant.generation == seen.generation and seen.posts and grant.steps <= seen.steps:
+            # A post that we know of is not in this record's past; the look that follows says so.
+            self._suspicion = "A grant's record fell back."
+        if grant.generation >= seen.generation:
             return
-        if not await self._sorting.sort_one(segment, seen):
+        if not await self._sorting.sort_one(segment, number):
             raise StaleVersionError
         self._suspicion = "A grant's generation fell back."
 

@@ -24,7 +24,7 @@ from credbroker.domain.attenuation import Right
 from credbroker.domain.errors import Busy, CredbrokerError
 from credbroker.domain.grants import Grant, GrantState
 from credbroker.domain.names import GrantKey
-from credbroker.domain.outcomes import Outcome, Renewed
+from credbroker.domain.outcomes import NotActedOn, Outcome, Renewed
 from credbroker.domain.retry import backoff_seconds
 from credbroker.domain.secret import Secret
 from credbroker.ports import Issuer, RecordStore, Spool, StaleVersionError, Stored, Waypoint
@@ -78,7 +78,18 @@ class Successors:
         self._entropy = means.entropy
         self._waypoints = means.waypoints
 
-    async def follow(self, claimed: Claimed, outcome: Outcome, *, believed: bool = True) -> Grant:
+    async def give_back(self, claimed: Claimed, why: CredbrokerError) -> Grant:
+        """Have the record as it was before a claim that was never confirmed; see `follow`."""
+        return await self.follow(claimed, NotActedOn(why), confirmed=False)
+
+    async def follow(
+        self,
+        claimed: Claimed,
+        outcome: Outcome,
+        *,
+        believed: bool = True,
+        confirmed: bool = True,
+    ) -> Grant:
         """Store and return what follows from the outcome; never give up while it is a successor.
 
         Raises `Busy` if a later write, of a logout or a new login, had taken the place.
@@ -96,6 +107,8 @@ class Successors:
             believed=believed,
             seconds=seconds,
         )
+        if not confirmed:
+            after = rotation.unclaimed(after, claimed.grant)
         if after.generation > claimed.grant.generation:
             await self._store_successor(claimed, after)
         else:

@@ -224,6 +224,15 @@ def settle_left_claim(claimed: Grant, rule: Rule, write_id: str, seconds: float)
     return _doubt(claimed, Event.LEFT_BEHIND, write_id, why, seconds=seconds)
 
 
+def unclaimed(grant: Grant, claimed: Grant) -> Grant:
+    """Return a record that gives `claimed` back, as one that no step led to.
+
+    For a claim that was never confirmed: were its steps counted, those made in a restored Vault
+    would cover up what a host remembers of the one before.
+    """
+    return replace(grant, steps=claimed.steps - 1)
+
+
 def may_replace(ours: Grant, found: Grant, claimed: Grant) -> bool:
     """True if `ours`, which follows from `claimed`, knows more than the record found in its place.
 
@@ -234,8 +243,10 @@ def may_replace(ours: Grant, found: Grant, claimed: Grant) -> bool:
         return False
     if ours.generation > found.generation:
         return True
-    untouched = found.write_id == claimed.write_id
-    return untouched or (found.state is IN_DOUBT and found.posts == claimed.posts)
+    if found.state is IN_DOUBT:
+        # Ours in every field but this one may be another replica's doubt, after we gave back.
+        return found.claim_id == claimed.write_id
+    return found.write_id == claimed.write_id
 
 
 def succeed(found: Grant, new: Grant) -> Grant:

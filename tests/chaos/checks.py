@@ -13,7 +13,14 @@ from credbroker.demo.issuer import Endpoint
 from credbroker.demo.issuer.journal import OK, sha256_hex
 from credbroker.domain.rotation import RESTORED
 from tests.chaos.houses import HIDING
-from tests.chaos.pace import ASK, GRACE, GRACE_SECONDS, RETRY_SAFE
+from tests.chaos.pace import (
+    ASK,
+    CLAIM_SECONDS,
+    GRACE,
+    GRACE_SECONDS,
+    REFRESH_SECONDS,
+    RETRY_SAFE,
+)
 
 if TYPE_CHECKING:
     from credbroker.demo.issuer import Entry
@@ -69,6 +76,8 @@ def explain(world: World, loss: Loss) -> str:
         return "the issuer's answer was hidden"
     if _owner_was_killed(world, loss):
         return f"its owner was killed between {'post and store' if posts else 'claim and post'}"
+    if _came_too_late(world, loss, posts):
+        return "the answer came later than a broker waits, on a busy machine"
     if _was_rolled_back(world, house, loss):
         return "the issuer was rolled back"
     if _was_restored(world, loss):
@@ -131,6 +140,26 @@ def _owner_was_killed(world: World, loss: Loss) -> bool:
         if died and claim.committed_at and not spooled and not _was_settled(world, claim):
             return True
     return False
+
+
+def _came_too_late(world: World, loss: Loss, posts: list[Entry]) -> bool:
+    """True if the broker had gone on only after all of its time, though nobody held the answer."""
+    shift = _shift(world)
+    posted_at = [one.at.timestamp() - shift for one in posts]
+    went_on_at = [
+        one.at
+        for one in world.points.reached
+        if (one.point, one.segment, one.generation) == ("answered", loss.segment, loss.generation)
+    ]
+    return any(
+        any(at + REFRESH_SECONDS <= later <= at + CLAIM_SECONDS for later in went_on_at)
+        for at in posted_at
+    )
+
+
+def _shift(world: World) -> float:
+    """Return by how much the journals' clock is ahead of `Clock.elapsed`."""
+    return world.clock.now().timestamp() - world.clock.elapsed()
 
 
 def _was_settled(world: World, claim: Write) -> bool:
@@ -209,7 +238,7 @@ def _deaths(world: World, lives: set[tuple[str, int]]) -> list[tuple[float, str]
 
 def _revocations(world: World, loss: Loss) -> list[tuple[float, str]]:
     """Return what was revoked at the issuer shortly before; of whom, its journal does not say."""
-    shift = world.clock.now().timestamp() - world.clock.elapsed()
+    shift = _shift(world)
     told = [
         (one.at.timestamp() - shift, f"somebody's revocation: {one.outcome}")
         for one in world.house(loss.house).issuer.journal
@@ -219,7 +248,7 @@ def _revocations(world: World, loss: Loss) -> list[tuple[float, str]]:
 
 
 def _posts(world: World, loss: Loss, values: set[str]) -> list[tuple[float, str]]:
-    shift = world.clock.now().timestamp() - world.clock.elapsed()
+    shift = _shift(world)
     posts = world.house(loss.house).issuer.posts_by_value()
     return [
         (

@@ -207,3 +207,51 @@ async def test_a_login_is_not_finished_during_a_halt() -> None:
     assert isinstance(lease, Lease)
     await beat(b)
     assert world.grant.state is READY, "the login made a moment ago is called lost"
+
+
+async def test_claims_made_during_a_halt_do_not_cover_up_what_a_host_remembers() -> None:
+    """Each is stored and given back, for nothing may be posted; the old post is still known."""
+    world = RestorableWorld()
+    a, b = world.on_own_host("a"), world.on_own_host("b")
+    await world.give_grant()
+    await beat(a, b)
+    old = world.snapshot()
+    world.issuer.answer_next(Unclear(IssuerUnreachable("The issuer did not answer.")))
+    with contextlib.suppress(CredbrokerError):
+        await one_refresh(a)  # posts the value; nobody knows what became of it
+    assert world.grant.state is GrantState.IN_DOUBT
+    world.restore(old)
+    for _ in range(3):
+        for one in (a, b):
+            world.clock.advance(20)
+            with contextlib.suppress(CredbrokerError):
+                await one_refresh(one)
+    await beat(a, b)
+    await beat(a, b)
+    await world.lift()
+    await beat(a, b)
+    assert world.grant.state is LOST
+    with contextlib.suppress(CredbrokerError):
+        await one_refresh(b)
+    assert max(world.issuer.posts.values()) == 1, "a value was posted twice at `ask`"
+
+
+async def test_claims_given_back_during_a_halt_cost_no_login() -> None:
+    """What was never posted since the snapshot is as good as it was."""
+    world = RestorableWorld()
+    a, b = world.on_own_host("a"), world.on_own_host("b")
+    await world.give_grant()
+    await beat(a, b)
+    old = world.snapshot()
+    await beat(a, b)
+    world.restore(old)
+    for one in (a, b, a):
+        world.clock.advance(20)
+        with contextlib.suppress(CredbrokerError):
+            await one_refresh(one)
+    await beat(a, b)
+    await beat(a, b)
+    await world.lift()
+    await beat(a, b)
+    assert world.grant.state is READY
+    assert await one_refresh(b)

@@ -14,6 +14,7 @@ from credbroker.domain.errors import (
     IssuerUnreachable,
     LoginNeeded,
     StoreUnavailable,
+    StoreUnclear,
 )
 from credbroker.domain.grants import GrantState
 from credbroker.domain.outcomes import Dead, NotActedOn, Unclear
@@ -32,6 +33,7 @@ SILENT = Unclear(IssuerUnreachable("The issuer took a refresh and did not answer
 REFUSED = Dead(LoginNeeded("The issuer no longer accepts this login."))
 BUSY = NotActedOn(IssuerUnreachable("The issuer is busy (429)."))
 AWAY = StoreUnavailable("OpenBao/Vault does not answer.")
+UNCLEAR = StoreUnclear("OpenBao/Vault took a write and did not answer.")
 
 
 async def answered_while_vault_is_away(
@@ -205,6 +207,28 @@ async def test_a_refused_retry_means_that_the_first_post_had_been_acted_on() -> 
     world.clock.advance(10)
     assert await fails_with(replica) is LoginNeeded
     assert world.grant.state is LOST
+
+
+async def test_what_was_given_back_twice_over_undoes_nobody_else_s_doubt() -> None:
+    """The first writing was taken and its answer got lost; another replica has posted since."""
+    world = World()
+    one, other = world.replica("one"), world.replica("other")
+    await world.give_grant()
+    world.issuer.answer_next(BUSY, SILENT)
+    world.issuer.answer_seconds = 1
+    caller = one.start(fails_with(one))
+    await turns()
+    world.grants.fail_next(UNCLEAR, acted=True, on="put")
+    for _ in range(3):
+        world.grants.fail_next(AWAY, on="get")
+    await world.clock.pass_time(1)
+    world.grants.mend()
+    world.issuer.answer_seconds = 0
+    assert await fails_with(other) is GrantInDoubt
+    assert world.grant.state is IN_DOUBT
+    await world.clock.pass_time(60)
+    assert caller.done()
+    assert (world.grant.state, world.issuer.posts) == (IN_DOUBT, {"first": 2})
 
 
 async def test_a_retry_without_an_answer_is_the_last_post() -> None:

@@ -327,6 +327,7 @@ MINE_IN_DOUBT = settle(FIRST, UNCLEAR, ASK, "ours", NOON)
 MINE_GIVEN_BACK = settle(FIRST, NotActedOn(DOWN), ASK, "ours", NOON)
 SETTLED_BY_OTHERS = settle_left_claim(FIRST, ASK, "theirs", GOOD_FOR)
 RETRIED_BY_OTHERS = claim(SETTLED_BY_OTHERS, "replica-2", "theirs-2")
+CLAIMED_BY_OTHERS = claim(MINE_GIVEN_BACK, "replica-2", "theirs-4")
 LATER = settle(RETRIED_BY_OTHERS, renewed("refresh-3"), ASK, "theirs-3", NOON)
 
 
@@ -338,6 +339,7 @@ LATER = settle(RETRIED_BY_OTHERS, renewed("refresh-3"), ASK, "theirs-3", NOON)
         (RETRIED_BY_OTHERS, True, False),
         (settle(RETRIED_BY_OTHERS, UNCLEAR, ASK, "theirs-3", NOON), True, False),
         (settle(RETRIED_BY_OTHERS, DEAD, ASK, "theirs-3", NOON), True, False),
+        (settle(CLAIMED_BY_OTHERS, UNCLEAR, ASK, "theirs-5", NOON), True, False),
         (LATER, False, False),
         (log_out(FIRST, "theirs"), False, False),
         (replace(FIRST, line="line-2"), False, False),
