@@ -24,6 +24,15 @@ from credbroker.domain.secret import Secret
 from credbroker.host.entropy import SystemEntropy
 from credbroker.ports import Clock, Issuer, StaleVersionError, Stored
 from credbroker.wire import marks, records
+from credbroker.wire.confirmed import read_confirmed, write_confirmed
+from credbroker.wire.narrow import read_narrow, write_narrow
+from credbroker.wire.revocations import read_revocations, write_revocations
+from credbroker.wire.ssh_keys import (
+    read_seen_nonce,
+    read_ssh_keys,
+    write_seen_nonce,
+    write_ssh_keys,
+)
 from tests.fakes.host_marks import FakeHostMarks
 from tests.fakes.spool import FakeSpool
 
@@ -101,6 +110,11 @@ def memory_stores(clock: Clock) -> Stores:
         issuer_marks=BytesInMemory(clock, marks.write_issuer_mark, marks.read_issuer_mark),
         heartbeats=BytesInMemory(clock, marks.write_heartbeat, marks.read_heartbeat),
         rewind=BytesInMemory(clock, marks.write_rewind, marks.read_rewind),
+        revocations=BytesInMemory(clock, write_revocations, read_revocations),
+        narrow=BytesInMemory(clock, write_narrow, read_narrow),
+        confirmed=BytesInMemory(clock, write_confirmed, read_confirmed),
+        ssh_keys=BytesInMemory(clock, write_ssh_keys, read_ssh_keys),
+        seen=BytesInMemory(clock, write_seen_nonce, read_seen_nonce),
         spool=FakeSpool(),
         host_marks=FakeHostMarks(),
     )

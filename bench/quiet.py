@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from credbroker.domain.attenuation import Right
-    from credbroker.domain.device import DeviceStart, PollOutcome
+    from credbroker.domain.device import DeviceStart, LoginOutcome, PollOutcome
     from credbroker.domain.scopes import ScopeSet
     from credbroker.ports import BeforeFirstByte, Clock
 
@@ -36,6 +36,7 @@ class CountingIssuer:
     rule = None
     refresh_seconds = 120.0
     revoke_replaced = True
+    exchanges = False
 
     def __init__(self, clock: Clock, *, token_seconds: float, grant_seconds: float) -> None:
         """Give access tokens and refresh tokens that live so long."""
@@ -106,6 +107,20 @@ class CountingIssuer:
     async def verify_identity(self, id_token: Secret) -> Mapping[str, object]:
         """Refuse: nobody logs in here."""
         raise AssertionError(id_token)
+
+    async def authorization_url(
+        self, scopes: ScopeSet, redirect_uri: str, state: str, nonce: str, challenge: str
+    ) -> str:
+        """Refuse: nobody logs in here."""
+        raise AssertionError(scopes)
+
+    async def redeem(self, code: Secret, verifier: Secret, redirect_uri: str) -> LoginOutcome:
+        """Refuse: nobody logs in here."""
+        raise AssertionError(redirect_uri)
+
+    async def exchange(self, subject_token: Secret, right: Right) -> Outcome:
+        """Refuse: nobody is told that this is offered."""
+        raise AssertionError(right)
 
 
 class NoTrail:

@@ -40,9 +40,12 @@ COMMANDS = {
     "agent": Command("credbroker.edge.job", "keep a job's token file fresh while it runs"),
     "serve": Command("credbroker.daemon", "run the broker"),
     "admin": Command(
-        "credbroker.admin.commands", "measure an issuer, trust it again, go on after a restore"
+        "credbroker.admin.commands",
+        "contain an incident, measure an issuer, trust it again, go on after a restore",
     ),
-    "config": Command("credbroker.admin.config_check", "check a broker's settings"),
+    "config": Command(
+        "credbroker.admin.config_check", "check a broker's settings, or make them from an HTVault's"
+    ),
     "demo": Command("credbroker.demo.main", "show all of it working on this machine"),
 }
 

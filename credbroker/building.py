@@ -10,32 +10,49 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from credbroker.broker.confirming import ConfirmingRules
 from credbroker.broker.engine import Engine, Rules, Stores, assemble
+from credbroker.broker.htvault import Htvault, HtvaultRules, Proofs
+from credbroker.broker.htvault import assemble as assemble_htvault
+from credbroker.broker.kerberos_logins import KerberosEntry
+from credbroker.broker.legacy import LegacyServer
 from credbroker.broker.minting import MintingRules
 from credbroker.broker.running import Means
 from credbroker.broker.taking_in import Enrolment
 from credbroker.config.load import check_private, read_secret
 from credbroker.config.schema import Issuer as IssuerSettings
+from credbroker.config.schema import Kerberos as KerberosSettings
 from credbroker.config.schema import Listen, Settings
 from credbroker.config.schema import Vault as VaultSettings
 from credbroker.domain.errors import BadSettings
 from credbroker.domain.keeping import KeepingRules
 from credbroker.domain.pacing import IssuerLimits
+from credbroker.domain.principals import PrincipalRules
 from credbroker.domain.rotation import Custody, Rule, UnclearRule
 from credbroker.domain.scopes import ScopeSet
 from credbroker.host.http import OutgoingHttp
+from credbroker.host.kerberos import GssAcceptor
+from credbroker.issuers.legacy import FormerHtvault
 from credbroker.issuers.oidc import Dialect, OidcIssuer
+from credbroker.issuers.ssh_signatures import AgentSignatures
 from credbroker.ports import Clock, Entropy
 from credbroker.stores.host_marks import SqliteHostMarks
+from credbroker.stores.login_seal import open_login_seal
 from credbroker.stores.records import (
     check_mount,
+    confirmed_records,
     grant_records,
     heartbeat_records,
     issuer_mark_records,
     lease_records,
+    login_key_records,
     login_records,
+    narrow_records,
+    revocation_records,
     rewind_records,
+    seen_records,
     spool_key_records,
+    ssh_key_records,
 )
 from credbroker.stores.spool import SealedSpool
 from credbroker.stores.vault import AppRoleLogin, VaultClient
@@ -48,6 +65,7 @@ class Opened:
     vault: VaultClient
     stores: Stores
     enrolments: dict[str, Enrolment]
+    proofs: Proofs
 
 
 async def open_all(
@@ -63,12 +81,30 @@ async def open_all(
         for name, one in settings.issuers.items()
     }
     stores = await open_stores(settings, vault, replica, stack)
-    return Opened(vault, stores, enrolments)
+    proofs = await _open_proofs(settings, vault, stack)
+    return Opened(vault, stores, enrolments, proofs)
 
 
 def build_engine(settings: Settings, opened: Opened, means: Means, replica: str) -> Engine:
     """Return the deeds of one replica, over what was opened."""
     return assemble(opened.stores, opened.enrolments, rules_of(settings), means, replica)
+
+
+def build_htvault(settings: Settings, opened: Opened, engine: Engine, means: Means) -> Htvault:
+    """Return the deeds that stand in for an HTVault, over the `engine` of the same replica."""
+    issuers = {name: enrolment.issuer for name, enrolment in opened.enrolments.items()}
+    rules = HtvaultRules(
+        ConfirmingRules(
+            settings.public_url,
+            frozenset(name for name, one in settings.issuers.items() if one.confirm == "device"),
+            settings.leases.login_seconds,
+        ),
+        {name: frozenset(one.roles) for name, one in settings.issuers.items()},
+        settings.ssh.registration,
+    )
+    return assemble_htvault(
+        engine, opened.stores, issuers, proofs=opened.proofs, rules=rules, means=means
+    )
 
 
 async def open_vault(
@@ -95,7 +131,7 @@ async def open_stores(
 ) -> Stores:
     """Return everything that is kept, in Vault and on this host."""
     mount = settings.vault.mount
-    folder = settings.custody.folder or settings.audit.folder / "custody"
+    folder = _custody_folder(settings)
     spool = SealedSpool(
         folder, replica, spool_key_records(vault, mount), slots=settings.custody.spool_entries
     )
@@ -112,7 +148,40 @@ async def open_stores(
         rewind_records(vault, mount),
         spool,
         host_marks,
+        revocation_records(vault, mount),
+        narrow_records(vault, mount),
+        confirmed_records(vault, mount),
+        ssh_key_records(vault, mount),
+        seen_records(vault, mount),
     )
+
+
+async def _open_proofs(settings: Settings, vault: VaultClient, stack: AsyncExitStack) -> Proofs:
+    seal = await open_login_seal(login_key_records(vault, settings.vault.mount))
+    kerberos = [_kerberos(one, settings, stack) for one in settings.kerberos]
+    legacy = {
+        name: LegacyServer(
+            FormerHtvault(
+                one.legacy.url, await stack.enter_async_context(open_door(one.legacy.ca_file))
+            ),
+            one.legacy.until,
+        )
+        for name, one in settings.issuers.items()
+        if one.legacy is not None
+    }
+    return Proofs(seal, AgentSignatures(), kerberos, legacy)
+
+
+def _kerberos(one: KerberosSettings, settings: Settings, stack: AsyncExitStack) -> KerberosEntry:
+    # Replicas of one host share the file: a ticket is good for one of them.
+    acceptor = GssAcceptor(one.keytab_file, _custody_folder(settings) / "kerberos-replays")
+    stack.callback(acceptor.close)
+    rules = PrincipalRules(tuple(one.realms), one.domain)
+    return KerberosEntry(acceptor, rules, frozenset(one.issuers))
+
+
+def _custody_folder(settings: Settings) -> Path:
+    return settings.custody.folder or settings.audit.folder / "custody"
 
 
 async def open_issuer(settings: IssuerSettings, clock: Clock, stack: AsyncExitStack) -> OidcIssuer:
@@ -129,6 +198,7 @@ async def open_issuer(settings: IssuerSettings, clock: Clock, stack: AsyncExitSt
         seconds=settings.seconds,
         refresh_seconds=settings.refresh_seconds,
         revoke_replaced=settings.revoke_replaced,
+        exchanges=settings.exchange,
     )
     return OidcIssuer(dialect, door, clock)
 

@@ -14,6 +14,7 @@ import socket
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,15 @@ from prometheus_client import CollectorRegistry
 
 from credbroker.api.app import build_app
 from credbroker.api.health import Health
+from credbroker.api.htvault_surface import Around, htvault_routes
 from credbroker.api.metrics import Metrics, Sources
 from credbroker.api.native import NativeApi, Offered
 from credbroker.api.outlook import Outlook
 from credbroker.api.strangers import Strangers
 from credbroker.broker.engine import Engine
+from credbroker.broker.htvault import Htvault
 from credbroker.broker.running import Deeds, Means, NoWaypoints
-from credbroker.building import build_engine, open_all, server_tls
+from credbroker.building import build_engine, build_htvault, open_all, server_tls
 from credbroker.config.load import DEFAULT_FOLDER, load
 from credbroker.config.schema import Listen, Settings
 from credbroker.domain.errors import BadSettings
@@ -37,6 +40,7 @@ from credbroker.domain.limits import Allowance
 from credbroker.host import hardening, systemd
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
+from credbroker.host.names import HostNames
 from credbroker.ports import Clock, Entropy, Waypoints
 from credbroker.stores.vault import VaultClient
 from credbroker.telemetry.audit import AuditTrail
@@ -47,6 +51,8 @@ from credbroker.telemetry.logging import configure
 # that stays below the 180 s that systemd is told to wait.
 STOP_ANSWER_SECONDS = 15.0
 KEPT_ALIVE_SECONDS = 75.0
+# A Kerberos ticket with what Active Directory puts into it travels in one header.
+LONGEST_HEADER_BYTES = 64 * 1024
 # A slow Vault keeps the port closed for no longer than this.
 FIRST_BEAT_SECONDS = 5.0
 
@@ -101,6 +107,7 @@ class Daemon:
     listen: Listen
     vault: VaultClient
     engine: Engine
+    htvault: Htvault
     deeds: Deeds
     troubles: list[str]
 
@@ -115,6 +122,7 @@ class Daemon:
             handle_signals=False,
             shutdown_timeout=STOP_ANSWER_SECONDS,
             keepalive_timeout=KEPT_ALIVE_SECONDS,
+            max_field_size=LONGEST_HEADER_BYTES,
         )
         await runner.setup()
         site = web.TCPSite(
@@ -133,7 +141,7 @@ class Daemon:
                 await stopping.wait()
                 systemd.notify("STOPPING=1")
                 self.troubles.append("This replica is stopping.")
-                for one in ("keeping", "recovering"):
+                for one in ("keeping", "recovering", "expiring"):
                     lasting[one].cancel()
                 # First everybody is answered, so that nothing new begins; then all is finished.
                 await runner.cleanup()
@@ -160,6 +168,8 @@ class Daemon:
             "beating": self.engine.beating.run(),
             "keeping": self.engine.keeping.run(),
             "recovering": self.engine.recovering.run(),
+            "containing": self.engine.containing.run(),
+            "expiring": self.htvault.expire_for_ever(),
         }
 
 
@@ -190,7 +200,12 @@ async def build(
         opened.vault.check_clock,
     )
     engine = build_engine(settings, opened, means, replica)
+    htvault = build_htvault(settings, opened, engine, means)
     outlook = Outlook(engine, clock, settings.keeper.warn_seconds)
+    strangers, names = _strangers(settings, clock), HostNames()
+    stack.callback(names.close)
+    options_file, seal = settings.htvault.options_file, opened.proofs.seal
+    around = Around(strangers, clock, entropy, seal, names.of, options_file)
     troubles: list[str] = []
 
     def own_troubles() -> list[str]:
@@ -198,30 +213,38 @@ async def build(
 
     sources = Sources(engine, outlook, clock, own_troubles, lambda: opened.vault.seconds_off)
     app = build_app(
-        _native(settings, engine, outlook, clock),
-        [*Health(own_troubles, outlook).routes(), *Metrics(sources, counted).routes()],
+        _native(settings, engine, outlook, strangers),
+        [
+            *Health(own_troubles, outlook).routes(),
+            *Metrics(sources, counted).routes(),
+            *htvault_routes(engine, htvault, around),
+        ],
         entropy,
         audit,
         settings.public_url,
     )
-    return Daemon(app, settings.listen, opened.vault, engine, means.deeds, troubles)
+    return Daemon(app, settings.listen, opened.vault, engine, htvault, means.deeds, troubles)
 
 
-def _native(settings: Settings, engine: Engine, outlook: Outlook, clock: Clock) -> NativeApi:
+def _native(
+    settings: Settings, engine: Engine, outlook: Outlook, strangers: Strangers
+) -> NativeApi:
     return NativeApi(
         engine.enrolling,
         engine.leasing,
         engine.minting,
         engine.ending,
         {name: Offered(one.url, list(one.roles)) for name, one in settings.issuers.items()},
-        strangers=_strangers(settings, clock),
+        strangers=strangers,
         outlook=outlook,
     )
 
 
 def _strangers(settings: Settings, clock: Clock) -> Strangers:
     limits = settings.limits
-    return Strangers(Allowance(limits.per_address_per_second, limits.per_address_burst), clock)
+    allowance = Allowance(limits.per_address_per_second, limits.per_address_burst)
+    shared = [ip_network(one, strict=False) for one in settings.htvault.shared_hosts]
+    return Strangers(allowance, clock, shared)
 
 
 async def _listening(site: web.TCPSite, listen: Listen) -> None:

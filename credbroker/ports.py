@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from credbroker.domain.attenuation import Right
-from credbroker.domain.device import DeviceStart, PollOutcome
+from credbroker.domain.device import DeviceStart, LoginOutcome, PollOutcome
 from credbroker.domain.grants import Grant
 from credbroker.domain.outcomes import Outcome
 from credbroker.domain.rotation import Rule
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
+from credbroker.domain.ssh_keys import SshKey
 from credbroker.domain.tokens import AccessToken
 
 T = TypeVar("T")
@@ -156,6 +157,37 @@ class LoginSeal(Protocol):
         """Return a secret of 43 characters that belongs to `purpose` and `of`, the same each time."""
 
 
+class KerberosAcceptor(Protocol):
+    """Checks Kerberos tickets for one keytab."""
+
+    async def accept(self, token: bytes) -> str:
+        """Return the principal, with realm, that a client's GSS token proves (RFC 4121, RFC 4178).
+
+        Raises `LoginDenied`, also for one shown before, `Malformed` for none, `LocalFileUnfit`.
+        """
+
+
+class SshSignatures(Protocol):
+    """Tells whether an ssh key signed something."""
+
+    def verify(self, key: SshKey, signature: bytes, signed: bytes) -> bool:
+        """Return whether `signature`, without its leading name, is the key's, as far as known here."""
+
+
+class LocalMint(Protocol):
+    """Signs tokens for narrow rights here, where services trust our own key."""
+
+    @property
+    def url(self) -> str:
+        """The exact issuer string of the tokens."""
+
+    async def mint(self, grant: Grant, right: Right) -> AccessToken:
+        """Return a token about the grant's person for `right`, which is within the grant's.
+
+        Raises `Unavailable` kinds.
+        """
+
+
 class HostMarks(Protocol):
     """What this host remembers, on disk, of how far Vault had come; see `broker.rewinding`."""
 
@@ -205,6 +237,20 @@ class Issuer(Protocol):
     async def poll_device_login(self, device_code: Secret) -> PollOutcome:
         """Ask once whether the person has confirmed (RFC 8628 section 3.4)."""
 
+    async def authorization_url(
+        self, scopes: ScopeSet, redirect_uri: str, *, state: str, nonce: str, challenge: str
+    ) -> str:
+        """Return where a browser goes to log in (RFC 6749 section 4.1.1, RFC 7636 section 4.3).
+
+        `challenge` is the S256 challenge of a verifier. Raises `IssuerUnreachable` and its like.
+        """
+
+    async def redeem(self, code: Secret, verifier: Secret, redirect_uri: str) -> LoginOutcome:
+        """Use an authorization code, once (RFC 6749 section 4.1.3, RFC 7636 section 4.5).
+
+        Raises `Unavailable` kinds for answers that say nothing about the login.
+        """
+
     async def verify_identity(self, id_token: Secret) -> Mapping[str, object]:
         """Return the claims of an ID token after checking signature, issuer, audience and times.
 
@@ -232,6 +278,17 @@ class Issuer(Protocol):
 
         Keys are fetched and a made-up refresh token is posted, which a sound issuer refuses.
         Raises `IssuerUnreachable`, `IssuerFailed`, `ClientRejected`.
+        """
+
+    @property
+    def exchanges(self) -> bool:
+        """Whether narrower tokens are got by token exchange here."""
+
+    async def exchange(self, subject_token: Secret, right: Right) -> Outcome:
+        """Swap an access token for the one that `right` describes (RFC 8693 section 2).
+
+        Uses nothing up, whatever comes of it: never `Unclear`. `Dead` means that the subject token
+        is no longer taken. Raises `IssuerUnreachable` if there is no answer.
         """
 
     async def verify_access_token(self, value: Secret) -> AccessToken:
@@ -296,4 +353,46 @@ class HttpDoor(Protocol):
         """Send `body` once, never again by itself. Raises `NotSentError` or `NoAnswerError`.
 
         With `before_first_byte` the request goes out on a connection opened for it.
+        """
+
+    async def pass_on(
+        self,
+        method: str,
+        url: str,
+        body: bytes,
+        *,
+        headers: Mapping[str, str],
+        seconds: float,
+    ) -> HttpAnswer:
+        """Send on what somebody else asks; `url` goes out as it is written, byte for byte.
+
+        An empty body is none. Raises `NotSentError` or `NoAnswerError`.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOn:
+    """A request that shows a vault token which another server gave out.
+
+    `address` is its path and query, percent-encoded as they came.
+    """
+
+    method: str
+    address: str
+    vault_token: Secret
+    body: bytes = field(default=b"", repr=False)
+
+
+class LegacyVault(Protocol):
+    """The HTVault that served an issuer's people before this broker."""
+
+    @property
+    def url(self) -> str:
+        """Its base address; two issuers that had the same one have the same HTVault."""
+
+    async def ask(self, passed_on: PassedOn, *, seconds: float) -> HttpAnswer:
+        """Return its answer to the request, sent unchanged.
+
+        Raises `LegacyUnavailable` if there is none within `seconds`, or one that only says that it
+        is in trouble.
         """

@@ -7,13 +7,17 @@ path "credbroker/data/logins/*" { capabilities = ["create", "update", "read"] }
 path "credbroker/data/issuers/*" { capabilities = ["create", "update", "read"] }
 path "credbroker/data/replicas/*" { capabilities = ["create", "update", "read"] }
 path "credbroker/data/marks/*" { capabilities = ["create", "update", "read"] }
+path "credbroker/data/revocations/*" { capabilities = ["create", "update", "read"] }
+path "credbroker/data/narrow/*" { capabilities = ["create", "update", "read"] }
+path "credbroker/data/ssh/*" { capabilities = ["create", "update", "read"] }
 
 # A grant that has ended is overwritten, never deleted.
 path "credbroker/metadata/grants/*" { capabilities = ["read", "list"] }
 
-# Leases and logins that have ended are cleared away whole.
+# Leases, logins and narrow tokens that have ended are cleared away whole.
 path "credbroker/metadata/leases/*" { capabilities = ["read", "list", "delete"] }
 path "credbroker/metadata/logins/*" { capabilities = ["read", "list", "delete"] }
+path "credbroker/metadata/narrow/*" { capabilities = ["read", "list", "delete"] }
 
 # A few small records each, which stay.
 path "credbroker/metadata/issuers/*" { capabilities = ["read", "list"] }

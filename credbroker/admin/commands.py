@@ -7,13 +7,16 @@ import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from credbroker.admin.contain import contain, lift
 from credbroker.admin.desk import Desk, system_desk
+from credbroker.admin.legacy import count_legacy
 from credbroker.admin.office import open_office
 from credbroker.admin.probe import Wished, probe
 from credbroker.admin.release import release
 from credbroker.admin.restored import restored
 from credbroker.config.load import DEFAULT_FOLDER, load
 from credbroker.config.schema import Settings
+from credbroker.domain.revocations import Kind
 from credbroker.host import hardening
 from credbroker.telemetry.logging import configure
 
@@ -22,6 +25,8 @@ examples:
   credbroker admin issuer probe cms
   credbroker admin issuer release cms --restore
   credbroker admin restored --without old-host
+  credbroker admin contain person cms/ada
+  credbroker admin legacy --days 7
 """
 
 
@@ -41,6 +46,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     after.add_argument("--json", action="store_true", help="print the list as JSON")
     _add_config(after)
+    before = actions.add_parser("legacy", help="count who still comes by an earlier HTVault")
+    before.add_argument(
+        "--days", type=int, default=14, metavar="N",
+        help="look at so many days, today among them (default: %(default)s)",
+    )  # fmt: skip
+    before.add_argument(
+        "--trail", type=Path, metavar="FOLDER", action="append", default=[],
+        help="where audit files lie, if elsewhere than the settings say; may be given again",
+    )  # fmt: skip
+    _add_config(before)
+    _add_contain(actions)
 
 
 def _add_issuer_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -63,11 +79,32 @@ def _add_issuer_actions(actions: argparse._SubParsersAction[argparse.ArgumentPar
     _add_config(trust)
 
 
+def _add_contain(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    ending = actions.add_parser("contain", help="end all leases of a person, job, host or issuer")
+    ending.add_argument("kind", choices=[kind.value for kind in Kind])
+    ending.add_argument(
+        "name", metavar="NAME",
+        help="a lease's id, ISSUER/IDENTITY-KEY, a job's name, an address, or an issuer's name",
+    )  # fmt: skip
+    moment = ending.add_mutually_exclusive_group()
+    moment.add_argument(
+        "--until", metavar="TIME",
+        help="end what was made before this UTC time, such as 2026-03-01T12:00:00Z (default: now,"
+        " and a minute more for clocks that are ahead)",
+    )  # fmt: skip
+    moment.add_argument("--lift", action="store_true", help="let those leases count again")
+    _add_config(ending)
+
+
 def run(args: argparse.Namespace, desk: Desk | None = None) -> int:
     """Do what was asked for; raise what went wrong."""
     hardening.forbid_core_dumps()
     configure("error")
-    asyncio.run(_run(args, load(args.config), desk or system_desk()))
+    settings, desk = load(args.config), desk or system_desk()
+    if args.action == "legacy":
+        count_legacy(settings, desk, args.trail, args.days)
+    else:
+        asyncio.run(_run(args, settings, desk))
     return 0
 
 
@@ -76,6 +113,10 @@ async def _run(args: argparse.Namespace, settings: Settings, desk: Desk) -> None
         office = await open_office(settings, desk, stack)
         if args.action == "restored":
             await restored(office, args.without, as_json=args.json)
+        elif args.action == "contain" and args.lift:
+            await lift(office, Kind(args.kind), args.name)
+        elif args.action == "contain":
+            await contain(office, Kind(args.kind), args.name, args.until)
         elif args.issuer_action == "release":
             await release(office, args.name, restore=args.restore)
         else:

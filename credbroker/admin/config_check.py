@@ -1,4 +1,4 @@
-"""`credbroker config check`: are the settings right? Says so, or names file and key.
+"""`credbroker config`: are the settings right? `check` says so, or names file and key.
 
 First what is on this host: settings, secrets, certificates. Then OpenBao/Vault is asked if there
 are logins that these settings would leave behind; that it cannot be reached is no fault of theirs.
@@ -11,6 +11,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from credbroker.admin import import_htvault
 from credbroker.admin.desk import Desk, system_desk
 from credbroker.admin.orphans import Orphans, find_orphans
 from credbroker.building import open_door, open_vault, server_tls
@@ -21,8 +22,9 @@ from credbroker.stores.records import grant_records
 from credbroker.telemetry.logging import configure
 
 EXAMPLE = """\
-example:
+examples:
   credbroker config check /etc/credbroker/config.d
+  credbroker config import-htvault /etc/htvault-config/config.d --out htvault.yaml
 """
 
 
@@ -38,12 +40,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--accept-orphans", action="store_true",
         help="logins that these settings leave behind are no fault: their people log in again",
     )  # fmt: skip
+    import_htvault.add_arguments(
+        actions.add_parser("import-htvault", help="make settings from those of an HTVault")
+    )
 
 
 def run(args: argparse.Namespace, desk: Desk | None = None) -> int:
-    """Check the folder; print what was looked at, or raise `Misconfigured` kinds."""
+    """Do what was asked for; return the exit code, or raise `Misconfigured` kinds."""
     desk = desk or system_desk()
     configure("error")
+    if args.action == "import-htvault":
+        return import_htvault.import_htvault(args, desk)
+    return _check(args, desk)
+
+
+def _check(args: argparse.Namespace, desk: Desk) -> int:
+    """Check the folder; print what was looked at."""
     settings = load(args.folder)
     _check_files(settings)
     count = len(settings.issuers)
@@ -68,7 +80,9 @@ def _check_files(settings: Settings) -> None:
     for kind, file in secret_files(settings):
         read_secret(file, kind)
     server_tls(settings.listen)
-    for ca_file in (settings.vault.ca_file, *(one.ca_file for one in settings.issuers.values())):
+    issuers = settings.issuers.values()
+    former = [one.legacy.ca_file for one in issuers if one.legacy is not None]
+    for ca_file in (settings.vault.ca_file, *(one.ca_file for one in issuers), *former):
         open_door(ca_file)
 
 

@@ -20,11 +20,13 @@ from credbroker.config.schema import Settings
 from credbroker.domain.errors import NotFound
 from credbroker.domain.grants import Grant
 from credbroker.domain.marks import Heartbeat, IssuerMark, RewindMark
+from credbroker.domain.revocations import Revocations
 from credbroker.ports import Issuer, RecordStore
 from credbroker.stores.records import (
     grant_records,
     heartbeat_records,
     issuer_mark_records,
+    revocation_records,
     rewind_records,
 )
 from credbroker.telemetry.audit import AuditTrail
@@ -46,6 +48,7 @@ class Office:
     issuer_marks: RecordStore[IssuerMark]
     rewind: RecordStore[RewindMark]
     heartbeats: RecordStore[Heartbeat]
+    revocations: RecordStore[Revocations]
     open_issuer: OpenIssuer
 
     def settings_of(self, name: str) -> IssuerSettings:
@@ -74,10 +77,17 @@ async def open_office(settings: Settings, desk: Desk, stack: AsyncExitStack) -> 
     return Office(
         settings,
         desk,
-        Means(audit, desk.clock, desk.entropy, Deeds(desk.clock)),
+        Means(
+            audit,
+            desk.clock,
+            desk.entropy,
+            Deeds(desk.clock),
+            check_clock=vault.check_clock,
+        ),
         grant_records(vault, mount),
         issuer_mark_records(vault, mount),
         rewind_records(vault, mount),
         heartbeat_records(vault, mount),
+        revocation_records(vault, mount),
         partial(open_issuer, clock=desk.clock, stack=stack),
     )

@@ -18,6 +18,7 @@ from credbroker.domain import rotation
 from credbroker.domain.brake import WINDOW_SECONDS
 from credbroker.domain.errors import NotFound
 from credbroker.domain.grants import Grant, GrantState
+from credbroker.domain.losses import BRAKED, RESTORED
 from credbroker.ports import StaleVersionError, Stored
 
 Test = Callable[[Stored[Grant]], bool]
@@ -54,13 +55,13 @@ async def _braked_at(office: Office, name: str) -> datetime.datetime | None:
 
 
 def _was_braked(found: Stored[Grant]) -> bool:
-    return found.value.state is GrantState.PAUSED and found.value.reason == rotation.BRAKED
+    return found.value.state is GrantState.PAUSED and found.value.reason == BRAKED
 
 
 def _lost_since(since: datetime.datetime, desk: Desk) -> Test:
     def lost(found: Stored[Grant]) -> bool:
         grant = found.value
-        if grant.state is not GrantState.LOST or grant.reason == rotation.RESTORED:
+        if grant.state is not GrantState.LOST or grant.reason == RESTORED:
             return False
         if grant.posts >= rotation.MOST_POSTS:
             return False  # an answer was lost before it was refused: a third post is never made

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
+from credbroker.api.answering import answering_problems
 from credbroker.api.native import NativeApi
 from credbroker.api.openapi import document
-from credbroker.api.problems import answering_problems
 from credbroker.ports import Audit, Entropy
 from credbroker.wire.native import OPENAPI
 
@@ -17,14 +17,15 @@ LARGEST_REQUEST_BYTES = 64 * 1024
 
 def build_app(
     native: NativeApi,
-    open_routes: Iterable[web.RouteDef],
+    routes: Iterable[web.RouteDef],
     entropy: Entropy,
     audit: Audit,
     public_url: str,
 ) -> web.Application:
     """Return the application that answers on the broker's one port.
 
-    `open_routes` are for operators: whoever reaches the port may ask there.
+    `routes` are all that the OpenAPI document does not tell of: for operators, for other programs'
+    clients, for browsers.
     """
     app = web.Application(
         middlewares=[answering_problems(entropy, audit)], client_max_size=LARGEST_REQUEST_BYTES
@@ -36,5 +37,5 @@ def build_app(
         return web.json_response(described)
 
     app.add_routes([web.route(op.method, op.path, op.handler) for op in operations])
-    app.add_routes([web.get(OPENAPI, openapi), *open_routes])
+    app.add_routes([web.get(OPENAPI, openapi), *routes])
     return app

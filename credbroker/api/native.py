@@ -181,6 +181,7 @@ class NativeApi:
                 log_in_before=outlook.log_in_before,
                 trouble=outlook.trouble,
                 tokens_last_until=outlook.tokens_last_until,
+                narrowing=outlook.narrowing,
             )
         )
 

@@ -65,6 +65,7 @@ class GrantOutlook:
     log_in_before: datetime.datetime | None
     trouble: str | None
     tokens_last_until: datetime.datetime | None
+    narrowing: str | None = None
 
 
 class Outlook:
@@ -114,6 +115,15 @@ class Outlook:
             log_in_before=grant.refresh_expires_at if warned is not None else None,
             trouble=" ".join(troubles) or None,
             tokens_last_until=issuer.horizon if issuer is not None and troubles else None,
+            narrowing=self._narrowing(grant) if issuer is not None else None,
+        )
+
+    def _narrowing(self, grant: Grant) -> str | None:
+        if not (grant.rotated and self._engine.minting.narrows_by_refresh(grant)):
+            return None
+        return (
+            f"The issuer {grant.key.issuer!r} replaces the refresh token at each use, and narrower"
+            " tokens can be had of it in no other way: each one is such a use."
         )
 
     def _issuer(self, name: str) -> IssuerOutlook:

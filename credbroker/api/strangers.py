@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from aiohttp import web
 
@@ -20,13 +21,20 @@ from credbroker.ports import Clock
 
 MOST_ADDRESSES = 10_000
 MOST_KNOWN = 50_000
+UNKNOWN = "unknown"
 
 
 class Strangers:
     """Counts requests by address until they prove to be nobody's or somebody's."""
 
-    def __init__(self, allowance: Allowance, clock: Clock) -> None:
-        """Let each address ask as often as `allowance` says without a known lease."""
+    def __init__(
+        self, allowance: Allowance, clock: Clock, shared: Sequence[IPv4Network | IPv6Network] = ()
+    ) -> None:
+        """Let each address ask as often as `allowance` says without a known lease.
+
+        Addresses in `shared` networks, which many people share, are not counted.
+        """
+        self._shared = shared
         self._allowance = allowance
         self._clock = clock
         self._made_up_at: dict[str, float] = {}
@@ -35,6 +43,8 @@ class Strangers:
     def count(self, request: web.Request) -> None:
         """Count a request against its address; raise `TooManyRequests` if it is one too many."""
         address, now = _address(request), self._clock.elapsed()
+        if self._is_shared(address):
+            return
         made_up_at = self._made_up_at.get(address, now)
         wait = self._allowance.wait_seconds(made_up_at, now)
         if wait > 0:
@@ -52,7 +62,7 @@ class Strangers:
 
         While the block runs the request counts. Raises `TooManyRequests` instead of running it.
         """
-        shown = hashlib.sha256(request.headers.get("Authorization", "").encode()).digest()
+        shown = _shown(request)
         known = shown in self._known
         if not known:
             self.count(request)
@@ -64,6 +74,12 @@ class Strangers:
         if not known:
             self._count_back(_address(request))
         self._remember(shown)
+
+    def _is_shared(self, address: str) -> bool:
+        if not self._shared or address == UNKNOWN:
+            return False
+        there = ip_address(address.partition("%")[0])
+        return any(there in network for network in self._shared)
 
     def _count_back(self, address: str) -> None:
         if address in self._made_up_at:
@@ -83,4 +99,13 @@ class Strangers:
 
 
 def _address(request: web.Request) -> str:
-    return request.remote or "unknown"
+    return request.remote or UNKNOWN
+
+
+def _shown(request: web.Request) -> bytes:
+    """Return a digest of what the request shows, in whichever header."""
+    digest = hashlib.sha256()
+    for header in ("Authorization", "X-Vault-Token"):
+        text = request.headers.get(header, "").encode(errors="surrogateescape")
+        digest.update(len(text).to_bytes(4, "big") + text)
+    return digest.digest()

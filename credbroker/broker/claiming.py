@@ -30,6 +30,7 @@ from credbroker.domain.errors import (
 )
 from credbroker.domain.grants import Grant, GrantState
 from credbroker.domain.keeping import unused_seconds
+from credbroker.domain.losses import why_lost
 from credbroker.domain.names import GrantKey
 from credbroker.domain.outcomes import NotActedOn
 from credbroker.domain.rotation import Custody, Judgement
@@ -165,7 +166,7 @@ class Claiming:
         rule = self._marks.rule(grant.key.issuer)
         in_doubt = grant.state is GrantState.IN_DOUBT
         if in_doubt and not rotation.may_retry(grant, age_seconds, rule):
-            raise rotation.why_lost(grant)
+            raise why_lost(grant)
 
     def _judge(self, stored: Stored[Grant]) -> Judgement:
         issuer = served(self._issuers, stored.value.key.issuer)

@@ -66,15 +66,17 @@ class Ending:
         self._audit = means.audit
         self._entropy = means.entropy
 
-    async def log_out(self, caller: Caller) -> Ended:
+    async def log_out(self, caller: Caller, *, keep_lease: bool = False) -> Ended:
         """Revoke the caller's grant at the issuer and remove it; every lease on it ends.
+
+        With `keep_lease` the caller's own goes on: it opens this grant no more, but maybe others.
 
         Raises `IssuerUnreachable` if the issuer cannot be told; then nothing has changed. An
         issuer that offers no revocation is no obstacle: the refresh token is forgotten here.
         """
         check_login(caller.lease)
         await self._minting.grant_of(caller)
-        task = self._deeds.begin(self._log_out(caller), "logout")
+        task = self._deeds.begin(self._log_out(caller, keep_lease=keep_lease), "logout")
         return await self._deeds.result(task, ANSWER_SECONDS)
 
     async def let_go(self, grant: Grant) -> bool:
@@ -86,7 +88,7 @@ class Ending:
         task = self._deeds.begin(self._let_go(grant), "let a grant go")
         return await self._deeds.result(task, ANSWER_SECONDS)
 
-    async def _log_out(self, caller: Caller) -> Ended:
+    async def _log_out(self, caller: Caller, *, keep_lease: bool) -> Ended:
         key, line = caller.lease.key, caller.lease.line
         async with self._refreshing.alone_with(key):
             while True:
@@ -104,7 +106,8 @@ class Ending:
             revoked=revoked,
             tokens_until=tombstone.tokens_until,
         )
-        await self._leasing.end(caller)
+        if not keep_lease:
+            await self._leasing.end(caller)
         return Ended(revoked, tombstone.tokens_until)
 
     async def _let_go(self, grant: Grant) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from credbroker.broker.beating import Beating
 from credbroker.broker.claiming import Claiming
+from credbroker.broker.containing import Containing
 from credbroker.broker.ending import Ending
 from credbroker.broker.enrolling import Enrolling
 from credbroker.broker.gate import Gates
@@ -16,7 +17,9 @@ from credbroker.broker.issuer_marks import IssuerMarks
 from credbroker.broker.keeping import Keeping
 from credbroker.broker.leasing import Leasing
 from credbroker.broker.minting import Minting, MintingRules
+from credbroker.broker.narrowing import Narrowing
 from credbroker.broker.outages import Outages, Watched
+from credbroker.broker.reaching import Reaching
 from credbroker.broker.recovering import Recovering
 from credbroker.broker.refreshing import Custodians, Refreshing
 from credbroker.broker.replicas import Replicas
@@ -25,13 +28,17 @@ from credbroker.broker.running import Means
 from credbroker.broker.sorting import Sorting
 from credbroker.broker.successors import Successors
 from credbroker.broker.taking_in import Enrolment, TakingIn
+from credbroker.domain.confirming import ConfirmedLogin
 from credbroker.domain.device import PendingLogin
 from credbroker.domain.grants import Grant
 from credbroker.domain.keeping import KeepingRules
 from credbroker.domain.leases import Lease
 from credbroker.domain.marks import Heartbeat, IssuerCount, IssuerMark, RewindMark
+from credbroker.domain.narrow import NarrowToken
 from credbroker.domain.pacing import IssuerLimits
+from credbroker.domain.revocations import Revocations
 from credbroker.domain.rotation import Custody
+from credbroker.domain.ssh_keys import SeenNonce, SshKeys
 from credbroker.ports import HostMarks, Issuer, RecordStore, Spool
 
 
@@ -47,6 +54,11 @@ class Stores:
     rewind: RecordStore[RewindMark]
     spool: Spool
     host_marks: HostMarks
+    revocations: RecordStore[Revocations]
+    narrow: RecordStore[NarrowToken]
+    confirmed: RecordStore[ConfirmedLogin]
+    ssh_keys: RecordStore[SshKeys]
+    seen: RecordStore[SeenNonce]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +77,12 @@ class Rules:
 class Engine:
     """All deeds of one replica."""
 
+    containing: Containing
     leasing: Leasing
+    taking_in: TakingIn
     enrolling: Enrolling
     minting: Minting
+    reaching: Reaching
     claiming: Claiming
     refreshing: Refreshing
     ending: Ending
@@ -120,8 +135,12 @@ def assemble(
     held = HeldTokens(means.clock)
     custodians = Custodians(guard.claiming, guard.successors, guard.gates, guard.marks)
     refreshing = Refreshing(issuers, custodians, held, means, renew_after=rules.minting.renew_after)
-    leasing = Leasing(stores.leases, means, longest_job_seconds=rules.longest_job_seconds)
-    minting = Minting(guard.grants, refreshing, held, rules.minting, means, leasing=leasing)
+    containing = Containing(stores.revocations, means)
+    longest = rules.longest_job_seconds
+    leasing = Leasing(stores.leases, means, longest_job_seconds=longest, containing=containing)
+    minting = _minting(
+        guard, refreshing, held, leasing, shared=stores.narrow, rules=rules.minting, means=means
+    )
     ending = Ending(
         guard.grants, refreshing, minting, leasing, means, issuers=issuers, noted=guard.noted
     )
@@ -146,9 +165,12 @@ def assemble(
     )
     guard.noted.listeners.append(keeping.noted)
     return Engine(
+        containing=containing,
         leasing=leasing,
+        taking_in=taking_in,
         enrolling=enrolling,
         minting=minting,
+        reaching=Reaching(minting, means.clock),
         claiming=guard.claiming,
         refreshing=refreshing,
         ending=ending,
@@ -161,6 +183,30 @@ def assemble(
         recovering=Recovering(guard.gates, issuers, refreshing.refresh, keeping.candidates, means),
         beating=_beating(stores, guard, keeping, means),
         outages=guard.grants.outages,
+    )
+
+
+def _minting(
+    guard: _Guard,
+    refreshing: Refreshing,
+    held: HeldTokens,
+    leasing: Leasing,
+    *,
+    shared: RecordStore[NarrowToken],
+    rules: MintingRules,
+    means: Means,
+) -> Minting:
+    narrowing = Narrowing(
+        guard.issuers,
+        refreshing,
+        guard.gates,
+        held,
+        means,
+        shared=shared,
+        renew_after=rules.renew_after,
+    )
+    return Minting(
+        guard.grants, refreshing, held, rules, means, leasing=leasing, narrowing=narrowing
     )
 
 

@@ -201,6 +201,8 @@ class Enrolling:
             ceiling=Ceiling(),
             created_at=now,
             ends_at=now + datetime.timedelta(seconds=self._login_seconds),
+            subject=grant.subject,
+            origin=login.origin,
         )
 
     async def _close(

@@ -144,12 +144,17 @@ class Gate:
             self._leave()
 
     def note(
-        self, what: Outcome | CredbrokerError, key: Hashable = None, *, expired: bool = False
+        self,
+        what: Outcome | CredbrokerError,
+        key: Hashable = None,
+        *,
+        expired: bool = False,
+        verdict: bool = True,
     ) -> None:
         """Take an outcome, or an error raised before anything was sent, into account.
 
-        Without the grant's `key` it counts as one of a grant of its own; `expired` if the refresh
-        token had outlived its own time.
+        Without the grant's `key` it counts as one of a grant of its own. `expired` if the refresh
+        token had outlived its time; no `verdict` is what says nothing of one.
         """
         key = object() if key is None else key
         seen, now = evidence(what), self._clock.elapsed()
@@ -157,12 +162,11 @@ class Gate:
             self._spare(now, seconds)
         if seen is Evidence.REFUSED_US:
             self._refused(lambda: self._refusals.refused(key))
-        if seen is Evidence.SPOKE:
+        if seen is Evidence.SPOKE and verdict:
             self._refusals.answered()
             if not (expired and isinstance(what, Dead)):
                 self._braking.note(key, dead=isinstance(what, Dead))
-        part = self._allowance().burst
-        unclear = isinstance(what, Unclear)
+        part, unclear = self._allowance().burst, isinstance(what, Unclear)
         self._become(self._breaker.noted(seen, now, part=part, key=key, unclear=unclear))
 
     def believes_dead(self, *, expired: bool = False) -> bool:

@@ -69,11 +69,14 @@ class Neighbours(Protocol):
         """Return the names of all that live, by the last view of them."""
 
 
-class Narrowing(Protocol):
-    """Who knows what may be asked for; see `broker.minting`."""
+class Renewing(Protocol):
+    """Who knows what may be asked for, and how to get it; see `broker.minting`."""
 
     def whole_right(self, grant: Grant) -> Right:
         """Return all that a grant gives. Raises `NotFound` if its role is not served any more."""
+
+    async def renew_ahead(self, wish: Wish, seconds: float) -> None:
+        """Fetch anew what somebody lives on, waiting at most `seconds`."""
 
 
 class Keeping:
@@ -83,7 +86,7 @@ class Keeping:
         self,
         grants: RecordStore[Grant],
         refreshing: Refreshing,
-        minting: Narrowing,
+        minting: Renewing,
         ending: Ending,
         held: HeldTokens,
         *,
@@ -256,7 +259,7 @@ class Keeping:
         try:
             # On behalf of those who come back for it: the grant is in use.
             wish = Wish(due.key, due.line, due.right)
-            await self._refreshing.refresh(wish, PATIENCE_SECONDS)
+            await self._minting.renew_ahead(wish, PATIENCE_SECONDS)
         except CredbrokerError as error:
             log.debug("not_renewed_ahead", issuer=due.key.issuer, why=error.sentence)
 

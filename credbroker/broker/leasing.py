@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import datetime
+from dataclasses import dataclass, replace
 
+from credbroker.broker.containing import Containing
 from credbroker.broker.recall import ANSWER_SECONDS, Recall
 from credbroker.broker.running import Means
 from credbroker.broker.storing import put_surely
 from credbroker.broker.trail import names
 from credbroker.domain import leases
-from credbroker.domain.attenuation import Right
+from credbroker.domain.attenuation import Ceiling, Right
 from credbroker.domain.errors import LeaseUnknown, NotFound
 from credbroker.domain.leases import Lease, LeaseToken
+from credbroker.domain.names import GrantKey
 from credbroker.domain.secret import Secret
 from credbroker.ports import RecordStore, StaleVersionError
 
@@ -50,10 +53,16 @@ class Leasing:
         means: Means,
         *,
         longest_job_seconds: float,
+        containing: Containing,
     ) -> None:
-        """Keep leases in `records`; a job's lease lasts at most `longest_job_seconds`."""
+        """Keep leases in `records`; a job's lease lasts at most `longest_job_seconds`.
+
+        As `containing` tells what was revoked, a lease that is known is not read again.
+        """
         self._records = records
-        self._recall = Recall(records, means.clock)
+        self._containing = containing
+        self._recall = Recall(records, means.clock, fresh_seconds=float("inf"))
+        containing.memories.append(self._recall)
         self._audit = means.audit
         self._clock = means.clock
         self._entropy = means.entropy
@@ -68,8 +77,8 @@ class Leasing:
         answer_by = self._clock.elapsed() + ANSWER_SECONDS
         recalled = await self._recall.get(token.id)
         lease = leases.check_secret(recalled.value, token)
-        leases.check_alive(lease, self._clock.now())
-        fresh = recalled.fresh
+        self._check_alive(lease)
+        fresh = recalled.fresh and self._containing.is_fresh
         for ancestor in lease.ancestors:
             above = await self._recall.get(ancestor, answer_by - self._clock.elapsed())
             self._check_known_and_alive(above.value)
@@ -81,6 +90,7 @@ class Leasing:
 
         Raises as `identify` does.
         """
+        await self._containing.confirm(caller.seconds_left(self._clock.elapsed()))
         for lease_id in (*caller.lease.ancestors, caller.lease.id):
             left = caller.seconds_left(self._clock.elapsed())
             self._check_known_and_alive(await self._recall.confirmed(lease_id, left))
@@ -88,7 +98,11 @@ class Leasing:
     def _check_known_and_alive(self, lease: Lease | None) -> None:
         if lease is None:
             raise LeaseUnknown("This lease, or one that it was made from, is gone.")
+        self._check_alive(lease)
+
+    def _check_alive(self, lease: Lease) -> None:
         leases.check_alive(lease, self._clock.now())
+        self._containing.judge(lease)
 
     def new_token(self) -> LeaseToken:
         """Return a token that nobody has seen: 16 random bytes of id, 32 of secret."""
@@ -113,6 +127,42 @@ class Leasing:
         stored = await self._records.get(lease_id)
         return stored.value if stored is not None else None
 
+    async def open(
+        self, key: GrantKey, line: str, subject: str, seconds: float, origin: Origin
+    ) -> tuple[LeaseToken, Lease]:
+        """Store the lease of a login by which no grant came, for a grant that is there.
+
+        It lasts `seconds`. With a `subject` it also reaches the robots of who that is at the issuer.
+        """
+        token, now = self.new_token(), self._clock.now()
+        lease = Lease(
+            id=token.id,
+            secret_hash=token.secret_hash(),
+            key=key,
+            line=line,
+            ceiling=Ceiling(),
+            created_at=now,
+            ends_at=now + datetime.timedelta(seconds=seconds),
+            subject=subject,
+            origin=origin.address,
+        )
+        await self.begin(lease)
+        return token, lease
+
+    async def shorten(
+        self, caller: Caller, seconds: float | None = None
+    ) -> tuple[LeaseToken, Lease]:
+        """Make a lease that reaches what the caller's does, for `seconds`, or for as long."""
+        token = self.new_token()
+        wanted = float("inf") if seconds is None else seconds
+        child = leases.shorter(caller.lease, token, wanted, self._clock.now())
+        child = replace(child, origin=caller.origin.address)
+        await self.begin(child)
+        await self._audit.record(
+            "lease_made", **about(caller), child=child.id, ends_at=child.ends_at
+        )
+        return token, child
+
     async def make_child(
         self, caller: Caller, right: Right, *, job: str, seconds: float
     ) -> tuple[LeaseToken, Lease]:
@@ -126,6 +176,7 @@ class Leasing:
             seconds=min(seconds, self._longest_job_seconds),
             now=self._clock.now(),
         )
+        child = replace(child, origin=caller.origin.address)
         await self.begin(child)
         await self._audit.record(
             "lease_made",
@@ -158,6 +209,7 @@ class Leasing:
             except StaleVersionError:
                 continue  # somebody else wrote: look again
         self._recall.learn(ended.id, ended)
+        await self._containing.ended(ended.id)
         await self._audit.record("lease_ended", **about(caller))
 
 

@@ -17,9 +17,9 @@ from credbroker.broker.walking import pages, walk
 from credbroker.domain.errors import Busy, RecordDamaged
 from credbroker.domain.grants import Grant
 from credbroker.domain.keeping import PROBE_CREDKEY
+from credbroker.domain.losses import RESTORED
 from credbroker.domain.marks import Heartbeat, RewindMark
 from credbroker.domain.names import GrantKey
-from credbroker.domain.rotation import RESTORED
 from credbroker.ports import RecordStore, StaleVersionError, Stored
 
 

@@ -10,6 +10,7 @@ import structlog
 
 from credbroker.broker.holding import HeldTokens
 from credbroker.broker.leasing import Caller, Leasing, about
+from credbroker.broker.narrowing import Narrowing, Way
 from credbroker.broker.recall import Recall
 from credbroker.broker.refreshing import Refreshing, Wish
 from credbroker.broker.running import Means
@@ -24,7 +25,8 @@ from credbroker.domain.errors import (
 )
 from credbroker.domain.freshness import Freshness, due_at, pick, renew_at
 from credbroker.domain.grants import Grant, GrantState
-from credbroker.domain.rotation import why_lost
+from credbroker.domain.losses import why_lost
+from credbroker.domain.names import GrantKey
 from credbroker.domain.tokens import AccessToken
 from credbroker.ports import RecordStore
 
@@ -65,10 +67,15 @@ class Minting:
         means: Means,
         *,
         leasing: Leasing,
+        narrowing: Narrowing,
     ) -> None:
-        """Mint from `grants`: what is `held`, or what `refreshing` brings; `leasing` knows callers."""
+        """Mint from `grants`: what is `held`, or what `refreshing` brings; `leasing` knows callers.
+
+        What is less than the whole right of a grant, `narrowing` brings.
+        """
         self._recall = Recall(grants, means.clock)
         self._refreshing = refreshing
+        self._narrowing = narrowing
         self._rules = rules
         self._audit = means.audit
         self._clock = means.clock
@@ -118,20 +125,49 @@ class Minting:
     async def grant_of(self, caller: Caller) -> tuple[Grant, bool]:
         """Return the caller's grant, and whether the store confirmed it just now.
 
-        Raises `LeaseEnded` if the person logged out since the lease was made.
+        Raises `LeaseEnded` if the person logged out since the lease was made, and `NotFound` if the
+        login that made it has stored no grant yet.
         """
+        lease = caller.lease
         left = caller.seconds_left(self._clock.elapsed())
-        recalled = await self._recall.get(caller.lease.key.segment(), left)
-        grant = recalled.value
-        if grant is None or grant.line != caller.lease.line:
+        grant, fresh = await self.grant_at(lease.key, left, line=lease.line)
+        if grant is None or (grant.line != lease.line and lease.created_at > grant.created_at):
+            raise NotFound("No login is stored here.", "Log in with: credbroker login")
+        if grant.line != lease.line:
             raise LeaseEnded("This login was ended by a logout.")
         if grant.state is GrantState.ENDED:
             raise why_lost(grant)  # by a logout, or because nobody used it
-        return grant, recalled.fresh
+        return grant, fresh
+
+    async def grant_at(
+        self, key: GrantKey, seconds: float, *, line: str | None = None
+    ) -> tuple[Grant | None, bool]:
+        """Return the grant at `key`, if there is one, and whether the store confirmed it just now.
+
+        One that is not there, has ended, or is not of this `line` is looked for in the store: another
+        replica may have stored a new one this very moment. Raises as `Recall.get` does.
+        """
+        recalled = await self._recall.get(key.segment(), seconds)
+        grant, fresh = recalled.value, recalled.fresh
+        if grant is None or grant.state is GrantState.ENDED or line not in {None, grant.line}:
+            grant, fresh = await self._recall.anew(key.segment(), seconds), True
+        return grant, fresh
 
     def whole_right(self, grant: Grant) -> Right:
         """Return all that a grant gives. Raises `NotFound` if its role is not served any more."""
         return self._narrowed(grant, Ceiling(), Wanted())
+
+    def narrows_by_refresh(self, grant: Grant) -> bool:
+        """True if each token for less than the whole right takes a use of the refresh token."""
+        return self._narrowing.way(grant.key.issuer) is Way.REFRESH
+
+    async def renew_ahead(self, wish: Wish, seconds: float) -> None:
+        """Fetch anew what somebody lives on, waiting at most `seconds`. Raises as minting does."""
+        recalled = await self._recall.get(wish.key.segment())
+        grant = recalled.value
+        if grant is None or grant.line != wish.line or grant.state is GrantState.ENDED:
+            return
+        await self._get(grant, wish, seconds)
 
     def forget(self, grant: Grant) -> None:
         """Drop what is remembered of a grant whose person has logged out; `grant` is its tombstone."""
@@ -177,13 +213,19 @@ class Minting:
     ) -> AccessToken:
         wish = Wish(grant.key, grant.line, right)
         left = caller.seconds_left(self._clock.elapsed())
-        token = await self._refreshing.refresh(wish, left)
+        token = await self._get(grant, wish, left)
         life = (token.expires_at - token.obtained_at).total_seconds()
         if token.seconds_left(self._clock.now()) < floor_seconds <= life:
             # It is another replica's, and was fetched for a caller who needs less of it.
             left = caller.seconds_left(self._clock.elapsed())
-            token = await self._refreshing.refresh(wish, left)
+            token = await self._get(grant, wish, left)
         return token
+
+    async def _get(self, grant: Grant, wish: Wish, seconds: float) -> AccessToken:
+        whole = self.whole_right(grant)
+        if wish.right == whole:
+            return await self._refreshing.refresh(wish, seconds)
+        return await self._narrowing.fetch(wish, grant, whole, seconds)
 
 
 def _too_short(wanted: Wanted) -> TooSoonExpired:

@@ -1,6 +1,7 @@
 """Remembers records for a few seconds, so that the steady state asks the store for nothing twice.
 
-A record is read again after `FRESH_SECONDS`; that bounds how long a revocation can go unnoticed.
+A record is read again after `FRESH_SECONDS`; that bounds how long a change can go unnoticed. Where
+word comes of what has changed, as it does of leases, it is kept until then.
 While the store is silent or refuses, the last known record is returned, marked as not fresh: good
 enough to hand on tokens that are already held, not to fetch new ones. Nobody who asks for a known
 record waits for a silent store longer than `PATIENCE_SECONDS`, and then not for every record again;
@@ -26,10 +27,13 @@ PATIENCE_SECONDS = 1.5
 KEPT_SECONDS = 3600.0
 ROOM = 20_000
 
+_IN_DOUBT = float("-inf")
+"""When a record was read that nobody may go by."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recalled(Generic[T]):
-    """A record as last read; `fresh` if it was asked for within `FRESH_SECONDS`."""
+    """A record as last read; `fresh` if that is new enough to go by."""
 
     value: T | None
     fresh: bool
@@ -38,10 +42,21 @@ class Recalled(Generic[T]):
 class Recall(Generic[T]):
     """Reads records through a short memory."""
 
-    def __init__(self, records: RecordStore[T], clock: Clock, *, room: int = ROOM) -> None:
-        """Remember what `records` says; above `room` records, what nobody asks for is let go."""
+    def __init__(
+        self,
+        records: RecordStore[T],
+        clock: Clock,
+        *,
+        room: int = ROOM,
+        fresh_seconds: float = FRESH_SECONDS,
+    ) -> None:
+        """Remember what `records` says; above `room` records, what nobody asks for is let go.
+
+        What is known is good for `fresh_seconds`, or until `drop` or `doubt` says otherwise.
+        """
         self._records = records
         self._clock = clock
+        self._fresh_seconds = fresh_seconds
         self._deeds = Deeds(clock)
         self._room = self._full = room
         self._known: dict[str, tuple[T | None, float]] = {}
@@ -67,6 +82,9 @@ class Recall(Generic[T]):
             raise
         except (StoreUnavailable, StoreMisconfigured):
             self._silent_until = self._clock.elapsed() + FRESH_SECONDS
+            value, _ = self._remembered(segment)
+            if value is None:
+                raise  # dropped while the store was waited for
             return Recalled(value, fresh=False)
 
     async def confirmed(self, segment: str, seconds: float) -> T | None:
@@ -77,14 +95,26 @@ class Recall(Generic[T]):
         value, fresh = self._remembered(segment)
         return value if fresh else await self._read_within(segment, seconds)
 
+    async def anew(self, segment: str, seconds: float) -> T | None:
+        """Return the record as the store has it now, whatever is remembered; raises as `confirmed`."""
+        return await self._read_within(segment, seconds)
+
     def learn(self, segment: str, value: T | None) -> None:
         """Remember what was just written."""
         self._keep(segment, value, self._clock.elapsed())
 
+    def drop(self, segment: str) -> None:
+        """Know nothing of a record any more; what is on its way from the store is too old."""
+        self._keep(segment, None, _IN_DOUBT)
+
+    def doubt(self) -> None:
+        """Go by nothing any more that was read until now; serve it only while the store is away."""
+        self._known = {segment: (value, _IN_DOUBT) for segment, (value, _) in self._known.items()}
+
     def _remembered(self, segment: str) -> tuple[T | None, bool]:
         """Return what is known, and whether that is new enough to go by."""
-        value, read_at = self._known.get(segment, (None, float("-inf")))
-        good_for = UNKNOWN_SECONDS if value is None else FRESH_SECONDS
+        value, read_at = self._known.get(segment, (None, _IN_DOUBT))
+        good_for = UNKNOWN_SECONDS if value is None else self._fresh_seconds
         return value, self._clock.elapsed() - read_at < good_for
 
     async def _read_within(self, segment: str, seconds: float) -> T | None:
@@ -100,6 +130,8 @@ class Recall(Generic[T]):
         self._silent_until = float("-inf")
         meanwhile = self._known.get(segment)
         if meanwhile is not None and meanwhile is not known:
+            if meanwhile[1] == _IN_DOUBT:
+                return await self._read(segment)
             # Learnt while the answer was on its way: a logout must not be undone by an old read.
             return meanwhile[0]
         value = stored.value if stored is not None else None

@@ -37,6 +37,7 @@ from credbroker.domain.errors import (
 )
 from credbroker.domain.freshness import due_at
 from credbroker.domain.grants import Grant, GrantState
+from credbroker.domain.losses import why_lost
 from credbroker.domain.names import GrantKey
 from credbroker.domain.outcomes import NotActedOn, Outcome, Renewed, Unclear
 from credbroker.domain.rotation import UnclearRule
@@ -155,7 +156,7 @@ class Refreshing:
         if isinstance(outcome, Renewed):
             return await self._checked(wish, claimed.grant, outcome.access_token)
         # Who must log in again is told so by the first answer, not by the next.
-        raise outcome.error if self._may_go_on(after) else rotation.why_lost(after)
+        raise outcome.error if self._may_go_on(after) else why_lost(after)
 
     async def _at_hand(self, grant: Grant, wish: Wish) -> AccessToken | None:
         """Return what came with the last refresh, if another replica made it and it is not yet due.

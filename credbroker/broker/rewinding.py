@@ -64,6 +64,7 @@ class Rewinding:
         self._counter = 0
         self._unwritten: dict[str, int] = {}
         self._suspicion = ""
+        self._fell_back = False
         self._forgetful = False
         self._era = 0
         self._looked_at = float("-inf")
@@ -119,8 +120,7 @@ class Rewinding:
 
         Raises `StoreUnavailable` and its like; the next beat goes on.
         """
-        if self._replicas.fell_back:
-            self._suspicion = "This replica's heartbeat fell back."
+        self._fell_back = self._fell_back or self._replicas.fell_back
         stored = await self._looks.once_more()
         await self._write()
         await self._sorting.sort(stored.value)
@@ -132,23 +132,32 @@ class Rewinding:
         """Read the record; call a halt if it has fallen back or is gone, or if one is due anyway."""
         while True:
             stored = await self._records.get(REWIND_SEGMENT)
+            leapt = stored is not None and stored.value.counter >= self._highest + LEAP
             try:
                 if stored is None and self._highest == 0:
                     await self._put(RewindMark(counter=1), 0)
                 elif stored is None or stored.value.counter < self._highest:
                     await self._call_halt(stored, "The counter fell back.")
-                elif self._suspicion and stored.value.halted_at is None:
-                    await self._call_halt(stored, self._suspicion)
+                elif stored.value.halted_at is None and (why := self._why_halt(leapt=leapt)):
+                    await self._call_halt(stored, why)
                 else:
-                    leapt = stored.value.counter >= self._highest + LEAP
                     self._era += stored.value.halted_at is not None or leapt
                     self._looked_at = self._clock.elapsed()
-                    self._mark, self._suspicion = stored.value, ""
+                    self._mark, self._suspicion, self._fell_back = stored.value, "", False
                     if not self.halted:
                         self._counter = stored.value.counter
                     return stored
             except StaleVersionError:
                 continue  # what was read was not the newest: look again
+
+    def _why_halt(self, *, leapt: bool) -> str:
+        """Return why a halt is due though the counter stands; empty if none is.
+
+        If the counter leapt, a halt came and went while this replica was away: that is why its
+        heartbeat is an older one.
+        """
+        fell_back = self._fell_back and not leapt
+        return self._suspicion or ("This replica's heartbeat fell back." if fell_back else "")
 
     async def _check_newest(self, grant: Grant) -> None:
         """A record behind our memory is marked by check-and-set, which proves it; then a halt is due."""

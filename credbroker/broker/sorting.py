@@ -24,6 +24,7 @@ from credbroker.broker.trail import about
 from credbroker.domain import rotation
 from credbroker.domain.errors import RecordDamaged
 from credbroker.domain.grants import Grant, GrantState
+from credbroker.domain.losses import RESTORED
 from credbroker.domain.marks import RewindMark
 from credbroker.domain.names import GrantKey
 from credbroker.domain.scopes import ScopeSet
@@ -152,7 +153,7 @@ class Sorting:
                 await self._put(segment, after, version)
             except StaleVersionError:
                 continue  # somebody else wrote: look again
-            if after.reason == rotation.RESTORED:
+            if after.reason == RESTORED:
                 await self._audit.record("login_lost_by_restore", **about(after))
             return True
 
@@ -182,7 +183,7 @@ class Sorting:
             return replace(ended, generation=seen.generation)
         if found.state is GrantState.ENDED:
             # There was a new login since, which the snapshot does not know.
-            reason = rotation.RESTORED
+            reason = RESTORED
             return replace(found, generation=seen.generation, write_id=write_id, reason=reason)
         if not (seen.rotated or seen.posts) or not self.may_rotate(found):
             # Its refresh token has been the same all the time.
@@ -230,6 +231,6 @@ def _nameless(seen: Seen, write_id: str, now: datetime.datetime) -> Grant:
         write_id=write_id,
         created_at=now,
         refreshed_at=now,
-        reason="" if seen.ended else rotation.RESTORED,
+        reason="" if seen.ended else RESTORED,
         rotated=seen.rotated,
     )

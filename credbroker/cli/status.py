@@ -95,6 +95,8 @@ class Standing:
             found.append(told.trouble)
         if told.tokens_last_until is not None:
             found.append(f"Tokens in use last until {at_minute(told.tokens_last_until)}.")
+        if told.narrowing is not None:
+            found.append(told.narrowing)
         return found
 
 
@@ -173,6 +175,7 @@ def _as_fields(one: Standing) -> Dict[str, object]:
         "log_in_before": write_optional_instant(told.log_in_before if told else None),
         "trouble": told.trouble if told else None,
         "tokens_last_until": write_optional_instant(told.tokens_last_until if told else None),
+        "narrowing": told.narrowing if told else None,
         "remedy": one.remedy or None,
     }
 

@@ -23,6 +23,7 @@ from credbroker.config.schema import Issuer, Settings
 from credbroker.domain.errors import BadSettings, Malformed
 from credbroker.domain.marks import LEAST_GRACE_SECONDS
 from credbroker.domain.names import check_short_name
+from credbroker.domain.revocations import LONGEST_SECONDS
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
 
@@ -217,10 +218,38 @@ def _findings(settings: Settings) -> list[tuple[str, str]]:
     leases = settings.leases
     if settings.keeper.dormant_seconds <= max(leases.login_seconds, leases.job_seconds):
         found.append(("$.keeper.dormant_seconds", "this must be more than any lease lasts"))
+    if max(leases.login_seconds, leases.job_seconds) > LONGEST_SECONDS:
+        found.append(("$.leases", "no lease may last longer than a year"))
     for name, issuer in settings.issuers.items():
         at = f"$.issuers.{name}"
         found += [(at, why) for why in _name_faults("issuer", name)]
         found += [(f"{at}{key}", why) for key, why in _issuer_findings(issuer)]
+    return found + _kerberos_findings(settings) + _htvault_findings(settings)
+
+
+def _htvault_findings(settings: Settings) -> list[tuple[str, str]]:
+    found = []
+    for number, text in enumerate(settings.htvault.shared_hosts):
+        try:
+            ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            why = "this is neither an address nor a network"
+            found.append((f"$.htvault.shared_hosts[{number}]", why))
+    return found
+
+
+def _kerberos_findings(settings: Settings) -> list[tuple[str, str]]:
+    found = []
+    for number, entry in enumerate(settings.kerberos):
+        at = f"$.kerberos[{number}]"
+        found += [
+            (f"{at}.issuers[{place}]", "no issuer of this name is set up")
+            for place, name in enumerate(entry.issuers)
+            if name not in settings.issuers
+        ]
+        if "/" in entry.domain or not entry.domain.isprintable():
+            # With a slash one person's name would lead to what lies below another's.
+            found.append((f"{at}.domain", "this must be printable, without a slash"))
     return found
 
 
@@ -233,6 +262,8 @@ def _issuer_findings(issuer: Issuer) -> list[tuple[str, str]]:
         found.append((".grace_seconds", f"less than {least} s is too short for a retry"))
     if issuer.unclear_answer != "grace" and issuer.grace_seconds is not None:
         found.append((".grace_seconds", "this goes with `unclear_answer: grace` only"))
+    if issuer.legacy is not None:
+        found += [(".legacy.url", why) for why in _address_faults(issuer.legacy.url)]
     for name, role in issuer.roles.items():
         at = f".roles.{name}"
         found += [(at, why) for why in _name_faults("role", name)]

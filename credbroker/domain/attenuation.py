@@ -9,19 +9,42 @@ widen it), and a wildcard audience is given only where the wildcard was allowed.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from credbroker.domain.errors import OutsideCeiling
-from credbroker.domain.scopes import ScopeSet
+from credbroker.domain.scopes import ScopeItem, ScopeSet
 
 ANY_AUDIENCE = "https://wlcg.cern.ch/jwt/v1/any"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Right:
-    """What a token may do: its scopes, and for whom it is. Audiences empty = the issuer's own choice."""
+    """What a token may do: its scopes, and for whom it is. Audiences empty = the issuer's own choice.
+
+    Two rights are equal if they name the same scopes and the same audiences, in whatever order; an
+    issuer is asked in the order in which a right names them.
+    """
 
     scopes: ScopeSet
     audiences: tuple[str, ...] = ()
+
+    def within(self, other: Right) -> bool:
+        """True if whatever this allows at any service, `other` allows there too."""
+        if _revives_groups(other.scopes, self.scopes):
+            return False
+        return Ceiling(self.scopes, self.audiences or None).within(
+            Ceiling(other.scopes, other.audiences or None)
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return self._sets == other._sets if isinstance(other, Right) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._sets)
+
+    @cached_property
+    def _sets(self) -> tuple[frozenset[ScopeItem], frozenset[str]]:
+        return frozenset(self.scopes), frozenset(self.audiences)
 
 
 @dataclass(frozen=True)
@@ -58,7 +81,7 @@ def attenuate(granted: Right, ceiling: Ceiling, wanted: Wanted) -> Right:
     """
     scopes = _narrow_scopes(granted.scopes.rights(), ceiling.scopes, wanted.scopes)
     audiences = _narrow_audiences(granted.audiences, ceiling.audiences, wanted.audiences)
-    if granted.scopes.has_capability and not scopes.has_capability and scopes.has_groups:
+    if _revives_groups(granted.scopes, scopes):
         raise OutsideCeiling(
             "Groups alone would be wider than groups with capabilities: ask for a capability too."
         )
@@ -77,6 +100,11 @@ def _narrow_scopes(
     if not len(asked) and len(granted):
         raise OutsideCeiling("Nothing is left to ask for: name at least one scope.")
     return asked
+
+
+def _revives_groups(before: ScopeSet, after: ScopeSet) -> bool:
+    """True if groups, which any capability silences, would speak again (WLCG profile 1.3)."""
+    return before.has_capability and not after.has_capability and after.has_groups
 
 
 def _narrow_audiences(

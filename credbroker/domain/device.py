@@ -42,7 +42,8 @@ class LoginOver:
     error: CredbrokerError
 
 
-PollOutcome = Union[Renewed, StillPending, LoginOver]
+LoginOutcome = Union[Renewed, LoginOver]
+PollOutcome = Union[LoginOutcome, StillPending]
 
 
 @dataclass(frozen=True)

@@ -208,6 +208,12 @@ class IssuerSpared(Unavailable):
     code = "issuer_spared"
 
 
+class LegacyUnavailable(Unavailable):
+    """The HTVault that an issuer had before does not answer, or may be wrong in what it refuses."""
+
+    code = "legacy_unavailable"
+
+
 class AuditUnavailable(Unavailable):
     """The audit trail cannot be written, so nothing may be handed out."""
 

@@ -18,7 +18,8 @@ from credbroker.domain.errors import LeaseEnded, LeaseUnknown, Malformed, NotAll
 from credbroker.domain.names import GrantKey
 from credbroker.domain.secret import Secret
 
-DEEPEST = 3
+# A login's lease, two exchanges for shorter ones (28 days, 7 days), a job's below them.
+DEEPEST = 4
 _TOKEN = re.compile(r"cb_([A-Za-z0-9_-]{22})\.([A-Za-z0-9_-]{43})\Z")
 
 
@@ -48,7 +49,12 @@ class LeaseToken:
 
 @dataclass(frozen=True)
 class Lease:
-    """The record of one lease. `job` names what it was made for; None for a person's login."""
+    """The record of one lease. `job` names what it was made for; None for a person's own.
+
+    `subject` is who logged in at the issuer, where the lease also reaches that person's robots, whose
+    names lie below its own; empty where it reaches its own grant alone. With `registers` it may
+    register ssh keys. `origin` is the address that it was made for.
+    """
 
     id: str
     secret_hash: str
@@ -60,11 +66,23 @@ class Lease:
     ancestors: tuple[str, ...] = ()
     job: str | None = None
     ended_at: datetime.datetime | None = None
+    subject: str = ""
+    registers: bool = False
+    origin: str = ""
 
     @property
     def is_login(self) -> bool:
-        """True for the lease of a login, which may do everything a person may."""
-        return not self.ancestors
+        """True for a person's own lease, which may do everything a person may."""
+        return self.job is None
+
+    def may_reach(self, key: GrantKey) -> bool:
+        """True for the lease's own grant, and for what lies below it where robots are reached."""
+        if key == self.key:
+            return True
+        below = (self.key.issuer, self.key.role) == (key.issuer, key.role) and (
+            key.credkey.startswith(f"{self.key.credkey}/")
+        )
+        return below and self.is_login and bool(self.subject)
 
 
 def check_secret(lease: Lease | None, shown: LeaseToken) -> Lease:
@@ -97,22 +115,46 @@ def child(
 
     `seconds` is how long it should last; a longer wish than the parent's own end is cut to it.
     """
-    if len(parent.ancestors) + 1 >= DEEPEST:
-        raise NotAllowed("A lease of a job's lease cannot make further leases.")
+    ancestors = _below(parent)
     ceiling = Ceiling(right.scopes, right.audiences or None)
     if not ceiling.within(parent.ceiling):
         raise OutsideCeiling("A job's lease cannot reach wider than the lease it is made from.")
-    return Lease(
+    return replace(
+        parent,
         id=token.id,
         secret_hash=token.secret_hash(),
-        key=parent.key,
-        line=parent.line,
         ceiling=ceiling,
         created_at=now,
-        ends_at=min(parent.ends_at, now + datetime.timedelta(seconds=seconds)),
-        ancestors=(*parent.ancestors, parent.id),
+        ends_at=_until(parent, seconds, now),
+        ancestors=ancestors,
         job=check_job_name(job),
+        subject="",
+        registers=False,
     )
+
+
+def shorter(parent: Lease, token: LeaseToken, seconds: float, now: datetime.datetime) -> Lease:
+    """Make a lease that reaches what the parent does, for `seconds`; it registers no keys."""
+    return replace(
+        parent,
+        id=token.id,
+        secret_hash=token.secret_hash(),
+        created_at=now,
+        ends_at=_until(parent, seconds, now),
+        ancestors=_below(parent),
+        registers=False,
+    )
+
+
+def _below(parent: Lease) -> tuple[str, ...]:
+    if len(parent.ancestors) + 1 >= DEEPEST:
+        raise NotAllowed("This lease is too far from its login to make further leases.")
+    return (*parent.ancestors, parent.id)
+
+
+def _until(parent: Lease, seconds: float, now: datetime.datetime) -> datetime.datetime:
+    left = (parent.ends_at - now).total_seconds()
+    return now + datetime.timedelta(seconds=min(left, seconds))
 
 
 def check_job_name(job: str) -> str:

@@ -19,11 +19,11 @@ from credbroker.domain.errors import (
     CredbrokerError,
     GrantInDoubt,
     GrantPaused,
-    LeaseEnded,
     LoginDenied,
     LoginNeeded,
 )
 from credbroker.domain.grants import Grant, GrantState
+from credbroker.domain.losses import RESTORED, braked, why_lost
 from credbroker.domain.outcomes import Dead, NotActedOn, Outcome, Renewed
 
 READY, CLAIMED, PAUSED = GrantState.READY, GrantState.CLAIMED, GrantState.PAUSED
@@ -153,21 +153,6 @@ def may_retry(grant: Grant, age_seconds: float, rule: Rule) -> bool:
     return rule.kind is UnclearRule.GRACE and in_time
 
 
-def why_lost(grant: Grant) -> CredbrokerError:
-    """Return the error that tells the person why this grant cannot be used now, or any more."""
-    login = f"Log in again with: credbroker login {grant.key.issuer} --role {grant.key.role}"
-    if grant.state is PAUSED:
-        return GrantPaused(
-            grant.note or "The issuer refuses this login for now.",
-            "The login is kept. Mend what the issuer wants, and ask again; it is tried anew.",
-        )
-    if grant.state is IN_DOUBT:
-        return GrantInDoubt("A refresh was cut off and may have used up the refresh token.", login)
-    if grant.state is ENDED:
-        return LeaseEnded(grant.note or "This login was ended by a logout.", login)
-    return LoginNeeded("The issuer no longer accepts this login.", login)
-
-
 def claim(grant: Grant, owner: str, write_id: str, age_seconds: float = 0.0) -> Grant:
     """Mark a grant as about to be posted by `owner`; to be stored before the first byte.
 
@@ -201,11 +186,13 @@ def settle(
     """
     if isinstance(outcome, Renewed):
         advanced = _advance(claimed, outcome, write_id, now)
+        if _brought_less(claimed, right):
+            return advanced
         return replace(advanced, access_token=outcome.access_token, access_right=right)
     if isinstance(outcome, Dead):
         if believed:
             return _to(claimed, Event.DEAD, write_id, outcome.error, seconds=seconds)
-        return _undo(claimed, Event.REFUSED_FOR_NOW, write_id, _braked(), seconds=seconds)
+        return _undo(claimed, Event.REFUSED_FOR_NOW, write_id, braked(), seconds=seconds)
     if isinstance(outcome, NotActedOn):
         paused = isinstance(outcome.error, GrantPaused)
         event = Event.REFUSED_FOR_NOW if paused else Event.NOT_ACTED_ON
@@ -214,6 +201,12 @@ def settle(
     if _is_retry_safe(claimed, rule):
         return _undo(claimed, Event.NOT_ACTED_ON, write_id, seconds=seconds)
     return _doubt(claimed, Event.UNCLEAR, write_id, outcome.error, seconds=seconds)
+
+
+def _brought_less(claimed: Grant, right: Right | None) -> bool:
+    """True if the record keeps an access token for more than this `right`: it stays."""
+    kept = claimed.access_right
+    return kept is not None and right is not None and kept != right and right.within(kept)
 
 
 def settle_left_claim(claimed: Grant, rule: Rule, write_id: str, seconds: float) -> Grant:
@@ -304,19 +297,6 @@ def release(grant: Grant, write_id: str) -> Grant:
     if grant.reason == RESTORED or grant.posts >= MOST_POSTS:
         raise why_lost(grant)
     return replace(_to(grant, Event.RELEASE, write_id), posts=0)
-
-
-RESTORED = "restored"
-"""The `reason` of a grant lost because a restored snapshot brought back a value used since."""
-BRAKED = "braked"
-"""The `reason` of a grant that was called dead while the issuer called too many so."""
-
-
-def _braked() -> GrantPaused:
-    why = "The issuer refuses unusually many logins, so its word is not taken for now."
-    paused = GrantPaused(why)
-    paused.code = BRAKED
-    return paused
 
 
 def _open_posts(grant: Grant) -> int:

@@ -2,8 +2,8 @@
 
 Redirects are not followed (a 3xx is an answer like any other, for the caller to refuse), proxies
 are not taken from the environment, bodies end at 1 MiB unless more is expected, everything has a
-time limit, and nothing is sent twice: only GET may be repeated, by the library, after a dropped
-keep-alive connection.
+time limit, and nothing is sent twice: only GET and DELETE may be repeated, by the library, after a
+dropped keep-alive connection.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 
 import aiohttp
+from yarl import URL
 
 from credbroker import __version__
 from credbroker.ports import BeforeFirstByte, HttpAnswer, NoAnswerError, NotSentError
@@ -76,6 +77,19 @@ class OutgoingHttp:
             return await self._on_kept(request, seconds)
         return await self._on_fresh(request, before_first_byte, seconds)
 
+    async def pass_on(
+        self,
+        method: str,
+        url: str,
+        body: bytes,
+        *,
+        headers: Mapping[str, str],
+        seconds: float,
+    ) -> HttpAnswer:
+        """Send on what somebody else asks; see `ports.HttpDoor.pass_on`."""
+        request = _Request(method, URL(url, encoded=True), headers, body or None)
+        return await self._on_kept(request, seconds)
+
     async def _on_kept(self, request: _Request, seconds: float) -> HttpAnswer:
         assert self._kept is not None, "the door is used as an async context"
         try:
@@ -113,7 +127,7 @@ class OutgoingHttp:
 @dataclass(frozen=True, slots=True)
 class _Request:
     method: str
-    url: str
+    url: str | URL
     headers: Mapping[str, str] = field(repr=False)
     body: bytes | None = field(default=None, repr=False)
     most_bytes: int = LARGEST_BODY_BYTES

@@ -1,7 +1,8 @@
 """What an issuer says of itself (OpenID Connect Discovery 1.0, RFC 8414), fetched once a day.
 
-The issuer string is pinned: metadata that names another issuer is refused. Every endpoint must be
-on the issuer's own host; only `jwks_uri` may be elsewhere, as the WLCG profile allows.
+The issuer string is pinned: metadata that names another issuer is refused. Every endpoint that the
+broker sends to must be on the issuer's own host; only `jwks_uri` may be elsewhere, as the WLCG
+profile allows, and the page that browsers are sent to.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ class Endpoints:
     device: str
     jwks: str
     revocation: str | None
+    authorization: str | None = None
+    """Where a browser is sent to log in; None if the issuer has no such page."""
 
 
 class Metadata:
@@ -76,11 +79,13 @@ class Metadata:
             raise IssuerMisbehaved("The issuer's metadata names another issuer than the settings.")
         self._validate(fields)
         revocation = fields.optional("revocation_endpoint", fields.text)
+        authorization = fields.optional("authorization_endpoint", fields.text)
         return Endpoints(
             token=self._own(fields.text("token_endpoint")),
             device=self._own(fields.text("device_authorization_endpoint")),
             jwks=self._secure(fields.text("jwks_uri")),
             revocation=self._own(revocation) if revocation is not None else None,
+            authorization=self._secure(authorization) if authorization is not None else None,
         )
 
     def _validate(self, fields: Fields) -> None:

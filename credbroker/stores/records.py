@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+from credbroker.domain.confirming import ConfirmedLogin
 from credbroker.domain.device import PendingLogin
 from credbroker.domain.errors import (
     Malformed,
@@ -16,9 +17,19 @@ from credbroker.domain.errors import (
 from credbroker.domain.grants import Grant
 from credbroker.domain.leases import Lease
 from credbroker.domain.marks import Heartbeat, IssuerMark, RewindMark, SpoolKey
+from credbroker.domain.narrow import NarrowToken
+from credbroker.domain.revocations import Revocations
+from credbroker.domain.secret import Secret
+from credbroker.domain.ssh_keys import SeenNonce, SshKeys
 from credbroker.ports import HttpAnswer, Stored
 from credbroker.stores.vault import VaultClient
 from credbroker.stores.vault_answers import age_seconds, json_of
+from credbroker.wire.confirmed import (
+    read_confirmed,
+    read_login_key,
+    write_confirmed,
+    write_login_key,
+)
 from credbroker.wire.marks import (
     read_heartbeat,
     read_issuer_mark,
@@ -29,6 +40,7 @@ from credbroker.wire.marks import (
     write_rewind,
     write_spool_key,
 )
+from credbroker.wire.narrow import read_narrow, write_narrow
 from credbroker.wire.records import (
     Record,
     read_grant,
@@ -37,6 +49,13 @@ from credbroker.wire.records import (
     write_grant,
     write_lease,
     write_login,
+)
+from credbroker.wire.revocations import read_revocations, write_revocations
+from credbroker.wire.ssh_keys import (
+    read_seen_nonce,
+    read_ssh_keys,
+    write_seen_nonce,
+    write_ssh_keys,
 )
 
 T = TypeVar("T")
@@ -116,6 +135,11 @@ def heartbeat_records(client: VaultClient, mount: str) -> VaultRecords[Heartbeat
     return VaultRecords(client, mount, "replicas", write_heartbeat, read_heartbeat)
 
 
+def revocation_records(client: VaultClient, mount: str) -> VaultRecords[Revocations]:
+    """Return the store of revocations; one record for each kind."""
+    return VaultRecords(client, mount, "revocations", write_revocations, read_revocations)
+
+
 def rewind_records(client: VaultClient, mount: str) -> VaultRecords[RewindMark]:
     """Return the store of the counter that a restored snapshot is seen by; one record."""
     return VaultRecords(client, mount, "marks", write_rewind, read_rewind)
@@ -124,6 +148,31 @@ def rewind_records(client: VaultClient, mount: str) -> VaultRecords[RewindMark]:
 def spool_key_records(client: VaultClient, mount: str) -> VaultRecords[SpoolKey]:
     """Return the store of the key pair that spools are sealed with; one record."""
     return VaultRecords(client, mount, "marks", write_spool_key, read_spool_key)
+
+
+def narrow_records(client: VaultClient, mount: str) -> VaultRecords[NarrowToken]:
+    """Return the store of tokens for narrow rights that replicas share."""
+    return VaultRecords(client, mount, "narrow", write_narrow, read_narrow)
+
+
+def confirmed_records(client: VaultClient, mount: str) -> VaultRecords[ConfirmedLogin]:
+    """Return the store of logins that go through a browser."""
+    return VaultRecords(client, mount, "logins", write_confirmed, read_confirmed)
+
+
+def login_key_records(client: VaultClient, mount: str) -> VaultRecords[Secret]:
+    """Return the store of the key that such logins are sealed with; one record."""
+    return VaultRecords(client, mount, "marks", write_login_key, read_login_key)
+
+
+def ssh_key_records(client: VaultClient, mount: str) -> VaultRecords[SshKeys]:
+    """Return the store of ssh keys that people have registered."""
+    return VaultRecords(client, mount, "ssh", write_ssh_keys, read_ssh_keys)
+
+
+def seen_records(client: VaultClient, mount: str) -> VaultRecords[SeenNonce]:
+    """Return the store of marks that something was used which is good for one use."""
+    return VaultRecords(client, mount, "logins", write_seen_nonce, read_seen_nonce)
 
 
 async def check_mount(client: VaultClient, mount: str) -> None:

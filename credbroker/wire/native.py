@@ -127,6 +127,8 @@ class LeaseStatus(Message):
     """Why nothing new is fetched from the issuer now, in sentences."""
     tokens_last_until: Optional[datetime.datetime] = None
     """While there is trouble: when the first token of the issuer's expires that is in use."""
+    narrowing: Optional[str] = None
+    """What narrower tokens cost, in a sentence, where each takes a use of the refresh token."""
 
 
 @dataclass(frozen=True)

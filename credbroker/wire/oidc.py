@@ -21,6 +21,7 @@ from credbroker.domain.device import (
     DEFAULT_INTERVAL_SECONDS,
     DEFAULT_LIFETIME_SECONDS,
     DeviceStart,
+    LoginOutcome,
     LoginOver,
     PollOutcome,
     StillPending,
@@ -180,6 +181,25 @@ def poll_outcome(status: int, body: bytes) -> PollOutcome:
         return LoginOver(LoginDenied("The login was refused at the issuer."))
     if error in {"expired_token", "invalid_grant"}:
         return LoginOver(LoginExpired("Nobody confirmed the login in time."))
+    known = refusal(error)
+    if known is not None:
+        return LoginOver(known)
+    raise _no_sense(status)
+
+
+def redeem_outcome(status: int, body: bytes) -> LoginOutcome:
+    """Say what an answer to an authorization code means (RFC 6749 sections 4.1.4 and 5.2).
+
+    Raises `Unavailable` kinds for answers that say nothing about the login.
+    """
+    if status == 200:
+        try:
+            return read_renewed(body)
+        except Malformed:
+            raise IssuerMisbehaved("The issuer's answer to a login cannot be read.") from None
+    error, _ = _oauth_error(body)
+    if error == "invalid_grant":
+        return LoginOver(LoginExpired("The issuer does not accept this login: it came too late."))
     known = refusal(error)
     if known is not None:
         return LoginOver(known)

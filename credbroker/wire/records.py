@@ -122,6 +122,9 @@ def write_lease(lease: Lease) -> Record:
         ancestors=list(lease.ancestors),
         job=lease.job,
         ended_at=write_optional_instant(lease.ended_at),
+        subject=lease.subject or None,
+        registers=lease.registers or None,
+        origin=lease.origin or None,
     )
 
 
@@ -144,6 +147,9 @@ def read_lease(record: object) -> Lease:
         ancestors=tuple(fields.texts("ancestors")),
         job=fields.optional("job", fields.text),
         ended_at=fields.optional("ended_at", fields.instant),
+        subject=fields.optional("subject", fields.text) or "",
+        registers=fields.optional("registers", fields.flag) or False,
+        origin=fields.optional("origin", fields.text) or "",
     )
 
 

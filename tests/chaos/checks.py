@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from credbroker.demo.issuer import Endpoint
 from credbroker.demo.issuer.journal import OK, sha256_hex
-from credbroker.domain.rotation import RESTORED
+from credbroker.domain.losses import RESTORED
 from tests.chaos.houses import HIDING
 from tests.chaos.pace import (
     ASK,

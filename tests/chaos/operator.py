@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from credbroker.domain.rotation import BRAKED
+from credbroker.domain.losses import BRAKED
 from tests.chaos.pace import BROKERS
 
 if TYPE_CHECKING:

@@ -393,3 +393,19 @@ def test_nothing_of_a_request_or_an_answer_is_in_its_repr() -> None:
     answered = HttpAnswer(200, {"set-cookie": "abc"}, BODY)
     assert "abc" not in repr(request) + repr(answered)
     assert "kd83jf0aKQ1z" not in repr(request) + repr(answered)
+
+
+async def test_what_is_passed_on_keeps_its_address_as_it_is(
+    door: OutgoingHttp, make_server: MakeServer
+) -> None:
+    """No byte of it is decoded, encoded or left out on the way."""
+    address = "/v1/a%64a%40x/./../b:c?q=a+b%20c%2F&&r"
+    server = await make_server(OK)
+    base = server.url().removesuffix("/token")
+    got = await door.pass_on("DELETE", base + address, b"", headers={"X-One": "1"}, seconds=5)
+    assert (got.status, got.body) == (200, b"ok")
+    assert server.requests[0].startswith(f"DELETE {address} HTTP/1.1\r\n".encode())
+    assert b"X-One: 1\r\n" in server.requests[0]
+    url = f"http://127.0.0.1:{closed_port()}/x"
+    with pytest.raises(NotSentError):
+        await door.pass_on("GET", url, b"", headers={}, seconds=5)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from credbroker.demo.issuer import (
+    ALL_GRANTS,
+    TOKEN_EXCHANGE,
     Client,
     DeadAnswer,
     DevIssuer,
@@ -141,7 +143,9 @@ async def make_world(
 
         async def make(own_keys: SigningKeys = keys, **wanted: Any) -> World:
             settings = IssuerSettings(
-                (Client("broker", SECRET), Client("public")), (ALICE,), **wanted
+                (Client("broker", SECRET, grants=(*ALL_GRANTS, TOKEN_EXCHANGE)), Client("public")),
+                (ALICE,),
+                **wanted,
             )
             dev = DevIssuer(settings, clock, SystemEntropy(), tls, own_keys)
             await dev.start()
@@ -676,3 +680,64 @@ async def test_the_fakes_probe_finds_what_its_refreshes_meet(
     fake.standing = Dead(LoginNeeded("no"))
     await fake.probe()
     assert fake.probes == 2
+
+
+# Exchanging
+
+
+async def test_an_exchange_gives_what_was_asked_for_and_uses_nothing_up(world: World) -> None:
+    """Narrowed in scope and audience, about alice; the refresh token and the subject stay good."""
+    login = await world.log_in()
+    for _ in range(2):
+        outcome = await world.client.exchange(login.access_token, READ)
+        assert isinstance(outcome, Renewed)
+        await believed(world, outcome.access_token)
+    assert world.dev.count_refreshes() == 0
+
+
+async def test_an_exchange_that_is_refused_says_why(world: World) -> None:
+    """A scope that is not registered, or a subject token that has expired."""
+    login, odd = await world.log_in(), Right(ScopeSet.parse("never.heard"))
+    outcome = await world.client.exchange(login.access_token, odd)
+    assert isinstance(outcome, NotActedOn)
+    assert isinstance(outcome.error, IssuerRefusedRequest)
+    world.clock.advance(3600)
+    assert isinstance(await world.client.exchange(login.access_token, READ), Dead)
+
+
+async def test_a_client_that_may_not_exchange_may_still_refresh(world: World) -> None:
+    """What the issuer says of it concerns exchange alone, so it is a refused request."""
+    login = await world.log_in()
+    world.dev.faults.on(Endpoint.TOKEN, faults.oauth_error("invalid_client", "grant type", 401))
+    outcome = await world.client.exchange(login.access_token, READ)
+    assert isinstance(outcome, NotActedOn)
+    assert isinstance(outcome.error, IssuerRefusedRequest)
+    assert login.refresh_token is not None
+    await world.renewed(login.refresh_token)
+
+
+async def test_the_fake_exchanges_as_the_development_issuer_does(clock: FakeClock) -> None:
+    """Any right for a token that lives, and nothing for one that has expired."""
+    fake = FakeIssuer(clock)
+    renewed = await fake.refresh(Secret("refresh token", "first"), READ, _pass, seconds=5.0)
+    assert isinstance(renewed, Renewed)
+    wider = Right(ScopeSet.parse("storage.modify:/"))
+    outcome = await fake.exchange(renewed.access_token, wider)
+    assert isinstance(outcome, Renewed)
+    token = await fake.verify_access_token(outcome.access_token)
+    assert (token.scopes, outcome.refresh_token) == (wider.scopes, None)
+    clock.advance(1200)
+    assert isinstance(await fake.exchange(renewed.access_token, READ), Dead)
+    assert isinstance(await fake.exchange(Secret("access token", "never-issued"), READ), Dead)
+
+
+async def test_an_issuer_in_trouble_says_so_to_an_exchange(world: World) -> None:
+    """Nothing is in doubt afterwards: a lost answer is no answer."""
+    login = await world.log_in()
+    world.dev.faults.on(Endpoint.TOKEN, faults.LOST_ANSWER)
+    with pytest.raises(IssuerUnreachable):
+        await world.client.exchange(login.access_token, READ)
+    world.dev.faults.on(Endpoint.TOKEN, faults.ERROR_500)
+    outcome = await world.client.exchange(login.access_token, READ)
+    assert isinstance(outcome, NotActedOn)
+    assert isinstance(outcome.error, IssuerFailed)

@@ -71,6 +71,18 @@ class FakeDoor:
             await before_first_byte()
         return await self._replied(Sent("POST", url, headers, body))
 
+    async def pass_on(
+        self,
+        method: str,
+        url: str,
+        body: bytes,
+        *,
+        headers: Mapping[str, str],
+        seconds: float,
+    ) -> HttpAnswer:
+        """Send on; see `ports.HttpDoor.pass_on`."""
+        return await self._replied(Sent(method, url, headers, body or None))
+
     async def _replied(self, sent: Sent) -> HttpAnswer:
         self.sent.append(sent)
         await turns(1)

@@ -13,10 +13,18 @@ import itertools
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from credbroker.demo.issuer.logins import s256
 from credbroker.demo.issuer.settings import RefreshPolicy
 from credbroker.domain.attenuation import Right
-from credbroker.domain.device import DeviceStart, LoginOver, PollOutcome, StillPending
+from credbroker.domain.device import (
+    DeviceStart,
+    LoginOutcome,
+    LoginOver,
+    PollOutcome,
+    StillPending,
+)
 from credbroker.domain.errors import (
     ClientRejected,
     CredbrokerError,
@@ -74,6 +82,11 @@ class FakeIssuer:
         self.rule = rule
         self.refresh_seconds = 120.0
         self.revoke_replaced = True
+        self.exchanges = False
+        self.exchanged: list[str] = []
+        """The subject tokens of all exchanges, acted on or not."""
+        self.at_exchange: Callable[[], Outcome | None] = lambda: None
+        """What it answers to the next exchange; None goes by the subject token."""
         self.policy = RefreshPolicy.ROTATE_REVOKE_FAMILY if rotates else RefreshPolicy.REUSE
         self.grace_seconds = 60.0
         self.token_seconds = 1200.0
@@ -97,6 +110,8 @@ class FakeIssuer:
         self._revoked_firsts: set[str] = set()
         self._hole: asyncio.Event | None = None
         self._used: set[str] = set()
+        self.redeemed: Counter[str] = Counter()
+        self._codes: dict[str, tuple[str, str, Renewed | None]] = {}
         self._outcomes: deque[Outcome | Exception] = deque()
         self._polled: deque[PollOutcome | Exception] = deque()
         self._identities: dict[str, Mapping[str, object]] = {}
@@ -168,6 +183,40 @@ class FakeIssuer:
             raise outcome
         return outcome
 
+    async def authorization_url(
+        self, scopes: ScopeSet, redirect_uri: str, *, state: str, nonce: str, challenge: str
+    ) -> str:
+        """Return an address that says what was asked; see `ports.Issuer`."""
+        await self._must_answer()
+        query = {
+            "scope": str(scopes),
+            "redirect_uri": redirect_uri,
+            "state": state,
+            "nonce": nonce,
+            "code_challenge": challenge,
+        }
+        return f"{self.url}authorize?{urlencode(query)}"
+
+    def log_in(self, address: str, claims: Mapping[str, object]) -> str:
+        """Log a person in where `authorization_url` led; return the code for the callback."""
+        asked = dict(parse_qsl(urlsplit(address).query))
+        answer = self.confirmed({"nonce": asked["nonce"], **claims})
+        code = f"code-{next(self._count)}"
+        self._codes[code] = (asked["code_challenge"], asked["redirect_uri"], answer)
+        return code
+
+    async def redeem(self, code: Secret, verifier: Secret, redirect_uri: str) -> LoginOutcome:
+        """Take a code once, whoever shows it; see `ports.Issuer`."""
+        self._raise_if_down()
+        self.redeemed[code.reveal()] += 1
+        await self._must_answer()
+        challenge, address, answer = self._codes.pop(code.reveal(), ("", "", None))
+        if self.answer_seconds:
+            await self._clock.sleep(self.answer_seconds)
+        if answer is None or redirect_uri != address or s256(verifier.reveal()) != challenge:
+            return LoginOver(LoginExpired("The issuer does not accept this login."))
+        return answer
+
     async def verify_identity(self, id_token: Secret) -> Mapping[str, object]:
         """Return the claims that `confirmed` was given; see `ports.Issuer`."""
         return self._identities[id_token.reveal()]
@@ -193,6 +242,21 @@ class FakeIssuer:
         if self.acts_unheard:
             self._outcome(value, right)
         return Unclear(IssuerUnreachable("The issuer took a refresh and did not answer."))
+
+    async def exchange(self, subject_token: Secret, right: Right) -> Outcome:
+        """Give any right for a token that still lives, as the development issuer; see `ports.Issuer`."""
+        value = subject_token.reveal()
+        self.exchanged.append(value)
+        await self._must_answer()
+        if self.answer_seconds:
+            await self._clock.sleep(self.answer_seconds)
+        if (answer := self.at_exchange()) is not None:
+            return answer
+        issued = self.issued.get(value)
+        if issued is None or issued.access_token.expires_at <= self._clock.now():
+            return Dead(LoginNeeded("The issuer no longer takes this token."))
+        token = self._issue(next(self._count), right, issued.successor)
+        return Renewed(access_token=token.value, expires_in=self.token_seconds)
 
     async def probe(self) -> None:
         """Say whether it is there and takes our client; see `ports.Issuer`."""
@@ -241,6 +305,15 @@ class FakeIssuer:
 
     def _renewed(self, value: str, right: Right) -> Renewed:
         number = next(self._count)
+        successor = self._successor(value, f"refresh-{number}")
+        token = self._issue(number, right, successor)
+        return Renewed(
+            access_token=token.value,
+            refresh_token=Secret("refresh token", successor) if self.rotates else None,
+            expires_in=self.token_seconds,
+        )
+
+    def _issue(self, number: int, right: Right, successor: str) -> AccessToken:
         now = self._clock.now()
         token = AccessToken(
             value=Secret("access token", f"access-{number}"),
@@ -257,13 +330,8 @@ class FakeIssuer:
             expires_at=now + datetime.timedelta(seconds=self.token_seconds),
             obtained_at=now,
         )
-        successor = self._successor(value, f"refresh-{number}")
         self.issued[f"access-{number}"] = Issued(self.widen(token), successor)
-        return Renewed(
-            access_token=token.value,
-            refresh_token=Secret("refresh token", successor) if self.rotates else None,
-            expires_in=self.token_seconds,
-        )
+        return token
 
     def _successor(self, value: str, new: str) -> str:
         """Return what stands for the value now; one used again within the grace has its own."""

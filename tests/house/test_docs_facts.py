@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from credbroker.api.problems import status_of
-from credbroker.broker import leasing, minting
+from credbroker.broker import leasing, minting, trail
 from credbroker.cli import exits
 from credbroker.cli.exits import exit_code
 from credbroker.config import schema
@@ -39,7 +39,9 @@ ROOMS = sorted(path.stem for path in (ROOT / "credbroker").iterdir() if path.ste
 NEVER_ANSWERED = {"broker_unreachable", "bad_settings", "local_file_unfit"}
 
 # How the package writes a line of the audit trail.
-RECORDING = {"self._audit.record", "self._note", "audit.record"}
+RECORDING = {
+    "self._audit.record", "self._note", "audit.record", "self._logins.note", "self.note",
+}  # fmt: skip
 
 
 def rows(page: Path, heading: str) -> list[list[str]]:
@@ -289,7 +291,9 @@ def texts_of(said: ast.expr, chosen: dict[str, ast.expr]) -> list[str]:
 
 def shared_fields() -> Iterator[str]:
     """Return the fields that `about` and `_traces` put into a line."""
-    for module, name in ((leasing, "about"), (minting, "_traces")):
+    for module, name in (
+        (leasing, "about"), (minting, "_traces"), (trail, "about"), (trail, "names"),
+    ):  # fmt: skip
         tree = ast.parse(inspect.getsource(getattr(module, name)))
         (told,) = [node for node in ast.walk(tree) if isinstance(node, ast.Dict)]
         yield from (ast.literal_eval(key) for key in told.keys if key is not None)

@@ -24,6 +24,7 @@ from credbroker import daemon
 from credbroker.broker.replicas import NEWCOMER_SECONDS
 from credbroker.config.load import load
 from credbroker.demo.issuer import (
+    ALL_GRANTS,
     Client,
     DevIssuer,
     Endpoint,
@@ -144,7 +145,7 @@ class Replica(Asked):
 
     runner: web.AppRunner | None = None
     daemon: daemon.Daemon | None = None
-    login: asyncio.Task[None] | None = None
+    lasting: list[asyncio.Task[None]] = field(default_factory=list)
     opened: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
 
     async def open(self, folder: Path, name: str) -> None:
@@ -158,13 +159,14 @@ class Replica(Asked):
         site = web.TCPSite(self.runner, "127.0.0.1", 0, ssl_context=world.broker_tls())
         await site.start()
         self.url = f"https://127.0.0.1:{self.runner.addresses[0][1]}"
-        stay = self.daemon.vault.stay_logged_in()
-        self.login = asyncio.get_running_loop().create_task(stay)
+        running = (self.daemon.vault.stay_logged_in(), self.daemon.engine.containing.run())
+        loop = asyncio.get_running_loop()
+        self.lasting = [loop.create_task(one) for one in running]
 
     async def close(self) -> None:
         """Let go of everything; deeds that are not done by then would hang the test, so they fail."""
-        if self.login is not None:
-            self.login.cancel()
+        for task in self.lasting:
+            task.cancel()
         if self.runner is not None and self.daemon is not None:
             await self.runner.cleanup()
             async with asyncio.timeout(_PATIENCE_SECONDS):
@@ -243,8 +245,9 @@ class BrokerWorld:
 
     async def open(self, keys: SigningKeys, **wanted: Any) -> None:
         """Start the issuer; keywords go to its settings."""
+        grants = wanted.pop("grants", ALL_GRANTS)
         settings = IssuerSettings(
-            clients=(Client("credbroker", self.client_secret),),
+            clients=(Client("credbroker", self.client_secret, grants=grants),),
             people=tuple(Person(name, f"{name}'s word") for name in ("alice", "bob", "carol")),
             lifetimes=wanted.pop("lifetimes", Lifetimes(access=ACCESS_SECONDS)),
             refresh_policy=wanted.pop("refresh_policy", RefreshPolicy.ROTATE_REVOKE_FAMILY),
@@ -263,11 +266,16 @@ class BrokerWorld:
         await self.http.close()
         await self.issuer.stop()
 
-    async def replica(self, name: str = "one", **issuer: object) -> Replica:
-        """Start a broker in this process; keywords change its settings of the issuer."""
+    async def replica(
+        self, name: str = "one", *, more: Mapping[str, object] | None = None, **issuer: object
+    ) -> Replica:
+        """Start a broker in this process; keywords change its settings of the issuer.
+
+        `more` adds whole sections.
+        """
         broker = Replica("", self)
         self._brokers.append(broker)
-        await broker.open(self.write_settings(name, issuer=issuer), name)
+        await broker.open(self.write_settings(name, issuer=issuer, more=more), name)
         return broker
 
     async def serve(self, name: str = "served", *, port: int, **more: object) -> Served:

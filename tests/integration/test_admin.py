@@ -22,10 +22,10 @@ from credbroker.broker.issuer_marks import IssuerMarks
 from credbroker.broker.sorting import REWIND_SEGMENT
 from credbroker.config.load import load
 from credbroker.demo.issuer import RefreshPolicy
-from credbroker.domain import rotation
 from credbroker.domain.attenuation import Right
 from credbroker.domain.grants import GrantState
 from credbroker.domain.keeping import PROBE_CREDKEY
+from credbroker.domain.losses import BRAKED
 from credbroker.domain.marks import RewindMark
 from credbroker.domain.names import GrantKey
 from credbroker.domain.outcomes import Renewed
@@ -144,7 +144,7 @@ async def test_a_released_login_works_again(broker_world: BrokerWorld) -> None:
         await (await office.marks({})).brake(key.issuer)
         found = await office.grants.get(key.segment())
         assert found is not None
-        kept_back = replace(found.value, state=GrantState.PAUSED, reason=rotation.BRAKED)
+        kept_back = replace(found.value, state=GrantState.PAUSED, reason=BRAKED)
         await office.grants.put(key.segment(), kept_back, found.version)
         assert (await broker.token(lease)).error == "grant_paused"
         await release(office, key.issuer, restore=False)

@@ -53,6 +53,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
+MIGRATION = ROOT / "docs" / "migrate-from-htvault.md"
 PAGES = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CHECKED = {"sh", "yaml", "text"}
 
@@ -287,8 +288,8 @@ async def test_every_make_command_on_the_pages_exists() -> None:
 
 
 async def test_every_block_on_the_pages_is_of_a_kind_that_is_checked() -> None:
-    """Commands and settings stand nowhere else than on the two pages that are tried out."""
+    """Commands and settings stand nowhere else than on the pages that are tried out."""
     for page in PAGES:
         opened = re.findall(r"^```(.*)$", page.read_text("utf-8"), re.MULTILINE)[::2]
-        allowed = CHECKED if page in {README, OPERATIONS} else {"text"}
+        allowed = CHECKED if page in {README, OPERATIONS, MIGRATION} else {"text"}
         assert set(opened) <= allowed, page

@@ -14,6 +14,7 @@ import pytest
 from aiohttp import web
 
 from credbroker.broker.engine import Engine
+from credbroker.broker.htvault import Htvault
 from credbroker.broker.running import Deeds
 from credbroker.config.schema import Listen
 from credbroker.daemon import FIRST_BEAT_SECONDS, Daemon
@@ -65,6 +66,15 @@ class Heart:
     beating: Pulse = field(default_factory=Pulse)
     keeping: Lasting = field(default_factory=Lasting)
     recovering: Lasting = field(default_factory=Lasting)
+    containing: Lasting = field(default_factory=Lasting)
+
+
+class Expiring:
+    """Lets nothing expire."""
+
+    async def expire_for_ever(self) -> None:
+        """Wait to be cancelled."""
+        await asyncio.Event().wait()
 
 
 def daemon(
@@ -76,7 +86,8 @@ def daemon(
 ) -> Daemon:
     """Return a broker that serves `app` on loopback."""
     vault, engine = cast("VaultClient", session), cast("Engine", heart or Heart())
-    return Daemon(app, Listen(address="127.0.0.1", port=port), vault, engine, deeds, [])
+    htvault = cast("Htvault", Expiring())
+    return Daemon(app, Listen(address="127.0.0.1", port=port), vault, engine, htvault, deeds, [])
 
 
 async def test_a_refresh_begun_by_the_last_caller_is_finished() -> None:

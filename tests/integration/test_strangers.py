@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -227,3 +228,27 @@ async def test_a_body_that_trickles_in_is_cut_off(
         assert answer.headers["Connection"] == "close"
         assert (await answer.json())["error"] == "busy"
         answered.set()
+
+
+def test_addresses_that_many_people_share_are_not_counted(clock: FakeClock) -> None:
+    """The leases that come from there are limited each for itself; others are counted as ever."""
+    shared = [ip_network("192.0.2.0/28"), ip_network("2001:db8::/64")]
+    strangers = Strangers(Allowance(PER_SECOND, BURST), clock, shared)
+    for address in ("192.0.2.7", "2001:db8::7"):
+        for _ in range(2):
+            Peer(strangers, address).spend_all()
+    outside = Peer(strangers, "192.0.2.99")
+    outside.spend_all()
+    with pytest.raises(TooManyRequests):
+        outside.show()
+
+
+def test_a_good_vault_token_makes_no_other_one_known(strangers: Strangers, peer: Peer) -> None:
+    """What is shown counts, in whichever header it stands."""
+    peer.show({"X-Vault-Token": "good"})
+    for number in range(BURST):
+        with pytest.raises(LeaseUnknown):
+            peer.show({"X-Vault-Token": f"{number}"}, LeaseUnknown("x"))
+    with pytest.raises(TooManyRequests):
+        peer.show({"X-Vault-Token": "another"})
+    peer.show({"X-Vault-Token": "good"})

@@ -177,6 +177,9 @@ leases = st.builds(
     ancestors=st.lists(names, max_size=2).map(tuple),
     job=st.none() | names,
     ended_at=st.none() | instants,
+    subject=st.just("") | names,
+    registers=st.booleans(),
+    origin=st.just("") | names,
 )
 logins = st.builds(
     PendingLogin,

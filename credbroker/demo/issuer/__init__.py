@@ -17,7 +17,9 @@ from credbroker.demo.issuer.journal import Entry
 from credbroker.demo.issuer.keys import SigningKeys
 from credbroker.demo.issuer.server import DevIssuer
 from credbroker.demo.issuer.settings import (
+    ALL_GRANTS,
     ANY_AUDIENCE,
+    TOKEN_EXCHANGE,
     Client,
     DeadAnswer,
     IssuerSettings,
@@ -28,7 +30,9 @@ from credbroker.demo.issuer.settings import (
 from credbroker.demo.issuer.state import Snapshot
 
 __all__ = [
+    "ALL_GRANTS",
     "ANY_AUDIENCE",
+    "TOKEN_EXCHANGE",
     "Client",
     "DeadAnswer",
     "DevIssuer",

@@ -53,6 +53,7 @@ def access_claims(grant: Grant, stamp: Stamp) -> Claims:
         "client_id": grant.client_id,
         "scope": " ".join(grant.scopes),
         **_groups_claim(grant),
+        **_act_claim(grant.actors),
     }
 
 
@@ -85,6 +86,11 @@ def groups_of(person: Person, scopes: tuple[str, ...]) -> list[str]:
         groups += person.groups if item == GROUPS else [item.removeprefix(GROUPS + ":")]
     mine = {*person.groups, *person.optional_groups}
     return [group for group in dict.fromkeys(groups) if group in mine]
+
+
+def _act_claim(actors: tuple[str, ...]) -> Claims:
+    """Return who acts, the last one outermost (RFC 8693 section 4.1)."""
+    return {"act": {"sub": actors[0], **_act_claim(actors[1:])}} if actors else {}
 
 
 def _groups_claim(grant: Grant) -> Claims:

@@ -41,6 +41,8 @@ class Grant:
     audience: tuple[str, ...] = ()
     nonce: str = ""
     auth_time: int = 0
+    actors: tuple[str, ...] = ()
+    """The clients that exchanged one token for another on the way here, the last one first."""
 
     @property
     def subject(self) -> str:

@@ -1,4 +1,4 @@
-"""The token endpoint: four grant types, one answer.
+"""The token endpoint: five grant types, one answer.
 
 Order inside a refresh: the refresh token is checked first, then scope, and only a request that
 will be answered moves the family on. Without a scope the whole grant is meant; a narrower one
@@ -14,8 +14,9 @@ from credbroker.demo.issuer import scopes
 from credbroker.demo.issuer.claims import Stamp, access_claims, identity_claims
 from credbroker.demo.issuer.consent import Grant, audience_asked
 from credbroker.demo.issuer.errors import OAuthError
+from credbroker.demo.issuer.exchange import exchanged
 from credbroker.demo.issuer.logins import Redemption
-from credbroker.demo.issuer.settings import DEVICE_CODE
+from credbroker.demo.issuer.settings import DEVICE_CODE, TOKEN_EXCHANGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     Form = Mapping[str, str]
     Answer = dict[str, Any]
 
+JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
 PERSONAL = ("openid", "profile", "offline_access", scopes.GROUPS)
 """Items that mean nothing without a person."""
 
@@ -42,6 +44,7 @@ class TokenEndpoint:
             "authorization_code": self._authorization_code,
             "refresh_token": self._refresh_token,
             "client_credentials": self._client_credentials,
+            TOKEN_EXCHANGE: self._token_exchange,
         }
 
     def answer(self, client: Client, form: Form, flaws: Iterable[Flaw] = ()) -> Answer:
@@ -57,6 +60,8 @@ class TokenEndpoint:
             raise OAuthError("invalid_client", f"Unauthorized grant type: {name}", 401)
         grant, refresh_token = self._kinds[name](client, form)
         answer = self._mint(client, grant, tuple(flaws))
+        if name == TOKEN_EXCHANGE:
+            answer["issued_token_type"] = JWT_TYPE
         return answer | ({"refresh_token": refresh_token} if refresh_token else {})
 
     def _device_code(self, client: Client, form: Form) -> tuple[Grant, str]:
@@ -89,6 +94,10 @@ class TokenEndpoint:
         scopes.check_registered(client.scopes, asked, client.client_id)
         own = tuple(item for item in asked if item.split(":")[0] not in PERSONAL)
         return Grant(client.client_id, None, own, audience_asked(form)), ""
+
+    def _token_exchange(self, client: Client, form: Form) -> tuple[Grant, str]:
+        grant = exchanged(self._state, client, form)
+        return grant, self._first_refresh_token(client, grant)
 
     def _first_refresh_token(self, client: Client, grant: Grant) -> str:
         if "offline_access" not in grant.scopes or "refresh_token" not in client.grants:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from credbroker.demo.issuer.settings import ALL_GRANTS, USUAL_SCOPES
+from credbroker.demo.issuer.settings import ALL_GRANTS, TOKEN_EXCHANGE, USUAL_SCOPES
 
 if TYPE_CHECKING:
     from credbroker.demo.issuer.state import IssuerState
@@ -24,7 +24,7 @@ def document(state: IssuerState) -> dict[str, Any]:
         "scopes_supported": [item.partition(":")[0] for item in USUAL_SCOPES],
         "response_types_supported": ["code"],
         "subject_types_supported": ["public"],
-        "grant_types_supported": list(ALL_GRANTS),
+        "grant_types_supported": [*ALL_GRANTS, TOKEN_EXCHANGE],
         "code_challenge_methods_supported": ["S256"],
         "id_token_signing_alg_values_supported": ["RS256", "ES256"],
         "token_endpoint_auth_methods_supported": [

@@ -16,9 +16,13 @@ ANY_AUDIENCE = "https://wlcg.cern.ch/jwt/v1/any"
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 """The grant type of RFC 8628."""
 
+TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - a kind's name
+"""The grant type of RFC 8693."""
+
 Algorithm = Literal["RS256", "ES256"]
 
 ALL_GRANTS = (DEVICE_CODE, "authorization_code", "refresh_token", "client_credentials")
+"""What a client may use; `TOKEN_EXCHANGE` is given to some clients only, as at IAM."""
 
 USUAL_SCOPES = (
     "openid",

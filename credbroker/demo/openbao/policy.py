@@ -20,13 +20,17 @@ path "{mount}/data/logins/*" {{ capabilities = ["create", "update", "read"] }}
 path "{mount}/data/issuers/*" {{ capabilities = ["create", "update", "read"] }}
 path "{mount}/data/replicas/*" {{ capabilities = ["create", "update", "read"] }}
 path "{mount}/data/marks/*" {{ capabilities = ["create", "update", "read"] }}
+path "{mount}/data/revocations/*" {{ capabilities = ["create", "update", "read"] }}
+path "{mount}/data/narrow/*" {{ capabilities = ["create", "update", "read"] }}
+path "{mount}/data/ssh/*" {{ capabilities = ["create", "update", "read"] }}
 
 # A grant that has ended is overwritten, never deleted.
 path "{mount}/metadata/grants/*" {{ capabilities = ["read", "list"] }}
 
-# Leases and logins that have ended are cleared away whole.
+# Leases, logins and narrow tokens that have ended are cleared away whole.
 path "{mount}/metadata/leases/*" {{ capabilities = ["read", "list", "delete"] }}
 path "{mount}/metadata/logins/*" {{ capabilities = ["read", "list", "delete"] }}
+path "{mount}/metadata/narrow/*" {{ capabilities = ["read", "list", "delete"] }}
 
 # A few small records each, which stay.
 path "{mount}/metadata/issuers/*" {{ capabilities = ["read", "list"] }}

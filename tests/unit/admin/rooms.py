@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from credbroker.config.schema import Issuer as IssuerSettings
     from credbroker.domain.grants import Grant
     from credbroker.domain.marks import Heartbeat, RewindMark
+    from credbroker.domain.revocations import Revocations
     from credbroker.ports import Issuer
 
 T = TypeVar("T")
@@ -43,6 +44,7 @@ class Rooms:
     marks: MemoryRecords[IssuerMark]
     rewind: MemoryRecords[RewindMark]
     heartbeats: MemoryRecords[Heartbeat]
+    revocations: MemoryRecords[Revocations]
     audit: FakeAudit
     out: io.StringIO = field(default_factory=io.StringIO)
     err: io.StringIO = field(default_factory=io.StringIO)
@@ -84,6 +86,7 @@ def open_rooms(folder: Path, clock: FakeClock) -> Rooms:
     marks = MemoryRecords[IssuerMark](clock)
     rewind = MemoryRecords["RewindMark"](clock)
     heartbeats = MemoryRecords["Heartbeat"](clock)
+    revocations = MemoryRecords["Revocations"](clock)
 
     async def open_issuer(settings: IssuerSettings) -> Issuer:
         return issuer
@@ -96,8 +99,9 @@ def open_rooms(folder: Path, clock: FakeClock) -> Rooms:
         marks,
         rewind,
         heartbeats,
+        revocations,
         open_issuer,
     )
     return Rooms(
-        office, clock, issuer, grants, marks, rewind, heartbeats, audit, out, err
+        office, clock, issuer, grants, marks, rewind, heartbeats, revocations, audit, out, err
     )  # fmt: skip

@@ -32,7 +32,18 @@ def test_several_replicas_may_be_gone() -> None:
     assert parsed("restored").without == []
 
 
-@pytest.mark.parametrize("words", [[], ["issuer"], ["issuer", "probe"], ["issuer", "sell", "cms"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["issuer"],
+        ["issuer", "probe"],
+        ["issuer", "sell", "cms"],
+        ["contain", "person"],
+        ["contain", "planet", "mars"],
+        ["contain", "job", "1", "--lift", "--until", "2026-03-01T12:00:00Z"],
+    ],
+)
 def test_half_a_command_is_refused(words: list[str]) -> None:
     """With the usage, and exit code 2."""
     with pytest.raises(SystemExit) as left:
@@ -54,7 +65,7 @@ def test_wrong_settings_are_one_sentence(
 def test_the_examples_are_commands_that_are_taken() -> None:
     """Each as it stands in the help."""
     lines = [line.split() for line in commands.EXAMPLE.splitlines()[1:]]
-    assert len(lines) == 3
+    assert len(lines) == 5
     for program, name, *words in lines:
         assert (program, COMMANDS[name].module) == ("credbroker", commands.__name__)
         parsed(*words)

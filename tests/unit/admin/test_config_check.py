@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import io
 from typing import TYPE_CHECKING
 
@@ -63,11 +64,13 @@ def test_every_secret_is_looked_at(tmp_path: Path, name: str) -> None:
         run(folder, "--offline")
 
 
-@pytest.mark.parametrize("place", ["vault", "issuer"])
+@pytest.mark.parametrize("place", ["vault", "issuer", "legacy"])
 def test_every_file_of_authorities_is_looked_at(tmp_path: Path, place: str) -> None:
     """One without certificates in it, and one that is not there."""
     tree = right(tmp_path)
-    section = tree["vault"] if place == "vault" else tree["issuers"]["egi"]
+    egi = tree["issuers"]["egi"]
+    egi["legacy"] = {"url": "https://old.test:8200", "until": datetime.date(2026, 6, 30)}
+    section = {"vault": tree["vault"], "issuer": egi, "legacy": egi["legacy"]}[place]
     for file in (tmp_path / "role-id", tmp_path / "nowhere"):
         section["ca_file"] = str(file)
         with pytest.raises(BadSettings, match=f"{file.name}: this does not hold certificates"):

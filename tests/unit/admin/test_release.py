@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from credbroker.admin.release import release
-from credbroker.domain import rotation
 from credbroker.domain.errors import NotFound, RecordDamaged, StoreUnavailable
 from credbroker.domain.grants import Grant, GrantState
+from credbroker.domain.losses import BRAKED, RESTORED
 from credbroker.domain.names import GrantKey
 from tests.unit.admin.rooms import ISSUER, Rooms
 from tests.unit.things import grant
@@ -26,7 +26,7 @@ def of(person: str, **changes: Any) -> Grant:
 
 def kept_back(person: str, **changes: Any) -> Grant:
     """Return a grant that was called dead while the brake was on."""
-    return of(person, **{"state": GrantState.PAUSED, "reason": rotation.BRAKED, **changes})
+    return of(person, **{"state": GrantState.PAUSED, "reason": BRAKED, **changes})
 
 
 def lost(person: str, **changes: Any) -> Grant:
@@ -96,7 +96,7 @@ async def test_what_was_lost_shortly_before_the_brake_comes_back_if_asked_for(
 @pytest.mark.parametrize(
     "gone",
     [
-        lost("ada", reason=rotation.RESTORED),
+        lost("ada", reason=RESTORED),
         lost("ada", posts=2),
         lost("ada", refresh_token=None),
     ],

@@ -7,8 +7,8 @@ import json
 from credbroker.admin.restored import restored
 from credbroker.broker.sorting import NAMELESS
 from credbroker.domain.grants import GrantState
+from credbroker.domain.losses import RESTORED
 from credbroker.domain.names import GrantKey
-from credbroker.domain.rotation import RESTORED
 from tests.unit.admin.rooms import Rooms
 from tests.unit.things import grant
 

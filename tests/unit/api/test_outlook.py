@@ -49,7 +49,7 @@ async def test_how_long_tokens_last_is_told_only_while_nothing_new_is_fetched() 
     await one.engine.beating.beat()
     await two.engine.beating.beat()
     outlook = Outlook(two.engine, world.clock, DAY)
-    assert outlook.grant(world.grant) == NOTHING
+    assert outlook.grant(world.grant).tokens_last_until is None
     fall_silent(two)
     told = outlook.grant(world.grant)
     assert told.trouble == (
@@ -77,3 +77,18 @@ async def test_a_grant_of_an_issuer_that_is_served_no_more_has_no_trouble_of_it(
     await world.give_grant()
     gone = await world.rewrite(key=world.grant.key.__class__("gone", "ada", "default"))
     assert outlook.grant(gone) == NOTHING
+
+
+async def test_what_a_narrower_token_costs_is_told_where_it_costs_a_refresh() -> None:
+    """At an issuer that is seen to rotate, and neither exchanges nor has a mint here."""
+    world = World()
+    outlook = Outlook(world.replica().engine, world.clock, DAY)
+    await world.give_grant()
+    assert outlook.grant(world.grant) == NOTHING
+    await world.rewrite(rotated=True)
+    assert outlook.grant(world.grant).narrowing == (
+        "The issuer 'cms' replaces the refresh token at each use, and narrower tokens can be had"
+        " of it in no other way: each one is such a use."
+    )
+    world.issuer.exchanges = True
+    assert outlook.grant(world.grant) == NOTHING

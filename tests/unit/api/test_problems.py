@@ -8,7 +8,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from credbroker.api.problems import LEASE_ID, answering_problems, problem, status_of
+from credbroker.api.answering import answering_problems
+from credbroker.api.problems import LEASE_ID, problem, status_of
 from credbroker.domain.errors import (
     AuditUnavailable,
     BrokerFault,

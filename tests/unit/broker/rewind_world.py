@@ -13,6 +13,7 @@ from credbroker.broker.running import Deeds, Means
 from credbroker.broker.sorting import REWIND_SEGMENT, Sorting
 from credbroker.domain import rotation
 from credbroker.domain.grants import Grant, GrantState
+from credbroker.domain.losses import why_lost
 from credbroker.domain.marks import Heartbeat, RewindMark
 from credbroker.domain.names import GrantKey
 from credbroker.domain.outcomes import Renewed
@@ -149,7 +150,7 @@ class RewindWorld:
         assert stored is not None
         yield "read"
         if stored.value.state is not GrantState.READY:
-            raise rotation.why_lost(stored.value)
+            raise why_lost(stored.value)
         if self.confirm_early:
             await host.rewinding.confirm(stored.value)
         claim = rotation.claim(stored.value, host.replicas.name, self.entropy.token(16))

@@ -435,3 +435,15 @@ def test_replicas_behind_their_gates_keep_the_limit_together(
         assert inside() == 0
 
     asyncio.run(story())
+
+
+async def test_an_exchange_is_no_verdict_on_anybodys_login() -> None:
+    """It shows that the issuer is there; neither the brake nor the client's standing moves by it."""
+    world = GateWorld(WIDE)
+    world.gate.note(REJECTED, key(1))
+    world.gate.note(ANSWERED, key(2), verdict=False)
+    assert world.gate.client_in_doubt
+    assert world.gate.counts() == IssuerCount()
+    for number in range(3):
+        world.gate.note(SILENT, key(number), verdict=False)
+    assert world.gate.standing().phase is Phase.OPEN

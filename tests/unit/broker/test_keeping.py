@@ -377,6 +377,9 @@ class Kept:
     def whole_right(self, grant: Grant) -> Right:
         return self.right(grant)
 
+    async def renew_ahead(self, wish: Wish, seconds: float) -> None:
+        await self.refresh(wish, seconds)
+
     async def refresh(self, wish: Wish, seconds: float) -> None:
         self.asked.append(wish)
         self.at.append(self.clock.elapsed())

@@ -14,9 +14,9 @@ from credbroker.broker.sorting import LEAP, NAMELESS, REWIND_SEGMENT
 from credbroker.domain.errors import Busy, RecordDamaged
 from credbroker.domain.grants import Grant, GrantState
 from credbroker.domain.keeping import PROBE_CREDKEY
+from credbroker.domain.losses import RESTORED
 from credbroker.domain.marks import Heartbeat, RewindMark
 from credbroker.domain.names import GrantKey
-from credbroker.domain.rotation import RESTORED
 from tests.fakes.audit import FakeAudit
 from tests.fakes.clock import FakeClock
 from tests.fakes.entropy import FakeEntropy

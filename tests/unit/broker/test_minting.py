@@ -8,9 +8,10 @@ from dataclasses import replace
 
 import pytest
 
+from credbroker.broker.containing import SILENT_SECONDS
 from credbroker.broker.leasing import Caller
 from credbroker.broker.minting import Minted, MintingRules
-from credbroker.broker.recall import ANSWER_SECONDS, FRESH_SECONDS
+from credbroker.broker.recall import ANSWER_SECONDS
 from credbroker.broker.refreshing import UNFIT_PAUSE_SECONDS
 from credbroker.domain.attenuation import ANY_AUDIENCE, Ceiling, Wanted
 from credbroker.domain.errors import (
@@ -21,6 +22,7 @@ from credbroker.domain.errors import (
     IssuerMisbehaved,
     IssuerUnreachable,
     LeaseEnded,
+    NotFound,
     OutsideCeiling,
     StoreUnavailable,
     TooSoonExpired,
@@ -396,8 +398,8 @@ async def test_who_has_no_token_waits_for_the_stores_word_on_its_lease() -> None
     """As long as it can: a store that comes back serves it, and it is served what it may still have."""
     world, replica, caller = await settled_world()
     unsure = replace(caller, fresh=False)
-    world.clock.advance(FRESH_SECONDS)
-    world.leases.get_seconds = 5
+    world.clock.advance(SILENT_SECONDS)
+    world.revocations.get_seconds = 5
     asked = replica.start(mint(replica, unsure))
     await world.clock.pass_time(5)
     assert asked.result().token.value
@@ -408,7 +410,7 @@ async def test_who_lost_its_lease_meanwhile_gets_nothing_when_the_store_is_back(
     world, replica, caller = await settled_world()
     unsure = replace(caller, fresh=False)
     await world.replica("other").leasing.end(caller)
-    world.clock.advance(FRESH_SECONDS)
+    world.clock.advance(SILENT_SECONDS)
     with pytest.raises(LeaseEnded):
         await mint(replica, unsure)
     assert not world.issuer.posts
@@ -446,3 +448,31 @@ async def test_a_caller_that_hangs_up_leaves_the_token_for_others() -> None:
     assert leaves.cancelled()
     assert stays.result().token.value.reveal() in world.issuer.issued
     assert world.issuer.posts == {"first": 1}
+
+
+async def test_a_lease_whose_login_has_stored_nothing_yet_is_not_over() -> None:
+    """There is no grant at all, or only one from before: the client may go and store its own."""
+    world = World()
+    replica = world.replica()
+    _, caller = await world.give_lease(replica, line="line-new")
+    with pytest.raises(NotFound):
+        await replica.minting.mint_access_token(caller, WANT_READ)
+    await world.give_grant()
+    world.clock.advance(1.0)
+    _, later = await world.give_lease(replica, line="line-new")
+    with pytest.raises(NotFound):
+        await replica.minting.mint_access_token(later, WANT_READ)
+    with pytest.raises(LeaseEnded):
+        await replica.minting.mint_access_token(caller, WANT_READ)
+
+
+async def test_a_grant_that_another_replica_has_just_stored_is_found_at_once() -> None:
+    """That there was none is not gone by: the same client asks again after its login."""
+    world = World()
+    replica = world.replica()
+    _, caller = await world.give_lease(replica)
+    with pytest.raises(NotFound):
+        await replica.minting.mint_access_token(caller, WANT_READ)
+    await world.give_grant()
+    minted = await replica.minting.mint_access_token(caller, WANT_READ)
+    assert minted.issuer == ISSUER

@@ -209,3 +209,82 @@ async def test_nobody_waits_for_a_store_past_its_own_time(ask: str) -> None:
     known = asyncio.ensure_future(recall.get("x"))
     await clock.pass_time(PATIENCE_SECONDS)
     assert known.result().value == "one"
+
+
+async def test_what_is_told_of_when_it_changes_is_not_read_again() -> None:
+    """Until it is dropped; then it is."""
+    clock, records = FakeClock(), MemoryRecords[str]()
+    recall = Recall(records, clock, fresh_seconds=float("inf"))
+    await records.put("x", "one", 0)
+    for _ in range(3):
+        assert await recall.get("x") == Recalled("one", fresh=True)
+        clock.advance(86400.0)
+    assert records.reads == 1
+    await records.put("x", "two", 1)
+    recall.drop("x")
+    assert await recall.get("x") == Recalled("two", fresh=True)
+
+
+async def test_what_was_dropped_is_told_of_by_nobody_but_the_store() -> None:
+    """Not by the last word on it while the store is away."""
+    clock, records = FakeClock(), MemoryRecords[str]()
+    recall = Recall(records, clock)
+    await records.put("x", "one", 0)
+    await recall.get("x")
+    recall.drop("x")
+    records.fail_next(AWAY)
+    with pytest.raises(StoreUnavailable):
+        await recall.get("x")
+
+
+async def test_what_is_in_doubt_is_read_again_or_said_to_be_old() -> None:
+    """As after its time."""
+    clock, records = FakeClock(), MemoryRecords[str]()
+    recall = Recall(records, clock, fresh_seconds=float("inf"))
+    await records.put("x", "one", 0)
+    await recall.get("x")
+    await records.put("x", "two", 1)
+    recall.doubt()
+    records.fail_next(AWAY)
+    assert await recall.get("x") == Recalled("one", fresh=False)
+    clock.advance(FRESH_SECONDS)
+    assert await recall.get("x") == Recalled("two", fresh=True)
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_a_read_that_began_before_a_record_was_dropped_is_made_again(known: bool) -> None:
+    """Its answer may be older than the change."""
+    clock = FakeClock()
+    records = SlowReads(clock, 0)
+    recall = Recall(records, clock)
+    await records.put("x", "alive", 0)
+    if known:
+        first = asyncio.ensure_future(recall.get("x"))
+        await clock.pass_time(0)
+        assert first.done()
+        clock.advance(FRESH_SECONDS)
+    records.seconds = PATIENCE_SECONDS / 3
+    reading = asyncio.ensure_future(recall.get("x"))
+    await turns()
+    await records.put("x", "ended", 1)
+    recall.drop("x")
+    await clock.pass_time(PATIENCE_SECONDS)
+    assert (await reading).value == "ended"
+
+
+async def test_who_waited_in_vain_is_not_served_what_was_dropped_meanwhile() -> None:
+    """The last word on it was good when the waiting began."""
+    clock = FakeClock()
+    records = SlowReads(clock, 0)
+    recall = Recall(records, clock)
+    await records.put("x", "alive", 0)
+    first = asyncio.ensure_future(recall.get("x"))
+    await clock.pass_time(FRESH_SECONDS)
+    assert first.done()
+    records.seconds = 60
+    waiting = asyncio.ensure_future(recall.get("x"))
+    await turns()
+    recall.drop("x")
+    await clock.pass_time(PATIENCE_SECONDS)
+    with pytest.raises(StoreUnavailable):
+        await waiting

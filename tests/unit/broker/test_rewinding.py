@@ -145,6 +145,22 @@ async def test_a_host_whose_heartbeat_fell_back_halts_though_the_counter_caught_
     assert world.mark.halted_by == "a"
 
 
+async def test_a_host_that_was_away_during_a_halt_calls_no_second_one() -> None:
+    """Its heartbeat fell back, and so did everybody's; the others have seen to it."""
+    world = RewindWorld()
+    a, away = world.host("a"), world.host("away")
+    await rise(world, a, away)
+    world.snapshot()
+    await world.beat(a, away, times=2)
+    world.restore()
+    await world.beat(a)
+    await world.beat(a)
+    await world.lift("away")
+    await world.beat(away, a, away)
+    assert world.mark.halted_at is None
+    assert not away.rewinding.halted
+
+
 async def test_an_old_reading_calls_no_halt() -> None:
     """An active node on its way out answers with what was; it takes no writes."""
     world = RewindWorld()

@@ -11,6 +11,7 @@ from credbroker.broker.sorting import AT_ONCE, NAMELESS, Seen
 from credbroker.domain import rotation
 from credbroker.domain.errors import Busy, RecordDamaged, StoreRewound, StoreUnavailable
 from credbroker.domain.grants import Grant, GrantState
+from credbroker.domain.losses import RESTORED
 from credbroker.domain.names import GrantKey
 from credbroker.wire.records import read_grant, write_grant
 from tests.fakes.host_marks import FakeHostMarks
@@ -93,7 +94,7 @@ async def test_the_lost_are_told_by_generation_and_trail() -> None:
         await world.refresh(world.a)
     await world.set_back()
     lost = world.found()
-    assert (lost.generation, lost.reason) == (4, rotation.RESTORED)
+    assert (lost.generation, lost.reason) == (4, RESTORED)
     assert world.audit.last("login_lost_by_restore")["credkey"] == "ada"
 
 

@@ -17,8 +17,9 @@ from credbroker.domain.errors import (
     StoreUnclear,
 )
 from credbroker.domain.grants import GrantState
+from credbroker.domain.losses import BRAKED
 from credbroker.domain.outcomes import Dead, NotActedOn, Unclear
-from credbroker.domain.rotation import BRAKED, UnclearRule
+from credbroker.domain.rotation import UnclearRule
 from credbroker.domain.secret import Secret
 from tests.fakes.clock import turns
 from tests.unit.broker.stalling import Stall

@@ -17,6 +17,7 @@ from credbroker.broker.refreshing import Refreshing, Wish
 from credbroker.broker.running import Deeds, Means, NoWaypoints, no_clock_to_compare
 from credbroker.broker.taking_in import Enrolment
 from credbroker.domain.attenuation import Ceiling, Right, Wanted
+from credbroker.domain.confirming import ConfirmedLogin
 from credbroker.domain.device import PendingLogin
 from credbroker.domain.errors import CredbrokerError
 from credbroker.domain.grants import Grant, GrantState
@@ -24,10 +25,13 @@ from credbroker.domain.keeping import KeepingRules
 from credbroker.domain.leases import Lease, LeaseToken
 from credbroker.domain.marks import Heartbeat, IssuerMark, RewindMark
 from credbroker.domain.names import GrantKey
+from credbroker.domain.narrow import NarrowToken
 from credbroker.domain.pacing import IssuerLimits
+from credbroker.domain.revocations import Revocations
 from credbroker.domain.rotation import Custody, Rule, UnclearRule
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
+from credbroker.domain.ssh_keys import SeenNonce, SshKeys
 from credbroker.ports import Clock, Waypoints
 from tests.fakes.audit import FakeAudit
 from tests.fakes.clock import FakeClock
@@ -112,6 +116,11 @@ class World:
         self.issuer_marks = MemoryRecords[IssuerMark](self.clock)
         self.heartbeats = MemoryRecords[Heartbeat](self.clock)
         self.rewind = MemoryRecords[RewindMark](self.clock)
+        self.revocations = MemoryRecords[Revocations](self.clock)
+        self.narrow = MemoryRecords[NarrowToken](self.clock)
+        self.confirmed = MemoryRecords[ConfirmedLogin](self.clock)
+        self.ssh_keys = MemoryRecords[SshKeys](self.clock)
+        self.seen = MemoryRecords[SeenNonce](self.clock)
         self.spools: dict[str, FakeSpool] = {}
         self._first_spool: FakeSpool | None = None
         self.host_marks = FakeHostMarks()
@@ -160,6 +169,11 @@ class World:
                 StalledRecords(self.rewind, stall),
                 StalledSpool(self.spools[name], stall),
                 self.host_marks,
+                StalledRecords(self.revocations, stall),
+                StalledRecords(self.narrow, stall),
+                StalledRecords(self.confirmed, stall),
+                StalledRecords(self.ssh_keys, stall),
+                StalledRecords(self.seen, stall),
             ),
             {ISSUER: Enrolment(issuer, "wlcg.credkey", {ROLE: GRANTED})},
             Rules(
@@ -175,6 +189,7 @@ class World:
         )
         engine.marks._marks[ISSUER] = IssuerMark(ISSUER)  # as read at the first beat
         engine.replicas._has_looked = True
+        engine.containing._read_at = self.clock.elapsed()
         return Replica(name, deeds, engine)
 
     def spooled(self) -> list[Grant]:

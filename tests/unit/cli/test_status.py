@@ -88,6 +88,17 @@ def test_an_issuer_that_is_down_is_told_with_how_long_its_tokens_last(table: Tab
     assert row["tokens_last_until"] == "2026-06-01T14:20:00Z"
 
 
+def test_what_narrower_tokens_cost_is_told(table: Table) -> None:
+    """In the broker's own words, below the table and in the list."""
+    table.log_in()
+    table.broker.told |= {"narrowing": "Each narrower token is a refresh."}
+    assert table.run(status) == 0
+    assert table.answered().endswith("\ncms, default: Each narrower token is a refresh.\n")
+    table.run(status, "--json")
+    (row,) = json.loads(table.answered())
+    assert row["narrowing"] == "Each narrower token is a refresh."
+
+
 def test_the_worst_row_decides_the_exit_code(table: Table) -> None:
     """One good, one unreadable, one away, one over: all are shown."""
     table.log_in("atlas")

@@ -73,6 +73,17 @@ def test_an_unknown_key_is_named_with_its_file(tmp_path: Path, place: str) -> No
         ("public_url", 5, "public_url"),
         ("vault/seconds", 0, "vault.seconds"),
         ("vault/addresses", ["https://a.test", 5], "vault.addresses[1]"),
+        ("issuers/egi/legacy", {"url": "https://old.test:8200"}, "issuers.egi.legacy.until"),
+        (
+            "issuers/egi/legacy",
+            {"url": "http://old.test:8200", "until": "2026-06-30"},
+            "issuers.egi.legacy.url",
+        ),
+        (
+            "issuers/egi/legacy",
+            {"url": "https://old.test:8200", "until": "next summer"},
+            "issuers.egi.legacy.until",
+        ),
         ("vault/addresses", ["https://a.test", "http://b.test"], "vault.addresses[1]"),
         ("issuers/cms/unclear_answer", "hope", "issuers.cms.unclear_answer"),
         ("issuers/cms/unclear_answer", "grace", "issuers.cms.grace_seconds"),
@@ -118,6 +129,18 @@ def test_a_wrong_value_is_named_with_its_file(
     assert refused(folder).startswith(f"{folder}/a.yaml: {named}: ")
 
 
+@pytest.mark.parametrize("lease", ["login_seconds", "job_seconds"])
+def test_no_lease_outlasts_what_is_remembered_of_revocations(tmp_path: Path, lease: str) -> None:
+    """That is a year; one that came back to life would be worse than one too short."""
+    for days, problem in [(366, ""), (367, "leases: no lease may last longer than a year")]:
+        tree = changed(right(tmp_path), "leases", {lease: days * 86400})
+        folder = write(tmp_path, a=changed(tree, "keeper", {"dormant_seconds": 400 * 86400}))
+        if problem:
+            assert problem in refused(folder)
+        else:
+            load(folder)
+
+
 @pytest.mark.parametrize("rule", ["ask", "retry_safe", "once_more", "grace"])
 def test_a_rule_for_lost_answers_is_read(tmp_path: Path, rule: str) -> None:
     """With its time, where it is about one."""
@@ -142,6 +165,41 @@ def test_a_grace_that_is_too_short_for_a_retry_is_refused(tmp_path: Path) -> Non
     assert "issuers.cms.grace_seconds: less than 15 s" in refused(write(tmp_path, a=shorter))
     least = changed(tree, "issuers/cms/grace_seconds", LEAST_GRACE_SECONDS)
     assert load(write(tmp_path, a=least)).issuers["cms"].grace_seconds == LEAST_GRACE_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("entry", "named"),
+    [
+        ({}, "kerberos[0].realms"),
+        ({"realms": []}, "kerberos[0].realms"),
+        ({"realms": ["A"], "issuers": ["cms", "atlas"]}, "kerberos[0].issuers[1]"),
+        ({"realms": ["A"], "domain": "/ada"}, "kerberos[0].domain"),
+        ({"realms": ["A"], "domain": "\n"}, "kerberos[0].domain"),
+    ],
+)
+def test_a_wrong_entry_for_kerberos_is_named(
+    tmp_path: Path, entry: dict[str, Any], named: str
+) -> None:
+    """An issuer that is not there, no realm, a domain that leads to somebody else's names."""
+    tree = right(tmp_path) | {"kerberos": [{"keytab_file": "/x"} | entry]}
+    assert f": {named}: " in refused(write(tmp_path, a=tree))
+
+
+def test_a_shared_host_that_is_no_address_is_named(tmp_path: Path) -> None:
+    """Names are not looked up; a network with host bits is a network."""
+    hosts = ["192.0.2.7/28", "2001:db8::1", "login.test"]
+    tree = right(tmp_path) | {"htvault": {"shared_hosts": hosts}}
+    assert ": htvault.shared_hosts[2]: " in refused(write(tmp_path, a=tree))
+
+
+def test_an_entry_for_kerberos_is_read(tmp_path: Path) -> None:
+    """For all issuers and without a domain where it says nothing of them."""
+    entry = {"keytab_file": "/x", "realms": ["A"]}
+    whole = entry | {"issuers": ["cms"], "domain": "@cms.test"}
+    tree = right(tmp_path) | {"kerberos": [whole, entry]}
+    one, other = load(write(tmp_path, a=tree)).kerberos
+    assert (one.issuers, one.domain) == (["cms"], "@cms.test")
+    assert (other.issuers, other.domain, other.realms) == ([], "", ["A"])
 
 
 def test_a_bad_name_of_an_issuer_or_role_is_refused(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from credbroker.domain.attenuation import Right
 from credbroker.domain.errors import (
     CredbrokerError,
     GrantInDoubt,
@@ -18,12 +19,11 @@ from credbroker.domain.errors import (
     LoginNeeded,
 )
 from credbroker.domain.grants import Grant, GrantState
+from credbroker.domain.losses import BRAKED, RESTORED, why_lost
 from credbroker.domain.outcomes import Dead, NotActedOn, Outcome, Renewed, Unclear
 from credbroker.domain.rotation import (
-    BRAKED,
     MOST_POSTS,
     MOVES,
-    RESTORED,
     Custody,
     Event,
     Judgement,
@@ -39,8 +39,8 @@ from credbroker.domain.rotation import (
     settle,
     settle_left_claim,
     succeed,
-    why_lost,
 )
+from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
 from tests.unit.things import NOON, grant, seconds
 
@@ -453,3 +453,26 @@ def test_only_a_claim_leads_to_a_post_and_only_an_answer_from_it() -> None:
         Event.RELEASE,
     }
     assert {event for (_, event), after in MOVES.items() if after is CLAIMED} == {Event.CLAIM}
+
+
+@pytest.mark.parametrize(
+    ("kept", "asked", "stays"),
+    [
+        ("storage.read:/ compute.read", "storage.read:/job", True),
+        ("storage.read:/ compute.read", "compute.read storage.read:/", False),
+        ("storage.read:/job", "storage.read:/", False),
+        ("storage.read:/job", "compute.read", False),
+        (None, "storage.read:/job", False),
+    ],
+)
+def test_an_access_token_for_less_takes_the_place_of_none_for_more(
+    kept: str | None, asked: str, stays: bool
+) -> None:
+    """The record keeps the one for more; the successor is taken in any case."""
+    old, right = Secret("access token", "old"), Right(ScopeSet.parse(asked))
+    kept_right = Right(ScopeSet.parse(kept)) if kept is not None else None
+    claimed = replace(FIRST, access_token=old if kept else None, access_right=kept_right)
+    after = settle(claimed, renewed("successor"), ASK, "write-3", NOON, right=right)
+    assert after.refresh_token == Secret("refresh token", "successor")
+    assert (after.access_token == old) is stays
+    assert after.access_right == (kept_right if stays else right)

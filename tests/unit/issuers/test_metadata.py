@@ -38,7 +38,13 @@ def metadata(clock: FakeClock, reply: Reply, url: str = URL) -> tuple[Metadata, 
 async def test_the_endpoints_are_read_once_a_day(clock: FakeClock) -> None:
     """Only the keys may be on another host."""
     held, door = metadata(clock, answer(200, document()))
-    expected = Endpoints(f"{URL}token", f"{URL}devicecode", "https://keys.test/jwk", f"{URL}revoke")
+    expected = Endpoints(
+        f"{URL}token",
+        f"{URL}devicecode",
+        "https://keys.test/jwk",
+        f"{URL}revoke",
+        f"{URL}authorize",
+    )
     for _ in range(3):
         assert await held.endpoints() == expected
     assert door.urls() == [f"{URL}.well-known/openid-configuration"]

@@ -251,3 +251,22 @@ async def test_a_probe_fails_by_whose_trouble_it_is(
         issuer.door.reply_next(fitting, to=place)
     with pytest.raises(kind):
         await issuer.client(clock).probe()
+
+
+async def test_an_exchange_shows_an_access_token_and_asks_for_the_right(clock: FakeClock) -> None:
+    """RFC 8693 section 2.1: both types are named, and a scope always, as INDIGO IAM demands one."""
+    issuer, kind = Issuer(), "urn:ietf:params:oauth:token-type:access_token"
+    client = issuer.client(clock, exchanges=True)
+    assert client.exchanges
+    assert isinstance(await client.exchange(Secret("access token", "access-1"), READ), Renewed)
+    assert issuer.form() == {
+        "grant_type": ["urn:ietf:params:oauth:grant-type:token-exchange"],
+        "subject_token": ["access-1"],
+        "subject_token_type": [kind],
+        "requested_token_type": [kind],
+        "scope": ["storage.read:/a"],
+        "audience": ["https://1.test https://2.test"],
+    }
+    by_resource = issuer.client(clock, audience_parameter="resource")
+    await by_resource.exchange(Secret("access token", "access-1"), READ)
+    assert issuer.form()["resource"] == list(READ.audiences)

@@ -1,0 +1,108 @@
+"""Gives every request an id, and every error the form that its asker reads.
+
+What lies under `/v1/` is answered in Vault's form, the rest as problems. None holds a stack trace, a
+secret or an issuer's own words. What a caller is refused is in the audit trail before the answer
+leaves.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from credbroker.api.problems import LEASE_ID, REQUEST_ID, problem
+from credbroker.api.vault_answers import vault_errors
+from credbroker.domain.errors import (
+    BrokerFault,
+    Busy,
+    CredbrokerError,
+    GrantLost,
+    Malformed,
+    NotFound,
+    Refused,
+)
+from credbroker.ports import Audit, Entropy
+
+_FRAMEWORK: Mapping[int, CredbrokerError] = {
+    404: NotFound("There is nothing at this address.", "See /api/v1/openapi.json."),
+    405: Malformed("This address does not take this method."),
+    408: Busy("The request was too long on its way."),
+    413: Malformed("The request is larger than 64 KiB."),
+}
+_NOT_UNDERSTOOD = Malformed("The request cannot be understood.")
+_GIVEN_ID = re.compile(r"[A-Za-z0-9_-]{8,64}\Z")
+# What HTVault's clients ask for.
+_VAULT_PATHS = ("/v1/", "/htgettokenopts.txt")
+
+log = structlog.get_logger(__name__)
+
+
+def form_of(request: web.Request, error: CredbrokerError) -> web.Response:
+    """Write an error in the form that belongs to the request's path."""
+    write = vault_errors if request.path.startswith(_VAULT_PATHS) else problem
+    return write(error, request[REQUEST_ID])
+
+
+def answering_problems(entropy: Entropy, audit: Audit) -> Middleware:
+    """Return the middleware that gives every request an id, every error its form.
+
+    A refusal is written to `audit`; if it cannot be, the answer says that instead.
+    """
+
+    @web.middleware
+    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+        given = request.headers.get("X-Request-Id", "")
+        request_id = given if _GIVEN_ID.match(given) else entropy.token(12)
+        request[REQUEST_ID] = request_id
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            answered = await _answered(request, handler, audit)
+        answered.headers["X-Request-Id"] = request_id
+        answered.headers["Cache-Control"] = "no-store"
+        answered.headers["X-Content-Type-Options"] = "nosniff"
+        return answered
+
+    return answer
+
+
+async def _answered(request: web.Request, handler: Handler, audit: Audit) -> web.StreamResponse:
+    try:
+        return await _audited(request, handler, audit)
+    except CredbrokerError as error:
+        log.info("refused", path=request.path, error=error.code, why=error.sentence)
+        return form_of(request, error)
+    except web.HTTPException as error:
+        return _of_framework(request, error)
+    except Exception:
+        log.exception("broker_fault", path=request.path)
+        return form_of(request, BrokerFault("Something went wrong inside the broker."))
+
+
+async def _audited(request: web.Request, handler: Handler, audit: Audit) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except (Refused, GrantLost) as error:
+        await audit.record(
+            "refused",
+            request_id=request[REQUEST_ID],
+            address=request.remote,
+            lease=request.get(LEASE_ID),
+            method=request.method,
+            path=request.path,
+            error=error.code,
+            why=error.sentence,
+        )
+        raise
+
+
+def _of_framework(request: web.Request, error: web.HTTPException) -> web.Response:
+    answer = form_of(request, _FRAMEWORK.get(error.status, _NOT_UNDERSTOOD))
+    answer.set_status(error.status)
+    if error.status == 408:
+        answer.force_close()  # the rest of the body may still come (RFC 9110 section 15.5.9)
+    if "Allow" in error.headers:
+        answer.headers["Allow"] = error.headers["Allow"]
+    return answer

@@ -1,0 +1,38 @@
+"""Says in words what a scope allows, for people who are to agree to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from credbroker.domain.scopes import ScopeItem, ScopeSet
+
+_WORDS = {
+    "storage.read": "read files in {}",
+    "storage.create": "write new files in {}",
+    "storage.modify": "write, change and delete files in {}",
+    "storage.stage": "bring files in {} from tape",
+    "storage.poll": "ask how far files in {} are on their way from tape",
+    "compute.read": "look at your jobs",
+    "compute.create": "start jobs",
+    "compute.modify": "change your jobs",
+    "compute.cancel": "stop your jobs",
+    "wlcg.groups": "say which groups you are in",
+    "wlcg.capabilityset": "do what the set {} allows",
+    "fts": "move files for you by FTS",
+}
+
+
+def rights_in_words(scopes: ScopeSet) -> list[str]:
+    """Return a line for each right; a scope that has no words here stands as it is."""
+    return list(_lines(scopes.rights()))
+
+
+def _lines(items: Iterable[ScopeItem]) -> Iterable[str]:
+    for item in items:
+        words = _WORDS.get(item.name)
+        if item.name == "wlcg.groups" and item.path:
+            yield f"say that you are in the group {item.path}"
+        elif words is None:
+            yield str(item)
+        else:
+            yield words.format("all places" if item.path == "/" else item.path or "all places")

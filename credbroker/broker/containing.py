@@ -1,0 +1,211 @@
+"""Knows what was revoked, so that a lease's own record need not be read again while it is in use.
+
+- All marks are read every 2 s, give or take a quarter: while OpenBao/Vault answers, a revocation
+  holds at every replica within 5 s.
+- After 30 s without a reading nothing may be refreshed, exchanged or signed on a lease's word until
+  there is one; tokens that are held are still served.
+- The end of a single lease stands in its record. Its mark only tells others to look, so it is kept
+  for minutes; a replica that may have missed such marks reads every lease again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import structlog
+
+from credbroker.broker.running import Deeds, Means
+from credbroker.broker.storing import put_surely
+from credbroker.domain.errors import CredbrokerError, StoreUnavailable
+from credbroker.domain.leases import Lease
+from credbroker.domain.revocations import (
+    CLOCKS_OFF_SECONDS,
+    LONGEST_SECONDS,
+    Kind,
+    Mark,
+    Revocations,
+    check_not_revoked,
+)
+from credbroker.ports import RecordStore, StaleVersionError
+
+READ_SECONDS = 2.0
+CONFIRMED_SECONDS = 5.0
+SILENT_SECONDS = 30.0
+# What the clocks of two replicas may differ by lies between these.
+MISSED_SECONDS = 60.0
+ENDED_KEPT_SECONDS = MISSED_SECONDS + 4 * CLOCKS_OFF_SECONDS
+PATIENCE_SECONDS = 30.0
+
+log = structlog.get_logger(__name__)
+
+
+class Memory(Protocol):
+    """Who remembers leases; see `broker.recall`."""
+
+    def drop(self, segment: str) -> None:
+        """Know nothing of a record any more."""
+
+    def doubt(self) -> None:
+        """Go by nothing any more that was read until now."""
+
+
+class Containing:
+    """The revocations, as this process sees them."""
+
+    def __init__(self, records: RecordStore[Revocations], means: Means) -> None:
+        """Keep the marks in `records`, one record for each kind."""
+        self._records = records
+        self._clock = means.clock
+        self._entropy = means.entropy
+        self._audit = means.audit
+        self._deeds = Deeds(means.clock)
+        self._view: dict[Kind, Mapping[str, Mark]] = {}
+        self._read_at = float("-inf")
+        self._reading: asyncio.Task[None] | None = None
+        self._one_at_a_time = asyncio.Lock()
+        self._owed: dict[str, Mark] = {}
+        self.memories: list[Memory] = []
+
+    @property
+    def is_fresh(self) -> bool:
+        """True if the marks were read in the last 30 s."""
+        return self._age() < SILENT_SECONDS
+
+    def judge(self, lease: Lease) -> None:
+        """Raise `LeaseEnded` if a mark ends this lease, as far as is known here."""
+        check_not_revoked(lease, self._view)
+
+    async def confirm(self, seconds: float) -> None:
+        """Return if the store has just told the marks, having waited up to `seconds` for it.
+
+        Raises what the store raises, and `StoreUnavailable` if it says nothing in time.
+        """
+        if self._age() < CONFIRMED_SECONDS:
+            return
+        await self.read(seconds)
+        if not self.is_fresh:  # the reading under way had begun too long ago
+            raise StoreUnavailable("OpenBao/Vault did not answer in time.")
+
+    def _age(self) -> float:
+        return self._clock.elapsed() - self._read_at
+
+    # -- reading -------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Read for ever, the first time at once."""
+        failing = False
+        while True:
+            try:
+                await self.read()
+                failing = False
+            except CredbrokerError as error:
+                if not failing:
+                    log.warning("revocations_not_read", why=error.sentence)
+                failing = True
+            await self._clock.sleep(READ_SECONDS * (0.75 + 0.5 * self._entropy.fraction()))
+
+    async def read(self, seconds: float = PATIENCE_SECONDS) -> None:
+        """Read all marks, or wait for the reading under way, up to `seconds`.
+
+        Raises what the store raises, and `StoreUnavailable` if it says nothing in time.
+        """
+        if self._reading is None or self._reading.done():
+            self._reading = self._deeds.begin(self._read(), "read revocations")
+        reading = self._reading
+        if not await self._deeds.is_done(reading, seconds):
+            raise StoreUnavailable("OpenBao/Vault did not answer in time.")
+        reading.result()
+
+    async def _read(self) -> None:
+        async with self._one_at_a_time:
+            await self._pay()
+            asked_at = self._clock.elapsed()
+            asked = (self._records.get(kind.value) for kind in Kind)
+            found = await asyncio.gather(*asked, return_exceptions=True)
+            view: dict[Kind, Mapping[str, Mark]] = {}
+            for kind, one in zip(Kind, found, strict=True):
+                if isinstance(one, BaseException):
+                    raise one
+                view[kind] = one.value.marks if one is not None else {}
+            self._learn(view, asked_at)
+
+    def _learn(self, view: dict[Kind, Mapping[str, Mark]], asked_at: float) -> None:
+        known = self._view.get(Kind.LEASE, {})
+        ended = [name for name, mark in view[Kind.LEASE].items() if known.get(name) != mark]
+        missed_some = asked_at - self._read_at > MISSED_SECONDS
+        for memory in self.memories:
+            if missed_some:
+                memory.doubt()
+            for lease_id in ended:
+                memory.drop(lease_id)
+        self._view, self._read_at = view, asked_at
+
+    # -- writing -------------------------------------------------------------------------------
+
+    async def revoke(
+        self, kind: Kind, name: str, before: datetime.datetime | None = None
+    ) -> datetime.datetime:
+        """End all leases of `name` that were made before a moment; return it once that is stored.
+
+        Without `before` it is now, and as far ahead as a replica's clock may be. `name` is as
+        `domain.revocations.check_name` returns it. Raises `Busy`, and `StoreUnavailable` kinds.
+        """
+        now = self._clock.now()
+        before = before or now + datetime.timedelta(seconds=CLOCKS_OFF_SECONDS)
+        mark = Mark.of(before, max(before, now) + datetime.timedelta(seconds=LONGEST_SECONDS))
+        async with self._one_at_a_time:
+            await self._add(kind, {name: mark})
+        await self._audit.record("contained", kind=kind.value, name=name, before=mark.before)
+        return mark.before
+
+    async def lift(self, kind: Kind, name: str) -> None:
+        """Let what is left of the leases of `name` count again; one that was ended stays so.
+
+        Raises `NotFound`, and `StoreUnavailable` kinds.
+        """
+        async with self._one_at_a_time:
+            await self._change(kind, lambda there: there.lifted(name))
+        await self._audit.record("containment_lifted", kind=kind.value, name=name)
+
+    async def ended(self, lease_id: str) -> None:
+        """Have every replica look at a lease again whose record says by now that it is over.
+
+        Ends that come at once are written at once. Raises `Busy`, and `StoreUnavailable` kinds;
+        what could not be written is, as soon as the store takes it.
+        """
+        now = self._clock.now()
+        mark = Mark.of(now, now + datetime.timedelta(seconds=ENDED_KEPT_SECONDS))
+        self._owed[lease_id] = mark
+        async with self._one_at_a_time:
+            if self._owed.get(lease_id) is mark:
+                await self._pay()
+
+    async def _pay(self) -> None:
+        """Write the ends of single leases that are not written yet, all in one."""
+        if owed := dict(self._owed):
+            await self._add(Kind.LEASE, owed)
+            for name in owed:
+                self._owed.pop(name, None)
+
+    async def _add(self, kind: Kind, marks: Mapping[str, Mark]) -> None:
+        now = self._clock.now()
+        await self._change(kind, lambda there: there.added(marks, now))
+        self._view[kind] = {**self._view.get(kind, {}), **marks}
+
+    async def _change(self, kind: Kind, change: Callable[[Revocations], Revocations]) -> None:
+        while True:
+            stored = await self._records.get(kind.value)
+            there = stored.value if stored is not None else Revocations(kind)
+            after = change(there)
+            version = stored.version if stored is not None else 0
+            try:
+                await put_surely(
+                    self._records, kind.value, after, version,
+                    is_ours=lambda found: found == after,  # noqa: B023 - used before the next
+                )  # fmt: skip
+            except StaleVersionError:
+                continue  # somebody else wrote: change what is there now
+            return

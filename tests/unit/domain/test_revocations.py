@@ -1,0 +1,181 @@
+"""A mark ends what was made before it, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from credbroker.domain.errors import Busy, LeaseEnded, Malformed, NotFound
+from credbroker.domain.leases import Lease
+from credbroker.domain.names import GrantKey
+from credbroker.domain.revocations import (
+    MOST_MARKS,
+    Kind,
+    Mark,
+    Revocations,
+    View,
+    check_name,
+    check_not_revoked,
+)
+from tests.unit.things import NOON, instants, lease, names, seconds
+
+LATER = NOON + seconds(3600)
+ID = "a" * 22
+
+
+def a_lease(**changes: Any) -> Lease:
+    """Return a robot's lease for a job, made at noon from 192.0.2.7."""
+    robot = GrantKey("cms", "ada/prod/host", "default")
+    return lease(**{"id": ID, "key": robot, "job": "job 1", "origin": "192.0.2.7"} | changes)
+
+
+def is_over(found: Lease, view: View) -> bool:
+    """Tell whether these marks end that lease."""
+    try:
+        check_not_revoked(found, view)
+    except LeaseEnded:
+        return True
+    return False
+
+
+def marked(kind: Kind, name: str, before: Any = LATER) -> View:
+    """Return a view with one mark."""
+    return {kind: {name: Mark(before, LATER)}}
+
+
+HITS = [
+    (Kind.LEASE, ID),
+    (Kind.PERSON, "cms/ada/prod/host"),
+    (Kind.PERSON, "cms/ada/prod"),
+    (Kind.PERSON, "cms/ada"),
+    (Kind.JOB, "job 1"),
+    (Kind.HOST, "192.0.2.7"),
+    (Kind.ISSUER, "cms"),
+]
+MISSES = [
+    (Kind.LEASE, "b" * 22),
+    (Kind.PERSON, "cms/ad"),
+    (Kind.PERSON, "cms/ada/pro"),
+    (Kind.PERSON, "egi/ada"),
+    (Kind.PERSON, "cms"),
+    (Kind.JOB, "job 11"),
+    (Kind.HOST, "192.0.2.77"),
+    (Kind.ISSUER, "cm"),
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), HITS)
+def test_each_kind_ends_what_bears_its_name(kind: Kind, name: str) -> None:
+    """A person's mark holds for their robots."""
+    assert is_over(a_lease(), marked(kind, name))
+
+
+@pytest.mark.parametrize(("kind", "name"), MISSES)
+def test_nothing_else_is_ended(kind: Kind, name: str) -> None:
+    """Neither by a part of a name, nor by the same name of another kind or issuer."""
+    assert not is_over(a_lease(), marked(kind, name))
+
+
+@pytest.mark.parametrize(("kind", "name"), HITS[1:])
+def test_what_was_made_from_the_moment_on_counts(kind: Kind, name: str) -> None:
+    """Whoever logs in again goes on; a second earlier it is over."""
+    assert not is_over(a_lease(created_at=LATER), marked(kind, name))
+    assert is_over(a_lease(created_at=LATER - seconds(1)), marked(kind, name))
+
+
+def test_a_lease_takes_those_made_from_it_along_whenever_they_were_made() -> None:
+    """A replica that has not heard yet may make one after the mark."""
+    child = a_lease(id="c" * 22, ancestors=("b" * 22, ID), created_at=LATER + seconds(9))
+    assert is_over(child, marked(Kind.LEASE, ID))
+    assert not is_over(child, marked(Kind.LEASE, "d" * 22))
+
+
+def test_a_lease_without_job_or_origin_is_ended_by_none_of_these() -> None:
+    """What is not known cannot be meant."""
+    plain = a_lease(job=None, origin="")
+    for name in ("", "None", "192.0.2.7"):
+        assert not is_over(plain, marked(Kind.JOB, name))
+    assert not is_over(plain, marked(Kind.HOST, "192.0.2.7"))
+
+
+@pytest.mark.parametrize("written", ["192.0.2.7", "::ffff:192.0.2.7"])
+def test_a_host_is_the_same_however_a_socket_writes_its_address(written: str) -> None:
+    """Sockets for both families write IPv4 addresses in their own way."""
+    assert check_name(Kind.HOST, written) == "192.0.2.7"
+    assert is_over(a_lease(origin=written), marked(Kind.HOST, "192.0.2.7"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (Kind.LEASE, "cb_" + ID),
+        (Kind.LEASE, f"cb_{ID}.{'s' * 43}"),
+        (Kind.PERSON, "ada"),
+        (Kind.PERSON, "cms/"),
+        (Kind.PERSON, "../ada"),
+        (Kind.JOB, ""),
+        (Kind.HOST, "wn1.example.org"),
+        (Kind.ISSUER, "cms/ada"),
+    ],
+)
+def test_a_name_that_no_lease_could_bear_is_refused(kind: Kind, name: str) -> None:
+    """Rather than contain nobody; a lease token is not said back."""
+    with pytest.raises(Malformed) as caught:
+        check_name(kind, name)
+    assert "s" * 43 not in str(caught.value)
+
+
+@pytest.mark.parametrize(("kind", "name"), HITS)
+def test_a_right_name_stays_as_it_is(kind: Kind, name: str) -> None:
+    """It is what leases are held against."""
+    assert check_name(kind, name) == name
+
+
+@given(instants, st.integers(0, 999_999))
+def test_a_mark_never_moves_back_when_it_is_cut_to_seconds(at: Any, microseconds: int) -> None:
+    """A lease made in the second of the mark is over: its record bears the second's start."""
+    exact = at.replace(microsecond=microseconds)
+    mark = Mark.of(exact, exact)
+    assert mark.before.microsecond == 0
+    assert exact <= mark.before < exact + seconds(1)
+
+
+def test_a_second_mark_ends_what_either_ends() -> None:
+    """An earlier one never brings a lease back."""
+    first = Revocations(Kind.JOB).added({"x": Mark(LATER, LATER)}, NOON)
+    again = first.added({"x": Mark(NOON, LATER + seconds(9))}, NOON)
+    assert again.marks == {"x": Mark(LATER, LATER + seconds(9))}
+
+
+def test_what_no_lease_is_old_enough_for_is_dropped_with_the_next_write() -> None:
+    """On the second."""
+    old = Revocations(Kind.JOB, {"old": Mark(NOON, LATER), "new": Mark(NOON, LATER + seconds(1))})
+    assert set(old.added({"x": Mark(LATER, LATER)}, LATER).marks) == {"new", "x"}
+
+
+def test_marks_stay_within_what_the_store_takes() -> None:
+    """One too many is refused; one that is there already is none more."""
+    full = Revocations(Kind.LEASE, {str(at): Mark(NOON, LATER) for at in range(MOST_MARKS)})
+    assert len(full.added({"0": Mark(LATER, LATER)}, NOON).marks) == MOST_MARKS
+    with pytest.raises(Busy):
+        full.added({"x": Mark(LATER, LATER)}, NOON)
+
+
+def test_a_mark_that_is_not_there_cannot_be_lifted() -> None:
+    """A slip of the pen must not look like a success."""
+    there = Revocations(Kind.JOB, {"x": Mark(NOON, LATER), "y": Mark(NOON, LATER)})
+    assert set(there.lifted("x").marks) == {"y"}
+    with pytest.raises(NotFound):
+        there.lifted("z")
+
+
+@given(st.sampled_from(Kind), names, instants, instants)
+def test_without_marks_nothing_is_over(kind: Kind, name: str, made: Any, before: Any) -> None:
+    """And an issuer's mark spares every lease of another issuer."""
+    found = a_lease(created_at=made)
+    assert not is_over(found, {kind: {}})
+    if name != "cms":
+        assert not is_over(found, marked(Kind.ISSUER, name, before))
