@@ -93,6 +93,9 @@ class CountingIssuer:
     async def probe(self) -> None:
         """Be there."""
 
+    async def check_there(self) -> None:
+        """Be there."""
+
     async def revoke(self, refresh_token: Secret) -> None:
         """Take a value back; nothing here ever asks for it again."""
 

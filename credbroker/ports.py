@@ -231,6 +231,12 @@ class Issuer(Protocol):
         False for issuers that tie a person's logins together, so that revoking one ends the other.
         """
 
+    async def check_there(self) -> None:
+        """Return if the issuer answers, or has within the last seconds; asks little, waits little.
+
+        Raises `IssuerUnreachable` and its like.
+        """
+
     async def start_device_login(self, scopes: ScopeSet) -> DeviceStart:
         """Begin a device login (RFC 8628 section 3.1). Raises `IssuerUnreachable` and its like."""
 

@@ -58,6 +58,13 @@ def _check(args: argparse.Namespace, desk: Desk) -> int:
     """Check the folder; print what was looked at."""
     settings = load(args.folder)
     _check_files(settings)
+    for name, issuer in settings.issuers.items():
+        if issuer.confirm == "device":
+            desk.say(
+                f"{name}: with `confirm: device`, whoever starts a login can confirm it himself and"
+                " hand the issuer's link to somebody else. Set `page` once the issuer knows the"
+                " broker's redirect."
+            )
     count = len(settings.issuers)
     right = f"{args.folder}: the settings are right ({count} issuer{'s' * (count != 1)})"
     if args.offline:

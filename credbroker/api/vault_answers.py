@@ -15,12 +15,14 @@ from collections.abc import Mapping, Sequence
 from aiohttp import web
 
 from credbroker.api.problems import retry_after, status_of
-from credbroker.domain.errors import CredbrokerError, LeaseEnded
+from credbroker.domain.errors import CredbrokerError, GrantLost, LeaseEnded, LeaseUnknown
 from credbroker.domain.leases import Lease, LeaseToken
 from credbroker.wire.htvault import write_envelope, write_errors
 
 # The words on which a credmon deletes; a name that somebody typed must not bring them in either.
 DEADLY = "permission denied"
+# What htgettoken's people do, in the place of a command that they may not have.
+LOG_IN_AGAIN = "Run htgettoken again to log in."
 _DEADLY = re.compile(r"permission\s+denied", re.IGNORECASE)
 
 
@@ -68,7 +70,9 @@ def errors(*texts: str, status: int = 400) -> web.Response:
 
 def vault_errors(error: CredbrokerError, request_id: str) -> web.Response:
     """Write an error with what to do about it and the request's id."""
-    sentence = _DEADLY.sub("not allowed", f"{error.sentence} {error.remedy} ({request_id})")
+    again = isinstance(error, GrantLost | LeaseEnded | LeaseUnknown)
+    remedy = LOG_IN_AGAIN if again and "credbroker login" in error.remedy else error.remedy
+    sentence = _DEADLY.sub("not allowed", f"{error.sentence} {remedy} ({request_id})")
     if isinstance(error, LeaseEnded):
         sentence = f"{DEADLY}: {sentence}"
     status = status_of(error)

@@ -140,7 +140,7 @@ class Confirming:
         the issuer's gate says while that is not asked.
         """
         self._logins.check_no_halt()
-        self._taking_in.issuer(issuer)
+        asked_of = self._taking_in.issuer(issuer)
         if not client_nonce:
             raise Malformed("missing client_nonce", "The client must send one.")
         try:
@@ -148,6 +148,8 @@ class Confirming:
         except NotFound as error:
             raise Malformed(f'role "{role[:64]}" could not be found', error.remedy) from None
         self._gates.of(issuer).check()
+        # Nobody is to look for a browser first, and then find that the issuer is away.
+        await asked_of.check_there()
         now = self._clock.now()
         login = AskedLogin(
             id=confirming.new_id(self._entropy.token(10), now),

@@ -20,6 +20,9 @@ from credbroker.wire.oidc import check_success
 FRESH_SECONDS = 86400.0
 # While the issuer is silent, an old copy is used without waiting for it each time.
 TRY_AGAIN_SECONDS = 60.0
+# Whoever is about to send a person to the issuer wants to know that it is there, and soon.
+THERE_SECONDS = 10.0
+QUICK_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +58,24 @@ class Metadata:
             return self._held
         self._tried_at = now
         try:
-            self._held = await self._fetch()
+            self._held = await self._fetch(self._seconds)
             self._fetched_at = now
         except Unavailable:
             if self._held is None:
                 raise
         return self._held
 
-    async def _fetch(self) -> Endpoints:
+    async def check_there(self) -> None:
+        """Return if they were fetched within `THERE_SECONDS`, or can be now; raise as `endpoints`."""
+        now = self._clock.elapsed()
+        if now - self._fetched_at >= THERE_SECONDS:
+            self._held = await self._fetch(min(self._seconds, QUICK_SECONDS))
+            self._fetched_at = now
+
+    async def _fetch(self, seconds: float) -> Endpoints:
         url = str(get_well_known_url(self._issuer_url, external=True))
         try:
-            answer = await self._door.get(url, seconds=self._seconds)
+            answer = await self._door.get(url, seconds=seconds)
         except (NotSentError, NoAnswerError) as error:
             raise IssuerUnreachable("The issuer does not answer.") from error
         fields = check_success(answer.status, answer.body, "The issuer's metadata")

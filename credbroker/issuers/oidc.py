@@ -119,6 +119,10 @@ class OidcIssuer:
         """Whether narrower tokens are got by token exchange here."""
         return self._dialect.exchanges
 
+    async def check_there(self) -> None:
+        """Find out if it answers at all; see `ports.Issuer`."""
+        await self._metadata.check_there()
+
     async def start_device_login(self, scopes: ScopeSet) -> DeviceStart:
         """Begin a device login; see `ports.Issuer`."""
         endpoints = await self._metadata.endpoints()

@@ -156,6 +156,11 @@ class FakeIssuer:
             refresh_expires_in=86400.0,
         )
 
+    async def check_there(self) -> None:
+        """Be there unless it is down; see `ports.Issuer`."""
+        if self.down is not None:
+            raise self.down
+
     async def start_device_login(self, scopes: ScopeSet) -> DeviceStart:
         """Begin a device login; see `ports.Issuer`."""
         await self._must_answer()

@@ -55,6 +55,20 @@ def test_that_vault_is_away_is_no_fault_of_the_settings(tmp_path: Path) -> None:
     assert said.count("\n") == 1
 
 
+def test_what_the_device_flow_does_not_protect_from_is_said(tmp_path: Path) -> None:
+    """For each issuer that goes on by it; the settings are right all the same."""
+    tree = right(tmp_path)
+    name = next(iter(tree["issuers"]))
+    tree["issuers"][name]["confirm"] = "device"
+    out, err = io.StringIO(), io.StringIO()
+    parser = argparse.ArgumentParser()
+    config_check.add_arguments(parser)
+    args = parser.parse_args(["check", str(write(tmp_path, a=tree)), "--offline"])
+    assert config_check.run(args, Desk(SystemClock(), FakeEntropy(), out, err)) == 0
+    assert err.getvalue().startswith(f"{name}: with `confirm: device`, whoever starts a login")
+    assert err.getvalue().count("\n") == 1
+
+
 @pytest.mark.parametrize("name", ["role-id", "secret-id", "client-secret"])
 def test_every_secret_is_looked_at(tmp_path: Path, name: str) -> None:
     """One that everybody may read is found before the broker starts."""

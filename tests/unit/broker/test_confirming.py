@@ -231,6 +231,14 @@ async def test_while_the_issuer_is_spared_no_login_begins() -> None:
         await side.confirming.begin(ISSUER, ROLE, NONCE, ORIGIN)
 
 
+async def test_while_the_issuer_is_down_no_login_begins() -> None:
+    """Though nobody has asked it for anything, so that its gate still stands open."""
+    around = ConfirmingWorld()
+    around.world.issuer.down = IssuerUnreachable("The issuer does not answer.")
+    with pytest.raises(IssuerUnreachable):
+        await around.side().confirming.begin(ISSUER, ROLE, NONCE, ORIGIN)
+
+
 async def test_an_issuer_that_is_down_costs_no_try() -> None:
     """The code may be entered again when it is back."""
     around = ConfirmingWorld(by_device=True)

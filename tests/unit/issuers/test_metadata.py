@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from credbroker.domain.errors import IssuerMisbehaved, IssuerUnreachable
-from credbroker.issuers.metadata import FRESH_SECONDS, TRY_AGAIN_SECONDS, Endpoints, Metadata
+from credbroker.issuers.metadata import (
+    FRESH_SECONDS,
+    THERE_SECONDS,
+    TRY_AGAIN_SECONDS,
+    Endpoints,
+    Metadata,
+)
 from credbroker.ports import NoAnswerError, NotSentError
 from tests.fakes.clock import FakeClock
 from tests.fakes.door import FakeDoor, Reply, answer
@@ -156,4 +162,19 @@ async def test_an_old_copy_is_used_while_the_issuer_is_silent(clock: FakeClock) 
     assert len(door.sent) == 2
     clock.advance(TRY_AGAIN_SECONDS)
     assert await held.endpoints() == first
+    assert len(door.sent) == 3
+
+
+async def test_whether_it_is_there_is_asked_anew_after_a_while(clock: FakeClock) -> None:
+    """An old copy of the endpoints does not answer that."""
+    replies: list[Reply] = [answer(200, document()), NotSentError(), answer(200, document())]
+    door = FakeDoor(lambda _: replies.pop(0))
+    held = Metadata(URL, door, clock, 30)
+    for _ in range(3):
+        await held.check_there()
+    assert len(door.sent) == 1
+    clock.advance(THERE_SECONDS)
+    with pytest.raises(IssuerUnreachable):
+        await held.check_there()
+    await held.check_there()
     assert len(door.sent) == 3
