@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -155,9 +157,22 @@ def start_too_many_logins(site: Site, ada: Shell) -> Said:
     """From one address, faster than people do."""
     asked = {"role": "default", "client_nonce": "n" * 43, "redirect_uri": site.callback(ISSUER)}
     begin = f"/v1/auth/oidc-{ISSUER}/oidc/auth_url"
-    statuses = {site.ask("POST", begin, body=asked) for _ in range(100)}
+    statuses, over = set[int](), threading.Event()
+
+    def begin_over_and_over() -> None:
+        while not over.is_set():
+            statuses.add(site.ask("POST", begin, body=asked))
+
+    with ThreadPoolExecutor() as hands:
+        for _ in range(2):
+            hands.submit(begin_over_and_over)
+        try:
+            site.until(lambda: 429 in statuses, "no login was refused")
+            said = log_in(ada)
+        finally:
+            over.set()
     assert statuses == {200, 429}
-    return log_in(ada)
+    return said
 
 
 def log_in(ada: Shell) -> Said:
