@@ -182,10 +182,7 @@ class LocalMint(Protocol):
         """The exact issuer string of the tokens."""
 
     async def mint(self, grant: Grant, right: Right) -> AccessToken:
-        """Return a token about the grant's person for `right`, which is within the grant's.
-
-        Raises `Unavailable` kinds.
-        """
+        """Return a token about the grant's person for less than the grant. Raises `Unavailable`."""
 
 
 class HostMarks(Protocol):
@@ -397,8 +394,4 @@ class LegacyVault(Protocol):
         """Its base address; two issuers that had the same one have the same HTVault."""
 
     async def ask(self, passed_on: PassedOn, *, seconds: float) -> HttpAnswer:
-        """Return its answer to the request, sent unchanged.
-
-        Raises `LegacyUnavailable` if there is none within `seconds`, or one that only says that it
-        is in trouble.
-        """
+        """Return its answer to the request, sent unchanged. Raises `LegacyUnavailable`."""
