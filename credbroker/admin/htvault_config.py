@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from credbroker.config.load import read_mapping
 from credbroker.domain.errors import BadSettings
 
 
@@ -24,7 +25,7 @@ def read_folder(folder: Path) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for file in files:
         try:
-            merged = _merge(merged, _read(file))
+            merged = _merge(merged, read_mapping(file, yaml.SafeLoader))
         except _Mismatch as where:
             raise BadSettings(
                 f"{file}: {where}: this is of another kind than in an earlier file."
@@ -49,21 +50,6 @@ def named_items(tree: Mapping[str, Any], key: str) -> Iterator[tuple[str, Mappin
 
 class _Mismatch(Exception):
     """A list where a mapping was, or the like; its text names the key."""
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        read = yaml.safe_load(file.read_text("utf-8"))
-    except OSError as error:
-        raise BadSettings(f"{file}: cannot be read ({error.strerror}).") from None
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise BadSettings(f"{file}: line {line}: {error.problem}.") from None
-    except (yaml.YAMLError, ValueError, RecursionError):
-        raise BadSettings(f"{file}: this is not YAML.") from None
-    if read is not None and not isinstance(read, dict):
-        raise BadSettings(f"{file}: the settings must be a mapping.")
-    return read or {}
 
 
 def _merge(old: Any, new: Any, at: str = "(all)") -> Any:

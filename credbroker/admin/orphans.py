@@ -15,12 +15,11 @@ from typing import NamedTuple
 from credbroker.broker.walking import walk
 from credbroker.config.schema import Issuer
 from credbroker.domain.errors import BadSettings
-from credbroker.domain.grants import Grant, GrantState
+from credbroker.domain.grants import Grant
 from credbroker.domain.keeping import PROBE_CREDKEY
 from credbroker.ports import RecordStore
 
 REMEDY = "Or log these people in again: --accept-orphans."
-_GONE = (GrantState.LOST, GrantState.ENDED)
 
 
 class Change(NamedTuple):
@@ -64,7 +63,7 @@ async def find_orphans(grants: RecordStore[Grant], issuers: Mapping[str, Issuer]
 
 
 def _change(grant: Grant, issuers: Mapping[str, Issuer]) -> Change | None:
-    if grant.state in _GONE or grant.key.credkey == PROBE_CREDKEY:
+    if grant.is_over or grant.key.credkey == PROBE_CREDKEY:
         return None
     name = grant.key.issuer
     issuer = issuers.get(name)

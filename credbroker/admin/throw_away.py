@@ -170,7 +170,7 @@ async def check_alone(office: Office, issuer: Issuer, place: Place, login: Login
 
 
 def _is_same_person(grant: Grant, place: Place, login: Login) -> bool:
-    over = grant.state in {GrantState.LOST, GrantState.ENDED} or grant.key.credkey == PROBE_CREDKEY
+    over = grant.is_over or grant.key.credkey == PROBE_CREDKEY
     at_issuer = grant.key.issuer == place.issuer_name
     return not over and at_issuer and grant.subject == login.subject
 

@@ -14,13 +14,11 @@ from credbroker.broker.leasing import Leasing, Origin
 from credbroker.broker.running import Means
 from credbroker.broker.trail import names
 from credbroker.domain.errors import GrantLost, LoginNeeded, NotFound, Refused
-from credbroker.domain.grants import Grant, GrantState
+from credbroker.domain.grants import Grant
 from credbroker.domain.leases import Lease, LeaseToken
 from credbroker.domain.names import GrantKey
 from credbroker.domain.principals import Principal, PrincipalRules
 from credbroker.ports import KerberosAcceptor, RecordStore
-
-_GONE = frozenset({GrantState.LOST, GrantState.ENDED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +117,7 @@ class KerberosLogins:
 
     async def _living(self, key: GrantKey) -> Grant:
         stored = await self._grants.get(key.segment())
-        if stored is None or stored.value.state in _GONE:
+        if stored is None or stored.value.is_over:
             raise LoginNeeded(
                 f"There is no login of {key.credkey} in the role {key.role!r} of {key.issuer!r}.",
                 "Log in through the browser once; tickets do for as long as that login lives.",

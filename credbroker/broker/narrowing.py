@@ -34,7 +34,6 @@ from credbroker.domain.freshness import Freshness, due_at, pick
 from credbroker.domain.grants import Grant
 from credbroker.domain.narrow import NarrowToken, place_of
 from credbroker.domain.outcomes import Dead, Outcome, Renewed
-from credbroker.domain.secret import Secret
 from credbroker.domain.tokens import AccessToken, check_issued
 from credbroker.ports import Issuer, LocalMint, RecordStore, StaleVersionError, Stored
 
@@ -152,7 +151,7 @@ class Narrowing:
             subject = await self._refreshing.refresh(whole_wish, PATIENCE_SECONDS)
             outcome = await self._exchange(wish, grant, subject)
         if isinstance(outcome, Renewed):
-            return await self._verified(wish, grant, outcome.access_token)
+            return await self._refreshing.verified(wish, grant, outcome.access_token)
         if isinstance(outcome, Dead):
             raise IssuerRefusedRequest("The issuer refuses to exchange this login's access tokens.")
         raise outcome.error
@@ -184,13 +183,6 @@ class Narrowing:
             gate.note(outcome, wish.key, verdict=False)
         return outcome
 
-    async def _verified(self, wish: Wish, grant: Grant, value: Secret) -> AccessToken:
-        issuer = served(self._issuers, wish.key.issuer)
-        token = await issuer.verify_access_token(value)
-        now = self._clock.now()
-        check_issued(token, wish.right, issuer_url=issuer.url, subject=grant.subject, now=now)
-        return token
-
     # -- shared by all replicas ------------------------------------------------------------------
 
     async def _look(self, place: str) -> tuple[Stored[NarrowToken] | None, bool]:
@@ -215,7 +207,7 @@ class Narrowing:
         if held is not None and (held.value == kept.value or held.expires_at > kept.expires_at):
             return None
         try:
-            token = await self._verified(wish, grant, kept.value)
+            token = await self._refreshing.verified(wish, grant, kept.value)
         except CredbrokerError:
             return None  # not what this caller may have: a new one is fetched
         token = token.obtained(min(now, kept.obtained_at))

@@ -169,7 +169,7 @@ class Refreshing:
         if held is not None and held.value == grant.access_token:
             return None
         try:
-            token = await self._verified(wish, grant, grant.access_token)
+            token = await self.verified(wish, grant, grant.access_token)
         except CredbrokerError:
             return None  # expired, or not what this caller may have: a new one is fetched
         now = self._clock.now()
@@ -193,14 +193,18 @@ class Refreshing:
     async def _checked(self, wish: Wish, grant: Grant, value: Secret) -> AccessToken:
         """Hold the issuer's answer against what was asked, and keep it at hand if it fits."""
         try:
-            token = await self._verified(wish, grant, value)
+            token = await self.verified(wish, grant, value)
         except (IssuerMisbehaved, IssuerGaveLess) as error:
             self._unfit.rest(wish, error, UNFIT_PAUSE_SECONDS)
             raise
         self._held.put(wish.line, wish.right, token)
         return token
 
-    async def _verified(self, wish: Wish, grant: Grant, value: Secret) -> AccessToken:
+    async def verified(self, wish: Wish, grant: Grant, value: Secret) -> AccessToken:
+        """Return an issuer's access token once it is known to be for this wish, and no wider.
+
+        Raises `IssuerMisbehaved` and `IssuerGaveLess`.
+        """
         issuer = served(self._issuers, grant.key.issuer)
         token = await issuer.verify_access_token(value)
         now = self._clock.now()

@@ -174,7 +174,7 @@ class Sorting:
         if found.generation == seen.generation:
             # An older record of the same value matters only if a post of it was open since.
             known = found.steps >= seen.steps or not seen.posts
-            known = known or found.state in {GrantState.LOST, GrantState.ENDED}
+            known = known or found.is_over
             if known or not self.may_rotate(found):
                 return None
             return rotation.outdated(found, seen.generation, write_id)

@@ -16,12 +16,11 @@ from credbroker.broker.ssh_nonces import SshNonces
 from credbroker.broker.trail import names
 from credbroker.domain.attenuation import Ceiling
 from credbroker.domain.errors import LeaseEnded, Malformed
-from credbroker.domain.grants import Grant, GrantState
+from credbroker.domain.grants import Grant
 from credbroker.domain.leases import Lease, LeaseToken
 from credbroker.domain.ssh_keys import SshKeys, SshProof, place_of
 from credbroker.ports import RecordStore, SshSignatures
 
-_OVER = (GrantState.LOST, GrantState.ENDED)
 _REMEDY = "Register the keys of your agent with: htgettoken --registerssh"
 
 
@@ -88,7 +87,7 @@ class SshLogins:
     async def _living_grant(self, proof: SshProof, registered: SshKeys) -> Grant | None:
         """Return the grant if it lives and belongs to whoever registered the key."""
         stored = await self._grants.get(proof.grant.segment())
-        if stored is None or stored.value.state in _OVER:
+        if stored is None or stored.value.is_over:
             return None
         owner = (stored.value.issuer_url, stored.value.subject)
         return stored.value if owner == (registered.issuer_url, registered.subject) else None

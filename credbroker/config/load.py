@@ -40,7 +40,7 @@ def load(folder: Path) -> Settings:
     if not files:
         raise BadSettings(f"{folder}: there is no *.yaml file here.")
     for file in files:
-        _merge(merged, _read(file), file, "$", origins)
+        _merge(merged, read_mapping(file), file, "$", origins)
     try:
         settings = _convert(merged)
     except msgspec.ValidationError as error:
@@ -111,9 +111,10 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read_mapping(file: Path, loader: type[yaml.SafeLoader] = _StrictLoader) -> dict[str, Any]:
+    """Return the mapping in a YAML file, empty if it holds nothing; raise `BadSettings`."""
     try:
-        read = yaml.load(file.read_text("utf-8"), _StrictLoader)  # noqa: S506 - it is a SafeLoader
+        read = yaml.load(file.read_text("utf-8"), loader)  # noqa: S506 - it is a SafeLoader
     except OSError as error:
         raise BadSettings(f"{file}: cannot be read ({error.strerror}).") from None
     except yaml.MarkedYAMLError as error:

@@ -83,3 +83,8 @@ class Grant:
     """What came with the last refresh, unchecked: another replica may serve it instead of asking."""
     access_right: Right | None = None
     """The right that was asked for with it."""
+
+    @property
+    def is_over(self) -> bool:
+        """True if its person has to log in again, whatever is tried: it is lost, or ended."""
+        return self.state in {GrantState.LOST, GrantState.ENDED}

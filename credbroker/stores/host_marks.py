@@ -96,6 +96,7 @@ class SqliteHostMarks:
             job = functools.partial(self._raise_on_disk, batch)
             error = await asyncio.get_running_loop().run_in_executor(self._disk, job)
             _raise_all(self._marks, self._found_late)
+            self._found_late = {}
             if error is not None:
                 self._unwritten = batch | self._unwritten
             return error

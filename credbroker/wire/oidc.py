@@ -167,12 +167,7 @@ def poll_outcome(status: int, body: bytes) -> PollOutcome:
 
     Raises `Unavailable` kinds for answers that say nothing about the login.
     """
-    if status == 200:
-        try:
-            return read_renewed(body)
-        except Malformed:
-            raise IssuerMisbehaved("The issuer's answer to a login cannot be read.") from None
-    error, _ = _oauth_error(body)
+    error, _ = _oauth_error(body) if status != 200 else ("", "")
     if error == "authorization_pending":
         return StillPending()
     if error == "slow_down":
@@ -181,10 +176,7 @@ def poll_outcome(status: int, body: bytes) -> PollOutcome:
         return LoginOver(LoginDenied("The login was refused at the issuer."))
     if error in {"expired_token", "invalid_grant"}:
         return LoginOver(LoginExpired("Nobody confirmed the login in time."))
-    known = refusal(error)
-    if known is not None:
-        return LoginOver(known)
-    raise _no_sense(status)
+    return _login_outcome(status, body, error)
 
 
 def redeem_outcome(status: int, body: bytes) -> LoginOutcome:
@@ -192,14 +184,19 @@ def redeem_outcome(status: int, body: bytes) -> LoginOutcome:
 
     Raises `Unavailable` kinds for answers that say nothing about the login.
     """
+    error, _ = _oauth_error(body) if status != 200 else ("", "")
+    if error == "invalid_grant":
+        return LoginOver(LoginExpired("The issuer does not accept this login: it came too late."))
+    return _login_outcome(status, body, error)
+
+
+def _login_outcome(status: int, body: bytes, error: str) -> LoginOutcome:
+    """Say what every kind of login has in common: the tokens, or a refusal of our client."""
     if status == 200:
         try:
             return read_renewed(body)
         except Malformed:
             raise IssuerMisbehaved("The issuer's answer to a login cannot be read.") from None
-    error, _ = _oauth_error(body)
-    if error == "invalid_grant":
-        return LoginOver(LoginExpired("The issuer does not accept this login: it came too late."))
     known = refusal(error)
     if known is not None:
         return LoginOver(known)
