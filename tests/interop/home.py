@@ -9,14 +9,17 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from credbroker.domain.grants import GrantState
 from tests.interop.person import Person
-from tests.interop.site import ISSUER, ROLE, STEP_SECONDS, STORAGE, bare_environment
+from tests.interop.site import DUE_SECONDS, ISSUER, ROLE, STEP_SECONDS, STORAGE, bare_environment
 
 if TYPE_CHECKING:
     from credbroker.domain.grants import Grant
     from tests.interop.site import Site
 
 RENEWAL_SECONDS = 5.0
+# What was fetched is renewed ahead once, a moment later; after that nobody asks the issuer.
+REST_SECONDS = 2 * DUE_SECONDS
 _ADDRESS = re.compile(r"https://\S+user_code=\S+")
 
 
@@ -104,6 +107,19 @@ class Home:
             return self.grant.generation > generation
 
         self._site.until(renewed, "no refresh took place")
+
+    def rest(self) -> Grant:
+        """Wait until nothing fetched so far is being renewed any more; return the record then."""
+        last, since = self.grant, self._site.elapsed()
+
+        def rests() -> Grant | None:
+            nonlocal last, since
+            now, found = self._site.elapsed(), self.grant
+            if found != last or found.state is not GrantState.READY:
+                last, since = found, now
+            return found if now - since >= REST_SECONDS else None
+
+        return self._site.until(rests, "the grant did not come to rest")
 
     def fetch(self, audience: str) -> str:
         """Type `credbroker token` for an audience; return the token from the file it names."""

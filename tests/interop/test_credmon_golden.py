@@ -122,6 +122,7 @@ def test_what_the_old_server_refuses_for_a_moment_is_deleted_by_nobody(
     """One refusal may be a slip of its standby; the words that delete are not passed on at once."""
     admin = old.server.admin_client()
     credmon.port = moved.port
+    assert credmon.scan() == len(PEOPLE)
     admin.sys.create_or_update_policy("people", 'path "secret/none" { capabilities = ["read"] }')
     try:
         with watched(credmon) as spoiled:
