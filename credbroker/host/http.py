@@ -14,6 +14,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
+from weakref import WeakSet
 
 import aiohttp
 from yarl import URL
@@ -36,9 +37,11 @@ class OutgoingHttp:
         self._tls = ssl.create_default_context(cafile=ca_file)
         self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
         self._kept: aiohttp.ClientSession | None = None
+        self._connector: _Connector | None = None
 
     async def __aenter__(self) -> OutgoingHttp:
-        self._kept = self._session(aiohttp.TCPConnector(ssl=self._tls))
+        self._connector = _Connector(self._tls)
+        self._kept = self._session(self._connector)
         return self
 
     async def __aexit__(
@@ -47,8 +50,9 @@ class OutgoingHttp:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._kept is not None:
+        if self._kept is not None and self._connector is not None:
             await self._kept.close()
+            await self._connector.close_rest()
 
     async def get(
         self,
@@ -133,11 +137,36 @@ class _Request:
     most_bytes: int = LARGEST_BODY_BYTES
 
 
-class _PausingConnector(aiohttp.TCPConnector):
+class _Connector(aiohttp.TCPConnector):
+    """Knows every connection it made: the library forgets those whose request was given up."""
+
+    def __init__(self, tls: ssl.SSLContext) -> None:
+        super().__init__(ssl=tls)
+        self._made: WeakSet[asyncio.Transport] = WeakSet()
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[aiohttp.tracing.Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the signature is aiohttp's
+    ) -> aiohttp.connector.Connection:
+        connection = await super().connect(req, traces, timeout)
+        if connection.transport is not None:
+            self._made.add(connection.transport)
+        return connection
+
+    async def close_rest(self) -> None:
+        """Close what still waits for its server to end TLS; nobody else would."""
+        for transport in list(self._made):
+            transport.abort()
+        await asyncio.sleep(0)  # noqa: TID251 - one turn of the loop, in which they close
+
+
+class _PausingConnector(_Connector):
     """One fresh connection that waits for `before` once it stands, then starts the time limit."""
 
     def __init__(self, tls: ssl.SSLContext, before: BeforeFirstByte, seconds: float) -> None:
-        super().__init__(ssl=tls)
+        super().__init__(tls)
         self._before = before
         self._seconds = seconds
         self.deadline: asyncio.Timeout | None = None

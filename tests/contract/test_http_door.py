@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -409,3 +411,42 @@ async def test_what_is_passed_on_keeps_its_address_as_it_is(
     url = f"http://127.0.0.1:{closed_port()}/x"
     with pytest.raises(NotSentError):
         await door.pass_on("GET", url, b"", headers={}, seconds=5)
+
+
+@pytest.mark.parametrize("moment", ["given up", "under way"])
+def test_a_closed_door_leaves_no_connection_open(
+    authority: Authority, tmp_path: Path, moment: str
+) -> None:
+    """Not even to a server that stands still, so that it does not end TLS either."""
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(*authority.issue("issuer", tmp_path))
+
+    async def ask_and_close(url: str) -> None:
+        async with OutgoingHttp(str(authority.ca_file)) as door:
+            if moment == "given up":
+                with pytest.raises(NoAnswerError):
+                    await door.get(url, seconds=0.5)
+                return
+            asking = asyncio.ensure_future(door.get(url, seconds=20))
+            await asyncio.to_thread(stands.wait, 10)
+        with pytest.raises((NoAnswerError, NotSentError)):
+            await asking
+
+    stands, over = threading.Event(), threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def stand_still() -> None:
+            raw, _ = listening.accept()
+            with tls.wrap_socket(raw, server_side=True):
+                stands.set()
+                over.wait(20)
+
+        server = threading.Thread(target=stand_still)
+        server.start()
+        try:
+            asyncio.run(ask_and_close(f"https://127.0.0.1:{listening.getsockname()[1]}/"))
+            # What was left open complains when it is let go of; every warning is an error here.
+            gc.collect()
+        finally:
+            over.set()
+            server.join()
