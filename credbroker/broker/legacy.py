@@ -8,6 +8,7 @@ refuse everybody for a moment. After the last day that the settings name nothing
 from __future__ import annotations
 
 import datetime
+import json
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ ANSWER_SECONDS = 9.0
 SURE_SECONDS = 30.0
 # A refusal that nobody heard again for so long says nothing about one that comes now.
 FORGET_SECONDS = 3600.0
+DEADLY = "permission denied"
 MOST_REFUSALS = 10_000
 
 
@@ -82,7 +84,8 @@ class Legacy:
     async def _first_that_knows(self, vaults: list[LegacyVault], passed_on: PassedOn) -> HttpAnswer:
         """Ask one after the other, each within its share of what is left of the time."""
         ends = self._clock.elapsed() + ANSWER_SECONDS
-        trouble, answer = None, None
+        trouble: LegacyUnavailable | None = None
+        answers: list[HttpAnswer] = []
         for asked, vault in enumerate(vaults):
             seconds = (ends - self._clock.elapsed()) / (len(vaults) - asked)
             try:
@@ -92,10 +95,10 @@ class Legacy:
                 continue
             if answer.status < 300:
                 return answer
+            answers.append(answer)
         if trouble is not None:
             raise trouble
-        assert answer is not None, "one was there to be asked"
-        return answer
+        return next((one for one in answers if not _refuses(one)), answers[-1])
 
     def _weigh(self, passed_on: PassedOn, answer: HttpAnswer) -> None:
         """Let a refusal through as `LeaseEnded` when it is certain, as trouble until then."""
@@ -122,6 +125,13 @@ class Legacy:
 
 def _refuses(answer: HttpAnswer) -> bool:
     """Whether a credmon would take this for a refusal, by its status or by its words."""
-    return answer.status == 403 or (
-        answer.status >= 400 and b"permission denied" in answer.body.lower()
-    )
+    return answer.status == 403 or (answer.status >= 400 and DEADLY in _words(answer.body).lower())
+
+
+def _words(body: bytes) -> str:
+    """Return an error's words as a credmon puts them together, or nothing where it finds none."""
+    try:
+        texts = json.loads(body)["errors"]
+        return " ".join(str(text).encode("ascii", "ignore").decode() for text in texts)
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return ""

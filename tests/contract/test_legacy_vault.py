@@ -12,7 +12,7 @@ from aiohttp import web
 from credbroker.domain.errors import LegacyUnavailable
 from credbroker.domain.secret import Secret
 from credbroker.host.clock import SystemClock
-from credbroker.host.http import OutgoingHttp
+from credbroker.host.http import LARGEST_BODY_BYTES, OutgoingHttp
 from credbroker.issuers.legacy import FormerHtvault
 from credbroker.ports import LegacyVault, PassedOn
 from tests.fakes.legacy import FakeLegacyVault
@@ -31,6 +31,7 @@ class Server:
 
     status: int | None = None
     """Answered to everybody; None: by whom it knows. 0: nothing at all."""
+    body: bytes = b'{"data": {"x": 1}}'
     received: list[tuple[str, str, bytes]] = field(default_factory=list)
 
     async def answer(self, request: web.Request) -> web.Response:
@@ -41,7 +42,9 @@ class Server:
         known = request.headers.get("X-Vault-Token") == "s.known"
         status = self.status or (200 if known else 403)
         headers = {"Location": "/elsewhere"} if 300 <= status < 400 else {}
-        return web.json_response({"data": {"x": 1}}, status=status, headers=headers)
+        answer = web.Response(status=status, body=self.body, headers=headers)
+        answer.enable_compression()
+        return answer
 
 
 @pytest.fixture
@@ -114,6 +117,14 @@ async def test_silence_is_no_answer(pair: tuple[LegacyVault, Server]) -> None:
     faked.is_down = True
     with pytest.raises(LegacyUnavailable):
         await faked.ask(asked(), seconds=0.1)
+
+
+async def test_an_answer_too_large_to_be_one_is_none(pair: tuple[LegacyVault, Server]) -> None:
+    """Counted as it is unpacked, not as it comes over the wire."""
+    vault, server = pair
+    server.body = bytes(LARGEST_BODY_BYTES + 1)
+    with pytest.raises(LegacyUnavailable, match="does not answer"):
+        await vault.ask(asked(), seconds=5)
 
 
 async def test_nobody_there_is_no_answer() -> None:

@@ -18,6 +18,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
 from credbroker.api.answering import answering_problems
+from credbroker.api.app import LARGEST_REQUEST_BYTES
 from credbroker.api.htvault_legacy import HtvaultLegacy, is_foreign
 from credbroker.api.strangers import Strangers
 from credbroker.broker.legacy import SURE_SECONDS, Legacy, LegacyServer
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-BURST = 8
+BURST, PER_SECOND = 8, 0.5
 ACCESS = "a-canary-access-token-in-the-earlier-htvault"
 ADA = "/v1/secret/oauth/creds/egi/ada@x.test:default"
 ADA_NARROW = "/v1/secret/oauth/sts/egi/ada@x.test:default"
@@ -113,13 +114,16 @@ async def passing_on(*formers: Former) -> AsyncIterator[Place]:
         for name, former in zip(("egi", "second"), formers, strict=False):
             door = await stack.enter_async_context(OutgoingHttp(str(former.server.ca_file)))
             servers[name] = LegacyServer(FormerHtvault(former.server.address, door), until)
-        strangers = Strangers(Allowance(1.0, BURST), clock)
-        passing = HtvaultLegacy(Legacy(servers, audit, clock), strangers)
+        strangers = Strangers(Allowance(PER_SECOND, BURST), clock)
+        passing = HtvaultLegacy(Legacy(servers, audit, clock), strangers, clock)
 
         async def answer(request: web.Request) -> web.Response:
             return await passing.pass_on(request) if is_foreign(request) else web.Response()
 
-        app = web.Application(middlewares=[answering_problems(FakeEntropy(), audit)])
+        app = web.Application(
+            middlewares=[answering_problems(FakeEntropy(), audit)],
+            client_max_size=LARGEST_REQUEST_BYTES,
+        )
         app.router.add_route("*", "/{rest:.*}", answer)
         yield Place(await stack.enter_async_context(TestClient(TestServer(app))), clock, audit)
 
@@ -216,7 +220,15 @@ async def test_the_server_that_gave_out_a_vault_token_is_found(
         ("GET", "/v1/secret/oauth/config/self"),
         ("GET", "/v1/secret/oauth/creds/unheard/ada:default"),
         ("GET", "/v1/secret/oauth/creds/egi/%2e%2e/%2e%2e/x:default"),
+        ("GET", "/v1/secret/oauth/creds/egi/%2e%2e%2f..%2fconfig/ada@x.test:default"),
+        ("GET", "/v1/secret/oauth/creds/egi//ada@x.test:default"),
         ("GET", "/v1/secret/oauth/creds/egi/a%00b:default"),
+        ("GET", "/v1/secret/oauth/creds/egi/a%0dX-Vault-Token:%20x:default"),
+        ("GET", "/v1/secret/oauth/creds/egi/ada%zz:default"),
+        ("GET", f"{ADA}?list=true"),
+        ("GET", f"{ADA}?minimum_seconds=60&%6cist=1"),
+        ("GET", f"{ADA}?scan=true"),
+        ("GET", f"{LOOKUP}?help=1"),
         ("GET", "/v1/sys/health"),
     ],
 )
@@ -236,6 +248,17 @@ async def test_a_stranger_cannot_keep_the_htvault_busy(former: Former) -> None:
         tried = [(await place.ask(ADA, f"s.made-up-{n}")).status for n in range(BURST + 2)]
         assert tried == [503] * BURST + [429] * 2
         assert (await place.ask(ADA, former.vault_token)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("size", "status"), [(LARGEST_REQUEST_BYTES - 64, 204), (4 * LARGEST_REQUEST_BYTES, 413)]
+)
+async def test_what_is_passed_on_has_a_size(former: Former, size: int, status: int) -> None:
+    """As much as this broker itself reads; beyond that the HTVault is not asked."""
+    async with passing_on(former) as place:
+        body = json.dumps({"access_token": "x" * size}).encode()
+        assert (await place.ask(ADA, former.vault_token, "POST", body)).status == status
+        assert len(place.audit.lines) == (status == 204)
 
 
 @pytest.mark.parametrize("text", ["s.a b", "s.\xe9", "s/../x", "x" * 3000])

@@ -24,11 +24,10 @@ if TYPE_CHECKING:
 MINIMUM_SECONDS = 2400
 PORT = 8200
 _READ_SECONDS = 10.0
-# As sent by urllib3 over http.client; the order of the lines is that of the recording.
-_REQUEST = (
-    "GET {target} HTTP/1.1\r\nHost: {address}:8200\r\nAccept-Encoding: identity\r\n"
-    "User-Agent: python-urllib3/2.8.0\r\nX-Vault-Token: {vault_token}\r\n\r\n"
-)
+# The order of the lines is that of the recordings; it differs between releases of urllib3.
+_LINES = "GET {target} HTTP/1.1\r\nHost: {address}:8200\r\nAccept-Encoding: identity\r\n"
+NEW_FORM = _LINES + "User-Agent: python-urllib3/2.8.0\r\nX-Vault-Token: {vault_token}\r\n\r\n"
+OLD_FORM = _LINES + "X-Vault-Token: {vault_token}\r\nUser-Agent: python-urllib3/1.26.20\r\n\r\n"
 
 
 class ReadFailedError(Exception):
@@ -43,6 +42,7 @@ class Credmon:
         folder: The folder of credentials, with one folder for each person.
         ca_file: What it trusts.
         port: Where its connections to port 8200 end up, which is what a site changes when it moves.
+        form: How its requests look.
         deleted: Files it deleted so far.
         complaints: What it wrote into its log, of reads that failed.
     """
@@ -50,6 +50,7 @@ class Credmon:
     folder: Path
     ca_file: Path
     port: int
+    form: str = NEW_FORM
     deleted: list[Path] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
@@ -80,7 +81,7 @@ class Credmon:
 
     def send(self, target: str, vault_token: str) -> tuple[int, bytes]:
         """Send one recorded request, filled in; return the status and body of its answer."""
-        asked = _REQUEST.format(target=target, address="127.0.0.1", vault_token=vault_token)
+        asked = self.form.format(target=target, address="127.0.0.1", vault_token=vault_token)
         trust = ssl.create_default_context(cafile=str(self.ca_file))
         trust.check_hostname = False  # the name is compared by urllib3 itself, none is sent
         with (

@@ -1,115 +1,99 @@
 """HTCondor's vault credmon goes over to the broker and back with its old files, and loses none.
 
-- The old HTVault is a real OpenBao with its tokens' policy and a version 1 store at `secret/oauth`.
-- A move is what it is at a site: the same name, another server behind it. Nothing else is changed.
-- What lies in a `.use` file is watched all the time by a reader of its own, as a job would read it.
+What it sends and deletes is what was recorded of it; `test_credmon_unmodified` tells the same
+stories with the credmon itself.
 """
 
 from __future__ import annotations
 
-import base64
+import asyncio
+import datetime
 import json
-import threading
-from contextlib import contextmanager
-from dataclasses import dataclass
+import ssl
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import pytest
+from aiohttp import web
 
-from credbroker.host.clock import SystemClock
-from tests.fixtures_openbao import running_copy
-from tests.interop.credmon import PORT, Credmon, ReadFailedError
+from credbroker.api.answering import answering_problems
+from credbroker.api.htvault_legacy import HtvaultLegacy
+from credbroker.api.strangers import Strangers
+from credbroker.broker.legacy import SURE_SECONDS, Legacy, LegacyServer
+from credbroker.demo.issuer.endpoints import cut
+from credbroker.domain.limits import Allowance
+from credbroker.host.http import OutgoingHttp
+from credbroker.issuers.legacy import FormerHtvault
+from tests.fakes.audit import FakeAudit
+from tests.fakes.entropy import FakeEntropy
+from tests.interop.condor.site import (
+    PEOPLE,
+    SECRETS,
+    AccessPoint,
+    StartCredmon,
+    claims_of,
+    put_top,
+    url_of,
+    watched,
+)
+from tests.interop.credmon import NEW_FORM, OLD_FORM, Credmon
 from tests.interop.htgettoken.client import Shell
 from tests.interop.htgettoken.site import ISSUER, Site
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from credbroker.demo.certificates import Authority
-    from credbroker.demo.openbao import OpenBaoServer
+    from tests.fakes.clock import FakeClock
+    from tests.interop.condor.site import OldVault
 
-pytest_plugins = ["tests.interop.htgettoken.fixtures"]
+pytest_plugins = ["tests.interop.htgettoken.fixtures", "tests.interop.condor.fixtures"]
 pytestmark = [pytest.mark.interop, pytest.mark.slow, pytest.mark.timeout(300)]
 
-PEOPLE = [f"user{number:03}" for number in range(200)]
-SECRETS = f"/v1/secret/oauth/creds/{ISSUER}"
-POLICY = 'path "secret/oauth/*" { capabilities = ["read", "delete"] }'
-
-
-@dataclass(frozen=True)
-class OldVault:
-    """The HTVault that served the site's people before.
-
-    Attributes:
-        server: The running server.
-        vault_tokens: Each person's vault token there.
-    """
-
-    server: OpenBaoServer
-    vault_tokens: dict[str, str]
-
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        return urlsplit(self.server.address).port or 0
-
-
-@pytest.fixture(scope="module")
-def old(
-    tmp_path_factory: pytest.TempPathFactory, openbao_bake: Path, authority: Authority
-) -> Iterator[OldVault]:
-    """An old server where two hundred people have logged in."""
-    with running_copy(openbao_bake, tmp_path_factory, authority) as server:
-        admin = server.admin_client()
-        admin.sys.enable_secrets_engine("kv", path="secret/oauth", options={"version": "1"})
-        admin.sys.create_or_update_policy("people", POLICY)
-        ends = SystemClock().now().timestamp() + 3600
-        for person in PEOPLE:
-            kept = {"access_token": access_token(person, ends), "server": ISSUER, "type": "Bearer"}
-            where = f"secret/oauth/creds/{ISSUER}/{person}:default"
-            admin.write_data(where, data=kept)
-        given = {one: admin.auth.token.create(policies=["people"], ttl="28d") for one in PEOPLE}
-        yield OldVault(server, {one: made["auth"]["client_token"] for one, made in given.items()})
-
-
-@pytest.fixture(scope="module")
-def moved(
-    tmp_path_factory: pytest.TempPathFactory,
-    authority: Authority,
-    shared_openbao: OpenBaoServer,
-    old: OldVault,
-) -> Iterator[Site]:
-    """The site's broker, which knows where people were served before."""
-    folder = tmp_path_factory.mktemp("moved")
-    legacy = {"url": old.server.address, "until": "2999-12-31", "ca_file": str(authority.ca_file)}
-    site = Site(folder, authority, shared_openbao, issuer={"legacy": legacy})
-    try:
-        site.start()
-        yield site
-    finally:
-        site.close()
+NARROW = {"scopes": "compute.read", "audience": "https://a"}
 
 
 @pytest.fixture
-def credmon(tmp_path: Path, old: OldVault, authority: Authority) -> Credmon:
-    """An access point with two hundred old `.top` files; everybody's token is there."""
-    for person, vault_token in old.vault_tokens.items():
-        (tmp_path / person).mkdir()
-        url = f"https://localhost:{PORT}{SECRETS}/{person}:default"
-        top = {"vault_token": vault_token, "vault_url": url}
-        (tmp_path / person / f"{ISSUER}.top").write_text(json.dumps(top))
-    credmon = Credmon(tmp_path, authority.ca_file, old.port)
-    assert credmon.scan() == len(PEOPLE)
-    return credmon
+def start_credmon(authority: Authority) -> StartCredmon:
+    """The credmon as it was recorded."""
+
+    def start(folder: Path, port: int) -> AccessPoint:
+        return Credmon(folder, authority.ca_file, port)
+
+    return start
+
+
+@asynccontextmanager
+async def passing_on(
+    old: OldVault, authority: Authority, folder: Path, clock: FakeClock
+) -> AsyncIterator[int]:
+    """Pass on to the old server by a clock that a test moves; gives the port."""
+    async with AsyncExitStack() as stack:
+        door = await stack.enter_async_context(OutgoingHttp(str(authority.ca_file)))
+        until = clock.now().date() + datetime.timedelta(days=30)
+        servers = {ISSUER: LegacyServer(FormerHtvault(old.server.address, door), until)}
+        audit, strangers = FakeAudit(), Strangers(Allowance(1000.0, 1000), clock)
+        passing = HtvaultLegacy(Legacy(servers, audit, clock), strangers, clock)
+        app = web.Application(middlewares=[answering_problems(FakeEntropy(), audit)])
+        app.router.add_get("/{rest:.*}", passing.pass_on)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(*authority.issue("passing", folder))
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+        yield runner.addresses[0][1]
+        assert runner.server is not None
+        for connection in runner.server.connections:
+            cut(connection.transport)  # a credmon keeps its own open
 
 
 def test_two_hundred_old_files_go_over_and_back(
-    credmon: Credmon, old: OldVault, moved: Site
+    credmon: AccessPoint, old: OldVault, moved: Site
 ) -> None:
     """Every read is answered on either side; each `.use` is valid throughout; nothing is deleted."""
-    with watched(credmon) as spoiled:
+    with watched(credmon.folder) as spoiled:
         for port in (moved.port, moved.port, old.port):
             credmon.port = port
             assert credmon.scan() == len(PEOPLE), credmon.complaints[:3]
@@ -117,66 +101,110 @@ def test_two_hundred_old_files_go_over_and_back(
 
 
 def test_what_the_old_server_refuses_for_a_moment_is_deleted_by_nobody(
-    credmon: Credmon, old: OldVault, moved: Site
+    credmon: AccessPoint, old: OldVault, moved: Site
 ) -> None:
     """One refusal may be a slip of its standby; the words that delete are not passed on at once."""
-    admin = old.server.admin_client()
     credmon.port = moved.port
     assert credmon.scan() == len(PEOPLE)
-    admin.sys.create_or_update_policy("people", 'path "secret/none" { capabilities = ["read"] }')
-    try:
-        with watched(credmon) as spoiled:
-            assert credmon.scan() == 0
-    finally:
-        admin.sys.create_or_update_policy("people", POLICY)
+    with watched(credmon.folder) as spoiled, old.refusing():
+        assert credmon.scan() == 0
     assert (spoiled, credmon.deleted) == ([], [])
     assert not [one for one in credmon.complaints if "permission denied" in one]
     assert credmon.scan() == len(PEOPLE)
 
 
+async def test_half_a_minute_of_refusals_less_a_second_deletes_nothing(
+    credmon: AccessPoint, old: OldVault, authority: Authority, tmp_path: Path, clock: FakeClock
+) -> None:
+    """However often it is asked meanwhile; when the server knows its people again, so do we."""
+    async with passing_on(old, authority, tmp_path, clock) as credmon.port:
+        with watched(credmon.folder) as spoiled:
+            with old.refusing():
+                assert await asyncio.to_thread(credmon.scan) == 0
+                clock.advance(SURE_SECONDS - 1)
+                assert await asyncio.to_thread(credmon.scan) == 0
+            assert await asyncio.to_thread(credmon.scan) == len(PEOPLE)
+    assert (spoiled, credmon.deleted) == ([], [])
+
+
+async def test_a_refusal_that_lasts_deletes_that_one_login(
+    credmon: AccessPoint, old: OldVault, authority: Authority, tmp_path: Path, clock: FakeClock
+) -> None:
+    """As the old server would have had it; of the others nothing is touched."""
+    ended = PEOPLE[7]
+    put_top(credmon.folder, ended, ISSUER, vault_token=old.ended_token(), vault_url=url_of(ended))
+    async with passing_on(old, authority, tmp_path, clock) as credmon.port:
+        for seconds in (0.0, SURE_SECONDS - 1):
+            clock.advance(seconds)
+            assert await asyncio.to_thread(credmon.scan) == len(PEOPLE) - 1
+            assert credmon.deleted == []
+        clock.advance(1)
+        assert await asyncio.to_thread(credmon.scan) == len(PEOPLE) - 1
+    assert {path.name for path in credmon.deleted} == {f"{ISSUER}.top", f"{ISSUER}.use"}
+    assert {path.parent.name for path in credmon.deleted} == {ended}
+    assert "permission denied" in credmon.complaints[-1]
+
+
 def test_an_old_server_that_is_down_deletes_nothing(
-    credmon: Credmon, moved: Site, old: OldVault
+    credmon: AccessPoint, moved: Site, old: OldVault
 ) -> None:
     """The broker says so in words, and reads succeed again when it is back."""
+    credmon.port = moved.port
     old.server.stop()
     try:
-        credmon.port = moved.port
-        person = PEOPLE[0]
-        with pytest.raises(ReadFailedError, match="Service Unavailable"):
-            credmon.read(url_of(person), old.vault_tokens[person])
+        with watched(credmon.folder) as spoiled:
+            assert credmon.scan() == 0
     finally:
         old.server.start()
+    assert all("Service Unavailable" in one for one in credmon.complaints)
     assert credmon.scan() == len(PEOPLE), credmon.complaints[:3]
-    assert credmon.deleted == []
+    assert (spoiled, credmon.deleted) == ([], [])
 
 
-def test_a_login_at_the_broker_serves_a_whole_and_a_narrowed_file(
-    tmp_path: Path, authority: Authority, moved: Site, htgettoken: Path
+def test_a_login_at_the_broker_serves_a_whole_and_narrowed_files(
+    tmp_path: Path, moved: Site, htgettoken: Path, start_credmon: StartCredmon
 ) -> None:
-    """The parent's vault token serves the child; only the end of the lease deletes the two."""
-    ada = Shell(moved, "ada", htgettoken)
-    said = ada.log_in("--nokerberos", "--nossh")
-    assert said.code == 0, said.all
-    vault_token = ada.token_of_vault()
-    home = tmp_path / "ada"
-    home.mkdir()
-    whole = {"vault_token": vault_token, "vault_url": url_of("ada")}
-    narrow = {"vault_url": url_of("ada", "sts"), "scopes": "compute.read", "audience": "https://a"}
-    (home / "one.top").write_text(json.dumps(whole))
-    (home / "one_low.top").write_text(json.dumps(narrow))
-    credmon = Credmon(tmp_path, authority.ca_file, moved.port)
-    assert credmon.scan() == 2, credmon.complaints
-    claims = claims_of(home / "one_low.use")
-    assert (claims["scope"], claims["aud"]) == ("compute.read", "https://a")
-    assert "storage.read:/" in str(claims_of(home / "one.use")["scope"])
+    """The parent's vault token serves the children; only the end of the lease deletes them."""
+    vault_token = logged_in(moved, "ada", htgettoken)
+    home = put_tops(tmp_path, "ada", vault_token)
+    credmon = start_credmon(tmp_path, moved.port)
+    assert credmon.scan() == 4, credmon.complaints
+    whole = claims_of(home / "one.use")
+    assert "storage.read:/" in str(whole["scope"])
+    for narrowed in ("one_low.use", "one_old.use"):
+        claims = claims_of(home / narrowed)
+        assert (claims["scope"], claims["aud"]) == (NARROW["scopes"], NARROW["audience"])
+    elsewhere = claims_of(home / "one_aud.use")
+    assert (elsewhere["scope"], elsewhere["aud"]) == (whole["scope"], NARROW["audience"])
+    written = {path.name for path in home.iterdir()}
 
     assert moved.ask("POST", "/v1/auth/token/revoke-self", vault_token) == 204
     assert credmon.scan() == 0
-    assert sorted({path.name for path in credmon.deleted}) == [
-        "one.top", "one.use", "one_low.top", "one_low.use",
-    ]  # fmt: skip
+    assert {path.name for path in credmon.deleted} == written
 
 
+def test_an_outage_and_a_restart_delete_nothing(
+    tmp_path: Path, moved: Site, htgettoken: Path, start_credmon: StartCredmon
+) -> None:
+    """With the issuer away, then the broker, then both as it comes back: each `.use` is valid."""
+    put_tops(tmp_path, "bob", logged_in(moved, "bob", htgettoken))
+    credmon = start_credmon(tmp_path, moved.port)
+    assert credmon.scan() == 4, credmon.complaints
+    with watched(tmp_path) as spoiled:
+        moved.issuer.call(lambda dev: dev.go_dark())
+        try:
+            assert credmon.scan() == 4, credmon.complaints
+            moved.kill_broker()
+            assert credmon.scan() == 0
+            moved.start_broker()
+            credmon.scan()
+        finally:
+            moved.issuer.call(lambda dev: dev.come_back())
+        moved.until(lambda: credmon.scan() == 4, "the credmon renewed too little")
+    assert (spoiled, credmon.deleted) == ([], [])
+
+
+@pytest.mark.parametrize("form", [NEW_FORM, OLD_FORM], ids=["urllib3 2", "urllib3 1.26"])
 @pytest.mark.parametrize(
     ("target", "status"),
     [
@@ -187,10 +215,10 @@ def test_a_login_at_the_broker_serves_a_whole_and_a_narrowed_file(
     ],
 )
 def test_the_recorded_requests_are_answered_as_recorded(
-    credmon: Credmon, old: OldVault, moved: Site, target: str, status: int
+    form: str, old: OldVault, moved: Site, target: str, status: int
 ) -> None:
     """Status and form are those of the old server; an error is a list of texts."""
-    credmon.port = moved.port
+    credmon = Credmon(moved.folder, moved.ca_file, moved.port, form)
     answered, body = credmon.send(target, old.vault_tokens["user001"])
     assert answered == status, body
     answer = json.loads(body)
@@ -201,50 +229,18 @@ def test_the_recorded_requests_are_answered_as_recorded(
         assert b"permission denied" not in body
 
 
-def url_of(person: str, kind: str = "creds") -> str:
-    """Return the address in a `.top` file."""
-    return f"https://localhost:{PORT}/v1/secret/oauth/{kind}/{ISSUER}/{person}:default"
+def logged_in(site: Site, person: str, commands: Path) -> str:
+    """Log somebody in at the broker; return the vault token, which is a lease."""
+    shell = Shell(site, person, commands)
+    said = shell.log_in("--nokerberos", "--nossh")
+    assert said.code == 0, said.all
+    return shell.token_of_vault()
 
 
-def access_token(person: str, ends: float) -> str:
-    """Return a token as an old server has it."""
-    parts = ({"alg": "none"}, {"sub": person, "exp": int(ends)})
-    return ".".join([*(_part(json.dumps(one).encode()) for one in parts), _part(b"signature")])
-
-
-def claims_of(use: Path) -> dict[str, object]:
-    """Return what the token in a `.use` file says."""
-    part = use.read_text().split(".")[1]
-    return dict(json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))))
-
-
-def _part(content: bytes) -> str:
-    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
-
-
-@contextmanager
-def watched(credmon: Credmon) -> Iterator[list[str]]:
-    """Read every `.use` file over and over meanwhile; the list names those that were not valid."""
-    spoiled: list[str] = []
-    over = threading.Event()
-    now = SystemClock().now().timestamp()
-    files = [credmon.folder / person / f"{ISSUER}.use" for person in PEOPLE]
-
-    def look() -> None:
-        while not over.wait(0.01):
-            spoiled.extend(str(one) for one in files if not _is_valid(one, now))
-
-    reader = threading.Thread(target=look)
-    reader.start()
-    try:
-        yield spoiled
-    finally:
-        over.set()
-        reader.join()
-
-
-def _is_valid(use: Path, now: float) -> bool:
-    try:
-        return int(str(claims_of(use)["exp"])) > now
-    except (OSError, ValueError, IndexError):
-        return False
+def put_tops(folder: Path, person: str, vault_token: str) -> Path:
+    """Put down one login, whole, and narrowed in each way that a storer or its forebear asks for."""
+    put_top(folder, person, "one", vault_token=vault_token, vault_url=url_of(person))
+    put_top(folder, person, "one_low", vault_url=url_of(person, "sts"), **NARROW)
+    put_top(folder, person, "one_aud", vault_url=url_of(person, "sts"), audience=NARROW["audience"])
+    put_top(folder, person, "one_old", vault_url=url_of(person), **NARROW)
+    return folder / person

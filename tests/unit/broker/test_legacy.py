@@ -133,6 +133,14 @@ async def test_a_refusal_says_nothing_while_another_may_know_the_token(place: Pl
         place.clock.advance(SURE_SECONDS)
 
 
+async def test_a_refusal_counts_only_where_all_refuse(place: Place) -> None:
+    """One that is at its limit has said nothing about the token yet."""
+    place.egi.refusal = HttpAnswer(429, {}, b'{"errors":["rate limit quota exceeded"]}')
+    for _ in range(3):
+        assert (await place.ask(None, Secret("vault token", "s.dead"))).status == 429
+        place.clock.advance(SURE_SECONDS)
+
+
 @pytest.mark.parametrize("about", [EGI, None])
 async def test_a_refusal_is_believed_when_it_comes_again(
     place: Place, about: GrantKey | None
@@ -179,9 +187,18 @@ async def test_a_refusal_of_long_ago_is_forgotten(place: Place) -> None:
         place.clock.advance(FORGET_SECONDS + 1)
 
 
-async def test_words_that_make_a_credmon_delete_are_a_refusal(place: Place) -> None:
-    """Whatever the status: HTVault passes on what an issuer says."""
-    place.egi.refusal = HttpAnswer(400, {}, b'{"errors":["refresh failed: Permission denied"]}')
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"errors":["refresh failed: Permission denied"]}',
+        rb'{"errors":["permission\u0020denied"]}',
+        b'{"errors":["no permission","denied"]}',
+        '{"errors":["permission \u200bdenied"]}'.encode(),
+    ],
+)
+async def test_words_that_make_a_credmon_delete_are_a_refusal(place: Place, body: bytes) -> None:
+    """Whatever the status: HTVault passes on what an issuer says. It reads them as a credmon does."""
+    place.egi.refusal = HttpAnswer(400, {}, body)
     with pytest.raises(LegacyUnavailable):
         await place.ask(token=OTHER)
     place.clock.advance(SURE_SECONDS)
@@ -189,10 +206,17 @@ async def test_words_that_make_a_credmon_delete_are_a_refusal(place: Place) -> N
         await place.ask(token=OTHER)
 
 
-async def test_other_failures_are_its_answer(place: Place) -> None:
-    """An entry that is absent, a token too short."""
-    place.egi.given = HttpAnswer(404, {}, b'{"errors":[]}')
-    assert (await place.ask()).status == 404
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"errors":[]}', b'{"errors":["refresh failed"]}', b'["errors"]', b'{"errors":3}',
+        b"", b"<p>permission denied</p>", b"[" * 100_000,
+    ],
+)  # fmt: skip
+async def test_other_failures_are_its_answer(place: Place, body: bytes) -> None:
+    """An entry that is absent, a token too short, and what no credmon could read."""
+    place.egi.given = HttpAnswer(404, {}, body)
+    assert (await place.ask()).body == body
 
 
 async def test_refusals_take_no_more_than_so_much_room(

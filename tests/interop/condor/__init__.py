@@ -1,0 +1,1 @@
+"""HTCondor's vault credmon as it is, an old HTVault and a broker beside it, an access point."""
