@@ -86,12 +86,16 @@ class Kdc:
 
     def add_person(self, principal: str) -> Path:
         """Add a principal and log it in; return its tickets."""
-        name = principal.replace("/", "-")
-        keytab, tickets = self.folder / f"{name}.keytab", self.folder / f"{name}.tickets"
+        tickets = self._file(principal, "tickets")
         self._administer(f"addprinc -randkey {principal}")
-        self._administer(f"ktadd -k {keytab} {principal}")
-        self._run("kinit", "-c", f"FILE:{tickets}", "-k", "-t", str(keytab), principal)
+        self._administer(f"ktadd -k {self._file(principal, 'keytab')} {principal}")
+        self.log_in(principal, f"FILE:{tickets}")
         return tickets
+
+    def log_in(self, principal: str, cache: str) -> None:
+        """Log a known principal in; `cache` gets its tickets, and in a collection it is current then."""
+        keytab = str(self._file(principal, "keytab"))
+        self._run("kinit", "-k", "-t", keytab, principal, KRB5CCNAME=cache)
 
     def token(
         self, tickets: Path, service: str = SERVICE, mechanism: str = "1.2.840.113554.1.2.2"
@@ -114,8 +118,12 @@ class Kdc:
     def _administer(self, command: str) -> None:
         self._run("kadmin.local", "-q", command)
 
-    def _run(self, *words: str) -> None:
-        subprocess.run(words, env=self.env, check=True, capture_output=True, timeout=20)
+    def _file(self, principal: str, kind: str) -> Path:
+        return self.folder / f"{principal.replace('/', '-')}.{kind}"
+
+    def _run(self, *words: str, **more: str) -> None:
+        env = {**self.env, **more}
+        subprocess.run(words, env=env, check=True, capture_output=True, timeout=20)
 
 
 @contextlib.contextmanager

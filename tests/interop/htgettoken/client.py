@@ -10,8 +10,9 @@ from __future__ import annotations
 import base64
 import json
 import re
+import signal
 import subprocess
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from tests.interop.htgettoken.terminal import Terminal
 from tests.interop.site import bare_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.interop.htgettoken.site import Site
@@ -54,18 +55,23 @@ class Shell:
         name: Who lives here, and logs in at the issuer.
         vault_token: Where the client keeps its vault token.
         bearer_token: Where it puts the bearer token.
+        server: What is typed as the vault server.
         heard: All that its commands printed.
-        browser: The browser of the last login, with the pages it showed.
+        browsers: Every browser that was opened here.
+        environment: What its commands find in theirs.
     """
 
-    def __init__(self, site: Site, name: str, commands: Path, home: str = "") -> None:
+    def __init__(self, site: Site, name: str, commands: Path) -> None:
         """Move in, with the client's `commands` at hand; nobody is logged in."""
         self.name, self._site = name, site
-        self.folder = site.folder / "homes" / (home or name)
+        self.folder = site.folder / "homes" / f"{name}-{len(site.people)}"
         self.folder.mkdir(mode=0o700)
+        site.people.append(self)
         self.vault_token, self.bearer_token = self.folder / "vt", self.folder / "bt"
+        self.server = f"localhost:{site.port}"
         self.heard: list[str] = []
-        self.browser: Browser | None = None
+        self.browsers: list[Browser] = []
+        self._client: subprocess.Popen[bytes] | None = None
         self.environment = {
             **bare_environment(),
             "HOME": str(self.folder),
@@ -78,8 +84,8 @@ class Shell:
 
     def options(self, *more: str, issuer: str = ISSUER) -> tuple[str, ...]:
         """Return what is typed with every command, and after it `more`."""
-        where = ("-a", f"localhost:{self._site.port}", "-i", issuer)
-        kept = ("--cafile", str(self._site.ca_file), "--capath", str(self.folder))
+        where = ("-a", self.server, "-i", issuer)
+        kept = (f"--cafile={self._site.ca_file}", f"--capath={self.folder}")
         return (*where, *kept, f"--vaulttokenfile={self.vault_token}", *more)
 
     def run(self, *more: str, issuer: str = ISSUER, piped: str | None = None) -> Said:
@@ -128,6 +134,7 @@ class Shell:
                 env=self.environment,
                 start_new_session=True,
             )
+            self._client = child
             try:
                 self._answer(child, terminal, person)
                 with suppress(subprocess.TimeoutExpired):
@@ -139,11 +146,31 @@ class Shell:
         self.heard += [said.out, said.err]
         return said
 
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Hold the client that logs in, between two of its requests, for as long as the block lasts."""
+        assert self._client is not None
+        self._client.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._client.send_signal(signal.SIGCONT)
+
     def confirm(self, url: str, code: str) -> None:
         """Do in the browser what the pages ask for."""
-        typed = {"name": self.name, "password": password_of(self.name), "user_code": code}
-        self.browser = Browser(self._site.ca_file, {**typed, "code": code})
-        self.browser.log_in(url)
+        self.browse(code=code, user_code=code).log_in(url)
+
+    def browse(self, **typed: str) -> Browser:
+        """Open a browser whose person knows their own password, and types what is said here."""
+        known = {"name": self.name, "password": password_of(self.name)}
+        browser = Browser(self._site.ca_file, {**known, **typed})
+        self.browsers.append(browser)
+        return browser
+
+    def forget(self) -> None:
+        """Remove both tokens, as the client's own command does."""
+        self.vault_token.unlink(missing_ok=True)
+        self.bearer_token.unlink(missing_ok=True)
 
     def token(self) -> str:
         """Return the bearer token that the client put down."""

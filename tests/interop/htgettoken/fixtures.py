@@ -1,4 +1,7 @@
-"""What the tests with the unmodified client share: the client, a site, and people who move in there."""
+"""What the tests with the unmodified client share: its releases, a site, people who move in there.
+
+Whoever moves in here has the client show all that it gets.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 from tests.interop.htgettoken.client import Shell
-from tests.interop.htgettoken.install import install, missing_program
+from tests.interop.htgettoken.install import Release, install, missing_program, releases
+from tests.interop.htgettoken.running import running
 from tests.interop.htgettoken.site import Site
 
 if TYPE_CHECKING:
@@ -25,12 +29,19 @@ class MoveIn(Protocol):
         """Return a home where nobody is logged in; each call makes another one."""
 
 
+@pytest.fixture(scope="session", params=releases(), ids=str)
+def release(request: pytest.FixtureRequest) -> Release:
+    """The release of the client that the test runs with."""
+    found: Release = request.param
+    return found
+
+
 @pytest.fixture(scope="session")
-def htgettoken(pytestconfig: pytest.Config) -> Path:
+def htgettoken(release: Release, pytestconfig: pytest.Config) -> Path:
     """The folder with the client's commands; skipped with a sentence where they cannot be had."""
     if missing := missing_program():
         pytest.skip(missing)
-    return install(pytestconfig.cache.mkdir("htgettoken"))
+    return install(release, pytestconfig.cache.mkdir(f"htgettoken-{release}"))
 
 
 @pytest.fixture(scope="module")
@@ -38,23 +49,18 @@ def htsite(
     tmp_path_factory: pytest.TempPathFactory, authority: Authority, shared_openbao: OpenBaoServer
 ) -> Iterator[Site]:
     """A running broker between OpenBao and the development issuer."""
-    site = Site(tmp_path_factory.mktemp("htsite"), authority, shared_openbao)
-    try:
-        site.start()
+    with running(Site(tmp_path_factory.mktemp("htsite"), authority, shared_openbao)) as site:
         yield site
-    finally:
-        site.close()
 
 
 @pytest.fixture(scope="module")
 def move_in(htsite: Site, htgettoken: Path) -> MoveIn:
     """A way to homes at the site."""
-    homes = 0
 
     def moved_in(name: str) -> Shell:
-        nonlocal homes
-        homes += 1
-        return Shell(htsite, name, htgettoken, f"{name}-{homes}")
+        shell = Shell(htsite, name, htgettoken)
+        shell.environment["HTGETTOKENOPTS"] = "-d"
+        return shell
 
     return moved_in
 

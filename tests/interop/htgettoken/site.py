@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from credbroker.demo.certificates import Authority
     from credbroker.demo.openbao import OpenBaoServer
     from credbroker.domain.grants import Grant
+    from tests.interop.htgettoken.client import Shell
 
 T = TypeVar("T")
 
@@ -52,6 +53,7 @@ class Site:
         ca_file: What clients trust.
         issuer: The issuer, to be asked and disturbed.
         openbao: What keeps the broker's state.
+        people: Everybody who moved in.
     """
 
     def __init__(
@@ -59,6 +61,8 @@ class Site:
         folder: Path,
         authority: Authority,
         openbao: OpenBaoServer,
+        *,
+        address: str = "127.0.0.1",
         issuer: Mapping[str, object] | None = None,
         **sections: object,
     ) -> None:
@@ -68,10 +72,13 @@ class Site:
             folder: Where everything is written.
             authority: Certifies the broker and the issuer.
             openbao: A running server that is set up.
+            address: Where the broker listens.
             issuer: More settings of the first issuer.
             sections: More settings, by section.
         """
         self.folder, self.openbao, self.ca_file = folder, openbao, authority.ca_file
+        self.people: list[Shell] = []
+        self._address = address
         self.port = free_port(SystemEntropy())
         self.issuer = IssuerThread(folder, authority, self.callback(ISSUER))
         self._clock = SystemClock()
@@ -85,7 +92,8 @@ class Site:
     @property
     def url(self) -> str:
         """Where the broker answers."""
-        return f"https://127.0.0.1:{self.port}"
+        host = f"[{self._address}]" if ":" in self._address else self._address
+        return f"https://{host}:{self.port}"
 
     @property
     def log(self) -> Path:
@@ -129,6 +137,18 @@ class Site:
         assert self._broker is not None
         self._broker.send_signal(signal.SIGKILL)
         assert self._broker.wait(STEP_SECONDS) == -signal.SIGKILL
+
+    def admin(self, *words: str) -> None:
+        """Do what an operator types after `credbroker admin`; it must succeed."""
+        config = ("--config", str(self.folder / "config.d"))
+        subprocess.run(
+            [sys.executable, "-m", "credbroker", "admin", *words, *config],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env=bare_environment(),
+            timeout=STEP_SECONDS,
+            check=True,
+        )
 
     def grant(self, credkey: str, role: str = "default", issuer: str = ISSUER) -> Grant:
         """Return a record as OpenBao has it."""
@@ -175,8 +195,9 @@ class Site:
     def _listens(self) -> bool:
         assert self._broker is not None
         assert self._broker.poll() is None, self.log.read_text()
-        with socket.socket() as caller:
-            return caller.connect_ex(("127.0.0.1", self.port)) == 0
+        family = socket.AF_INET6 if ":" in self._address else socket.AF_INET
+        with socket.socket(family) as caller:
+            return caller.connect_ex((self._address, self.port)) == 0
 
     def _settings(self) -> dict[str, object]:
         certificate, key = self._certificate
@@ -187,6 +208,7 @@ class Site:
         return {
             "public_url": self.url,
             "listen": {
+                "address": self._address,
                 "port": self.port,
                 "tls": {"certificate_file": str(certificate), "key_file": str(key)},
             },
