@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from bench import crowd, poison, refreshes, restart, results, size, writing
+from bench import crowd, poison, reads, refreshes, restart, results, size, writing
 from bench.explained import SCENARIOS
 from bench.machine import load, this_machine
 from bench.results import Figure, Taken
@@ -25,6 +25,7 @@ PAGE = HERE.parent / "docs" / "performance.md"
 
 TAKE: dict[str, Callable[[Path, bool], Coroutine[None, None, list[Figure]]]] = {
     "refreshes": refreshes.take,
+    "reads": reads.take,
     "crowd": crowd.take,
     "size": size.take,
     "poison": poison.take,

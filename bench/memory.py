@@ -27,6 +27,7 @@ from credbroker.wire import marks, records
 from credbroker.wire.confirmed import read_confirmed, write_confirmed
 from credbroker.wire.narrow import read_narrow, write_narrow
 from credbroker.wire.revocations import read_revocations, write_revocations
+from credbroker.wire.robots import read_robots, write_robots
 from credbroker.wire.ssh_keys import (
     read_seen_nonce,
     read_ssh_keys,
@@ -88,6 +89,11 @@ class BytesInMemory(Generic[T]):
         self.writes += 1
         return version + 1
 
+    async def remove(self, segment: str) -> None:
+        """Delete a record; see `broker.clearing.Clearable.remove`."""
+        self._kept.pop(segment, None)
+        self._in_order = []
+
     def damage(self, segment: str, content: bytes) -> None:
         """Leave these bytes in a record's place, of the same version and age."""
         _, version, at = self._kept[segment]
@@ -115,6 +121,7 @@ def memory_stores(clock: Clock) -> Stores:
         confirmed=BytesInMemory(clock, write_confirmed, read_confirmed),
         ssh_keys=BytesInMemory(clock, write_ssh_keys, read_ssh_keys),
         seen=BytesInMemory(clock, write_seen_nonce, read_seen_nonce),
+        robots=BytesInMemory(clock, write_robots, read_robots),
         spool=FakeSpool(),
         host_marks=FakeHostMarks(),
     )

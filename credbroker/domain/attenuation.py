@@ -91,8 +91,8 @@ def attenuate(granted: Right, ceiling: Ceiling, wanted: Wanted) -> Right:
 def _narrow_scopes(
     granted: ScopeSet, ceiling: ScopeSet | None, wanted: ScopeSet | None
 ) -> ScopeSet:
-    asked = wanted if wanted is not None else (ceiling if ceiling is not None else granted)
-    asked = asked.rights()
+    named = wanted if wanted is not None else ceiling
+    asked = named.rights() if named is not None else granted
     for limit, whose in ((granted, "the grant"), (ceiling, "the lease")):
         outside = limit.missing(asked) if limit is not None else ScopeSet()
         if len(outside):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Iterable, Iterator
 
 from credbroker.domain.errors import Malformed
@@ -99,10 +100,16 @@ class ScopeSet:
 
     def missing(self, wanted: ScopeSet) -> ScopeSet:
         """Return the items of `wanted` that nothing here covers."""
+        if wanted is self:
+            return ScopeSet()
         return ScopeSet(tuple(item for item in wanted if not self.covers_item(item)))
 
     def rights(self) -> ScopeSet:
         """Return the items without those that only steer a login (openid, offline_access …)."""
+        return self._rights
+
+    @cached_property
+    def _rights(self) -> ScopeSet:
         return ScopeSet(tuple(item for item in self.items if str(item) not in CONTROL))
 
     @property

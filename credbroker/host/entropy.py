@@ -14,4 +14,4 @@ class SystemEntropy:
 
     def fraction(self) -> float:
         """Return a number in [0, 1), for spreading work over time."""
-        return secrets.randbelow(1 << 53) / (1 << 53)
+        return secrets.randbits(53) / (1 << 53)

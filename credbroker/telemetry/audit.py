@@ -11,13 +11,14 @@ import asyncio
 import datetime
 import fcntl
 import hashlib
-import json
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 
+import msgspec
+
 from credbroker.domain.errors import AuditUnavailable, BadSettings
-from credbroker.domain.scopes import ScopeSet
 from credbroker.ports import Clock
 from credbroker.telemetry.redact import redact
 
@@ -26,6 +27,8 @@ FIRST_LINK = "0" * 64
 MOST_WAITING = 10_000
 # In characters; what is longer in a field was made long by somebody.
 LONGEST_TEXT = 4096
+# Most of a line is said over and over: short texts, so many of them, are remembered as cleaned.
+_SHORT_TEXT, _REMEMBERED = 256, 8192
 _STEP_BYTES = 64 * 1024
 
 
@@ -51,9 +54,8 @@ class AuditTrail:
         # A thread of its own: those of the loop may all be waiting for a name server.
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="audit")
         self._waiting: list[bytes] = []
-        self._round: asyncio.Lock = asyncio.Lock()
-        self._written = 0
-        self._queued = 0
+        self._at_the_disk = asyncio.Lock()
+        self._next: asyncio.Task[None] | None = None
 
     async def record(self, event: str, /, **fields: object) -> None:
         """Write one line and wait until it is on disk; see `ports.Audit`.
@@ -66,13 +68,14 @@ class AuditTrail:
         await self._all_written()
 
     async def _all_written(self) -> None:
+        if self._next is None:
+            self._next = asyncio.ensure_future(self._write_next())
         # Shielded: a caller that goes away must not leave the chain half-written.
-        await asyncio.shield(self._until_written(self._queued))
+        await asyncio.shield(self._next)
 
-    async def _until_written(self, mine: int) -> None:
-        async with self._round:
-            if self._written >= mine:
-                return
+    async def _write_next(self) -> None:
+        async with self._at_the_disk:
+            self._next = None  # who comes from here on is too late for this flush
             lines, self._waiting = self._waiting, []
             loop = asyncio.get_running_loop()
             try:
@@ -82,7 +85,6 @@ class AuditTrail:
                 raise AuditUnavailable(
                     f"The audit trail cannot be written ({error.strerror}), so nothing is given out."
                 ) from None
-            self._written += len(lines)
 
     def close(self) -> None:
         """Let go of the file, once what is being written is on disk."""
@@ -97,10 +99,9 @@ class AuditTrail:
             **{name: _plain(value) for name, value in fields.items() if value is not None},
             "previous": self._link,
         }
-        encoded = json.dumps(line, separators=(",", ":")).encode()
+        encoded = msgspec.json.encode(line)
         self._link = hashlib.sha256(encoded).hexdigest()
         self._waiting.append(encoded + b"\n")
-        self._queued += 1
 
     def _flush(self, lines: bytes) -> None:
         start = os.lseek(self._file, 0, os.SEEK_END)
@@ -132,16 +133,24 @@ def _open_alone(path: Path) -> int:
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, str):
+        return _remembered(value) if len(value) <= _SHORT_TEXT else _cleaned(value)
+    if isinstance(value, datetime.datetime):
+        return value.astimezone(datetime.UTC).isoformat(timespec="microseconds")[:-6] + "Z"
     if isinstance(value, bool | int | float):
         return value
-    if isinstance(value, datetime.datetime):
-        return value.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    if isinstance(value, ScopeSet):
-        return str(value)
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    text = redact(str(value))  # before the cut, which could make half a secret look like none
-    return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
+    return _plain(str(value))
+
+
+def _cleaned(text: str) -> str:
+    text = redact(text)  # before the cut, which could make half a secret look like none
+    text = text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
+    return text.encode(errors="backslashreplace").decode()  # a path may hold what is no UTF-8
+
+
+_remembered = lru_cache(_REMEMBERED)(_cleaned)
 
 
 def _last_link(file: int) -> str:

@@ -26,22 +26,21 @@ def write_envelope(
     warnings: Sequence[str] = (),
 ) -> bytes:
     """Write a success; secrets in it are revealed, times are RFC 3339 in UTC."""
-    return _written(
-        {
-            "lease_id": "",
-            "renewable": False,
-            "lease_duration": 0,
-            "data": data,
-            "wrap_info": None,
-            "warnings": list(warnings) or None,
-            "auth": auth,
-        }
-    )
+    envelope = {
+        "lease_id": "",
+        "renewable": False,
+        "lease_duration": 0,
+        "data": data,
+        "wrap_info": None,
+        "warnings": list(warnings) or None,
+        "auth": auth,
+    }
+    return _encode(envelope).encode()
 
 
 def write_errors(sentences: Sequence[str]) -> bytes:
     """Write what is no success: clients look at the first sentence, or search all of them."""
-    return _written({"errors": list(sentences)})
+    return _encode({"errors": list(sentences)}).encode()
 
 
 def read_duration(fields: Fields, name: str) -> float | None:
@@ -67,13 +66,12 @@ def split_list(text: str) -> list[str]:
     return list(dict.fromkeys(one for one in _BETWEEN.split(text) if one))
 
 
-def _written(content: Mapping[str, object]) -> bytes:
-    return json.dumps(content, separators=(",", ":"), default=_plain).encode()
-
-
 def _plain(value: object) -> str:
     if isinstance(value, Secret):
         return value.reveal()
     if isinstance(value, datetime.datetime):
         return write_instant(value)
     raise TypeError(f"{type(value).__name__} has no place in an answer")
+
+
+_encode = json.JSONEncoder(separators=(",", ":"), default=_plain).encode

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
+import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from bench import explained, machine, pace, results, rounds, writing
+from bench.asking import Question, ask_here
 from bench.results import Claim, Figure
 from bench.rounds import Rounds
+from credbroker.demo.certificates import make_authority
+from credbroker.host.clock import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -86,6 +92,40 @@ async def test_a_pace_counts_what_was_done_and_by_whom() -> None:
     taken = await pace.keep_at_it([deed, deed], 0.0, {"me": os.getpid()})
     assert taken.done == done
     assert taken.cpu["me"] >= 0
+
+
+async def test_asking_keeps_every_connection_busy_and_counts_whole_answers(tmp_path: Path) -> None:
+    """However an answer is cut on its way."""
+    authority, asked = make_authority(tmp_path, SystemClock()), 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                asked += 1
+                for part in (b"HTTP/1.1 200 OK\r\nContent-", b"Length: 4\r\n\r\nab", b"cd"):
+                    writer.write(part)
+                    await writer.drain()
+        writer.close()
+
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(*authority.issue("server", tmp_path))
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=tls)
+    question = Question(
+        port=server.sockets[0].getsockname()[1],
+        ca_file=str(authority.ca_file),
+        requests=["GET / HTTP/1.1\r\n\r\n"],
+        at_once=3,
+        seconds=0.05,
+        programs={"server": os.getpid()},
+    )
+    seen = await asyncio.to_thread(ask_here, question)
+    server.close()
+    assert set(seen.statuses) == {"200"}
+    # Twice each before anything counts, and what is still under way at the end.
+    assert seen.done + 2 * 3 <= asked <= seen.done + 3 * 3
+    assert seen.p50_ms <= seen.p99_ms
+    assert set(seen.cpu) == {"server", "asking"}
 
 
 def test_the_machine_is_named() -> None:

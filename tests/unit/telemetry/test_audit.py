@@ -78,6 +78,32 @@ async def test_no_secret_gets_into_the_trail(tmp_path: Path, canaries: Canaries)
     canaries.search_folder(tmp_path)
 
 
+async def test_no_secret_gets_in_however_often_it_comes(tmp_path: Path, canaries: Canaries) -> None:
+    """Short texts are remembered, as cleaned."""
+    value = "cb_IFCb2JILbIG3hA73xYzQ.sAmPlEsEcReTsAmPlEsEcReT"
+    canaries.plant("lease token", value)
+    with trail(tmp_path) as opened:
+        for _ in range(3):
+            await opened.record("x", why=f"shown: {value}")
+    assert {line["why"] for line in whole_chain(tmp_path)} == {"shown: [redacted]"}
+    canaries.search_folder(tmp_path)
+
+
+@given(st.text(st.characters(codec=None), max_size=300))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+def test_any_text_makes_a_line(tmp_path: Path, text: str) -> None:
+    """A path may hold bytes that are no UTF-8, which Python keeps as lone surrogates."""
+
+    async def write() -> None:
+        with trail(tmp_path) as opened:
+            await opened.record("x", path=text + "\udc80")
+
+    (tmp_path / "audit-r1.jsonl").unlink(missing_ok=True)
+    asyncio.run(write())
+    (line,) = whole_chain(tmp_path)
+    assert line["path"].endswith("\\udc80")
+
+
 async def test_the_file_is_private(tmp_path: Path) -> None:
     """From its first moment on, whatever the umask."""
     before = os.umask(0)
@@ -264,6 +290,32 @@ async def test_lines_that_come_together_share_a_flush(tmp_path: Path, disk: Disk
         await asyncio.gather(*waiting)
     assert disk.flushes <= 2
     assert sorted(line["number"] for line in whole_chain(tmp_path)) == list(range(100))
+
+
+async def test_who_comes_while_a_flush_fails_gets_one_of_its_own(
+    tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And with it the lines of those that were refused reach the disk."""
+    began = threading.Event()
+
+    def fail_once(_file: int) -> None:
+        monkeypatch.setattr("credbroker.telemetry.audit.os.fsync", disk.fsync)
+        began.set()
+        assert disk.free.wait(10)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with trail(tmp_path) as opened:
+        monkeypatch.setattr("credbroker.telemetry.audit.os.fsync", fail_once)
+        disk.free.clear()
+        refused = asyncio.ensure_future(opened.record("refused"))
+        assert await asyncio.to_thread(began.wait, 10)
+        late = asyncio.ensure_future(opened.record("late"))
+        await asyncio.wait([late], timeout=0.02)
+        disk.free.set()
+        with pytest.raises(AuditUnavailable):
+            await refused
+        await late
+    assert [line["event"] for line in whole_chain(tmp_path)] == ["refused", "late"]
 
 
 async def test_callers_that_go_away_leave_a_whole_chain(tmp_path: Path, disk: Disk) -> None:
