@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Compiled modules are kept, whatever the caller's shell says: every command starts quicker.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check fix interop bench chaos pyz kerberos lock clean
+.PHONY: demo test check fix interop bench chaos fuzz pyz kerberos lock clean
 
 demo: $(VENV)/.demo  ## the main job on this machine: OpenBao, an issuer, the broker, a job
 	$(BIN)/credbroker demo --report demo-report.json
@@ -39,6 +39,10 @@ SEED ?= 1
 
 chaos: $(VENV)/.dev  ## faults by the hundred against several brokers (COUNT=1000: within the hour)
 	$(BIN)/python -m tests.chaos --count $(COUNT) --seed $(SEED)
+
+fuzz: COUNT = 30000
+fuzz: $(VENV)/.dev  ## odd requests to every path in an HTVault's place (COUNT: how many to each target)
+	$(BIN)/python -m tests.fuzz --count $(COUNT) --seed $(SEED)
 
 pyz: $(VENV)/.dev  ## build dist/credbroker.pyz, the part that runs without pip
 	$(BIN)/python -m credbroker.zipapp dist/credbroker.pyz
@@ -72,4 +76,4 @@ $(VENV)/.kerberos: $(VENV)/.dev requirements/kerberos.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) dist demo-report.json chaos-report.json
+	rm -rf $(VENV) dist demo-report.json chaos-report.json fuzz-findings

@@ -17,6 +17,7 @@ from credbroker.broker.htvault import assemble as assemble_htvault
 from credbroker.broker.kerberos_logins import KerberosEntry
 from credbroker.broker.legacy import LegacyServer
 from credbroker.broker.minting import MintingRules
+from credbroker.broker.responding import Responding
 from credbroker.broker.running import Means
 from credbroker.broker.taking_in import Enrolment
 from credbroker.config.load import check_private, read_secret
@@ -50,6 +51,7 @@ from credbroker.stores.records import (
     narrow_records,
     revocation_records,
     rewind_records,
+    robot_records,
     seen_records,
     spool_key_records,
     ssh_key_records,
@@ -99,11 +101,25 @@ def build_htvault(settings: Settings, opened: Opened, engine: Engine, means: Mea
             frozenset(name for name, one in settings.issuers.items() if one.confirm == "device"),
             settings.leases.login_seconds,
         ),
-        {name: frozenset(one.roles) for name, one in settings.issuers.items()},
+        {name: tuple(one.roles) for name, one in settings.issuers.items()},
         settings.ssh.registration,
     )
     return assemble_htvault(
         engine, opened.stores, issuers, proofs=opened.proofs, rules=rules, means=means
+    )
+
+
+def build_responding(
+    settings: Settings, opened: Opened, engine: Engine, means: Means
+) -> Responding:
+    """Return what the operators whom the settings name may do, over the `engine` of the replica."""
+    return Responding(
+        engine.containing,
+        engine.leasing,
+        opened.stores.leases,
+        means,
+        operators=[(one.issuer, one.subject) for one in settings.operators],
+        issuers=settings.issuers,
     )
 
 
@@ -153,6 +169,7 @@ async def open_stores(
         confirmed_records(vault, mount),
         ssh_key_records(vault, mount),
         seen_records(vault, mount),
+        robot_records(vault, mount),
     )
 
 

@@ -23,6 +23,8 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from credbroker.api.app import build_app
+from credbroker.api.connections import Runner
+from credbroker.api.containment import ContainmentApi
 from credbroker.api.health import Health
 from credbroker.api.htvault_surface import Around, htvault_routes
 from credbroker.api.metrics import Metrics, Sources
@@ -32,7 +34,13 @@ from credbroker.api.strangers import Strangers
 from credbroker.broker.engine import Engine
 from credbroker.broker.htvault import Htvault
 from credbroker.broker.running import Deeds, Means, NoWaypoints
-from credbroker.building import build_engine, build_htvault, open_all, server_tls
+from credbroker.building import (
+    build_engine,
+    build_htvault,
+    build_responding,
+    open_all,
+    server_tls,
+)
 from credbroker.config.load import DEFAULT_FOLDER, load
 from credbroker.config.schema import Listen, Settings
 from credbroker.domain.errors import BadSettings
@@ -110,15 +118,16 @@ class Daemon:
     htvault: Htvault
     deeds: Deeds
     troubles: list[str]
+    entropy: Entropy
 
     async def run(self) -> None:
         """Answer HTTP and keep the Vault login until told to stop; finish what was begun."""
         stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-        runner = web.AppRunner(
+        runner = Runner(
             self.app,
-            access_log=None,
+            self.entropy,
             handle_signals=False,
             shutdown_timeout=STOP_ANSWER_SECONDS,
             keepalive_timeout=KEPT_ALIVE_SECONDS,
@@ -169,6 +178,7 @@ class Daemon:
             "keeping": self.engine.keeping.run(),
             "recovering": self.engine.recovering.run(),
             "containing": self.engine.containing.run(),
+            "clearing": self.engine.clearing.run(),
             "expiring": self.htvault.expire_for_ever(),
         }
 
@@ -201,11 +211,12 @@ async def build(
     )
     engine = build_engine(settings, opened, means, replica)
     htvault = build_htvault(settings, opened, engine, means)
+    responding = build_responding(settings, opened, engine, means)
     outlook = Outlook(engine, clock, settings.keeper.warn_seconds)
     strangers, names = _strangers(settings, clock), HostNames()
     stack.callback(names.close)
     options_file, seal = settings.htvault.options_file, opened.proofs.seal
-    around = Around(strangers, clock, entropy, seal, names.of, options_file)
+    around = Around(strangers, clock, entropy, seal, names.of, options_file, outlook)
     troubles: list[str] = []
 
     def own_troubles() -> list[str]:
@@ -213,7 +224,10 @@ async def build(
 
     sources = Sources(engine, outlook, clock, own_troubles, lambda: opened.vault.seconds_off)
     app = build_app(
-        _native(settings, engine, outlook, strangers),
+        [
+            *_native(settings, engine, outlook, strangers).operations(),
+            *ContainmentApi(responding, engine.leasing, strangers).operations(),
+        ],
         [
             *Health(own_troubles, outlook).routes(),
             *Metrics(sources, counted).routes(),
@@ -223,7 +237,9 @@ async def build(
         audit,
         settings.public_url,
     )
-    return Daemon(app, settings.listen, opened.vault, engine, htvault, means.deeds, troubles)
+    return Daemon(
+        app, settings.listen, opened.vault, engine, htvault, means.deeds, troubles, entropy
+    )
 
 
 def _native(

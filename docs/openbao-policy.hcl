@@ -10,6 +10,7 @@ path "credbroker/data/marks/*" { capabilities = ["create", "update", "read"] }
 path "credbroker/data/revocations/*" { capabilities = ["create", "update", "read"] }
 path "credbroker/data/narrow/*" { capabilities = ["create", "update", "read"] }
 path "credbroker/data/ssh/*" { capabilities = ["create", "update", "read"] }
+path "credbroker/data/people/*" { capabilities = ["create", "update", "read"] }
 
 # A grant that has ended is overwritten, never deleted.
 path "credbroker/metadata/grants/*" { capabilities = ["read", "list"] }

@@ -7,10 +7,10 @@ import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from credbroker.admin.contain import contain, lift
+from credbroker.admin.contain import Wanted, contain, lift, list_contained, rehearse
 from credbroker.admin.desk import Desk, system_desk
 from credbroker.admin.legacy import count_legacy
-from credbroker.admin.office import open_office
+from credbroker.admin.office import Office, open_office
 from credbroker.admin.probe import Wished, probe
 from credbroker.admin.release import release
 from credbroker.admin.restored import restored
@@ -25,7 +25,8 @@ examples:
   credbroker admin issuer probe cms
   credbroker admin issuer release cms --restore
   credbroker admin restored --without old-host
-  credbroker admin contain person cms/ada
+  credbroker admin contain person cms/ada --reason "ticket 4711"
+  credbroker admin contained
   credbroker admin legacy --days 7
 """
 
@@ -93,7 +94,12 @@ def _add_contain(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
         " and a minute more for clocks that are ahead)",
     )  # fmt: skip
     moment.add_argument("--lift", action="store_true", help="let those leases count again")
+    ending.add_argument(
+        "--dry-run", action="store_true", help="only tell which leases would be ended"
+    )
+    ending.add_argument("--reason", metavar="TEXT", default="", help="why, for the audit trail")
     _add_config(ending)
+    _add_config(actions.add_parser("contained", help="print what is contained now"))
 
 
 def run(args: argparse.Namespace, desk: Desk | None = None) -> int:
@@ -113,14 +119,24 @@ async def _run(args: argparse.Namespace, settings: Settings, desk: Desk) -> None
         office = await open_office(settings, desk, stack)
         if args.action == "restored":
             await restored(office, args.without, as_json=args.json)
-        elif args.action == "contain" and args.lift:
-            await lift(office, Kind(args.kind), args.name)
+        elif args.action == "contained":
+            await list_contained(office)
         elif args.action == "contain":
-            await contain(office, Kind(args.kind), args.name, args.until)
+            await _contain(args, office)
         elif args.issuer_action == "release":
             await release(office, args.name, restore=args.restore)
         else:
             await probe(office, Wished(args.name, args.role, args.keep))
+
+
+async def _contain(args: argparse.Namespace, office: Office) -> None:
+    wanted = Wanted(Kind(args.kind), args.name, args.until, args.reason)
+    if args.dry_run:
+        await rehearse(office, wanted)
+    elif args.lift:
+        await lift(office, wanted)
+    else:
+        await contain(office, wanted)
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:

@@ -7,48 +7,103 @@ out already live until they expire; the grants stay, so that whoever logs in lat
 from __future__ import annotations
 
 import datetime
+from dataclasses import dataclass
 
 from credbroker.admin.office import Office
 from credbroker.broker.containing import Containing
-from credbroker.domain.revocations import Kind, check_name
+from credbroker.broker.hits import Hits, count_hits
+from credbroker.domain.revocations import CLOCKS_OFF_SECONDS, Kind, check_name
 from credbroker.wire.fields import read_instant
 
+COUNT_SECONDS = 60.0
 
-async def contain(office: Office, kind: Kind, name: str, until: str | None) -> None:
-    """End the leases of `name` that were made until now, or until the UTC time `until`.
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to contain, and why; `until` is a UTC time as text, None for now."""
+
+    kind: Kind
+    name: str
+    until: str | None = None
+    reason: str = ""
+
+
+async def contain(office: Office, wanted: Wanted) -> None:
+    """End the leases of that name that were made until now, or until the time that is wanted.
 
     Raises `Malformed`, `NotFound` for an issuer that the settings do not name, `ClockOff`, and
     `StoreUnavailable` kinds.
     """
-    name = _checked(office, kind, name)
-    office.means.check_clock()  # what is stored is this host's time
-    before = read_instant(until, "--until") if until is not None else None
-    over = await _containing(office).revoke(kind, name, before)
+    kind, name = wanted.kind, _checked(office, wanted)
+    containing = Containing(office.revocations, office.means)
+    over = await containing.revoke(kind, name, _before(wanted), reason=wanted.reason or None)
     office.desk.answer(f"{kind.value.capitalize()} {name} is contained.")
     if kind is Kind.LEASE:
         office.desk.say("It is over, and so is every lease made from it, within 5 seconds.")
-        return
-    office.desk.say(
-        f"Every lease made before {_text(over)} is over within 5 seconds; later ones count."
-    )
-
-
-async def lift(office: Office, kind: Kind, name: str) -> None:
-    """Let those leases count again. Raises `Malformed`, `NotFound`, and `StoreUnavailable` kinds."""
-    name = check_name(kind, name)
-    await _containing(office).lift(kind, name)
-    office.desk.answer(f"{kind.value.capitalize()} {name} is contained no more.")
-
-
-def _checked(office: Office, kind: Kind, name: str) -> str:
-    name = check_name(kind, name)
+    else:
+        office.desk.say(
+            f"Every lease made before {_text(over)} is over within 5 seconds; later ones count."
+        )
     if kind in {Kind.PERSON, Kind.ISSUER}:
+        office.desk.say(
+            "Tickets and ssh keys open nothing until their person has logged in at the issuer again,"
+            " which works at once; a login from before is not used until then."
+        )
+    office.desk.say("Access tokens that are out live until they expire.")
+    _tell(office, await _hits(office, kind, name, over), "These are")
+
+
+async def rehearse(office: Office, wanted: Wanted) -> None:
+    """Tell what `contain` would end, and end nothing; raises as that does."""
+    name = _checked(office, wanted)
+    now = office.means.clock.now()
+    over = _before(wanted) or now + datetime.timedelta(seconds=CLOCKS_OFF_SECONDS)
+    office.desk.answer(f"{wanted.kind.value.capitalize()} {name} would be contained.")
+    _tell(office, await _hits(office, wanted.kind, name, over), "These would be")
+
+
+async def lift(office: Office, wanted: Wanted) -> None:
+    """Let those leases count again. Raises `Malformed`, `NotFound`, and `StoreUnavailable` kinds."""
+    kind, name = wanted.kind, check_name(wanted.kind, wanted.name)
+    containing = Containing(office.revocations, office.means)
+    await containing.lift(kind, name, reason=wanted.reason or None)
+    office.desk.answer(f"{kind.value.capitalize()} {name} is contained no more.")
+    office.desk.say("What is left of its leases counts again within 5 seconds.")
+
+
+async def list_contained(office: Office) -> None:
+    """Print what is contained now, a sentence each. Raises `StoreUnavailable` kinds."""
+    contained = await Containing(office.revocations, office.means).contained()
+    for kind, marks in contained.items():
+        for name, mark in sorted(marks.items(), key=lambda one: (one[1].before, one[0])):
+            office.desk.answer(
+                f"{kind.value.capitalize()} {name}: what was made before {_text(mark.before)} is over"
+                f" (remembered until {_text(mark.kept_until)})."
+            )
+    if not any(contained.values()):
+        office.desk.say("Nothing is contained.")
+
+
+def _checked(office: Office, wanted: Wanted) -> str:
+    name = check_name(wanted.kind, wanted.name)
+    if wanted.kind in {Kind.PERSON, Kind.ISSUER}:
         office.settings_of(name.partition("/")[0])
     return name
 
 
-def _containing(office: Office) -> Containing:
-    return Containing(office.revocations, office.means)
+def _before(wanted: Wanted) -> datetime.datetime | None:
+    return read_instant(wanted.until, "--until") if wanted.until is not None else None
+
+
+async def _hits(office: Office, kind: Kind, name: str, over: datetime.datetime) -> Hits:
+    clock = office.means.clock
+    return await count_hits(office.leases, kind, name, over, clock, seconds=COUNT_SECONDS)
+
+
+def _tell(office: Office, hits: Hits, are: str) -> None:
+    least = "" if hits.complete else "at least "
+    whose = f", of {', '.join(hits.people)}" if hits.people else ""
+    office.desk.say(f"{are} {least}{hits.leases} leases, {hits.jobs} of them of jobs{whose}.")
 
 
 def _text(at: datetime.datetime) -> str:

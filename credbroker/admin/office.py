@@ -19,6 +19,7 @@ from credbroker.config.schema import Issuer as IssuerSettings
 from credbroker.config.schema import Settings
 from credbroker.domain.errors import NotFound
 from credbroker.domain.grants import Grant
+from credbroker.domain.leases import Lease
 from credbroker.domain.marks import Heartbeat, IssuerMark, RewindMark
 from credbroker.domain.revocations import Revocations
 from credbroker.ports import Issuer, RecordStore
@@ -26,6 +27,7 @@ from credbroker.stores.records import (
     grant_records,
     heartbeat_records,
     issuer_mark_records,
+    lease_records,
     revocation_records,
     rewind_records,
 )
@@ -49,6 +51,7 @@ class Office:
     rewind: RecordStore[RewindMark]
     heartbeats: RecordStore[Heartbeat]
     revocations: RecordStore[Revocations]
+    leases: RecordStore[Lease]
     open_issuer: OpenIssuer
 
     def settings_of(self, name: str) -> IssuerSettings:
@@ -89,5 +92,6 @@ async def open_office(settings: Settings, desk: Desk, stack: AsyncExitStack) -> 
         rewind_records(vault, mount),
         heartbeat_records(vault, mount),
         revocation_records(vault, mount),
+        lease_records(vault, mount),
         partial(open_issuer, clock=desk.clock, stack=stack),
     )

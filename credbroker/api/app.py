@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from aiohttp import web
 
 from credbroker.api.answering import answering_problems
-from credbroker.api.native import NativeApi
 from credbroker.api.openapi import document
+from credbroker.api.operations import Operation
 from credbroker.ports import Audit, Entropy
 from credbroker.wire.native import OPENAPI
 
@@ -16,7 +16,7 @@ LARGEST_REQUEST_BYTES = 64 * 1024
 
 
 def build_app(
-    native: NativeApi,
+    operations: Sequence[Operation],
     routes: Iterable[web.RouteDef],
     entropy: Entropy,
     audit: Audit,
@@ -24,13 +24,12 @@ def build_app(
 ) -> web.Application:
     """Return the application that answers on the broker's one port.
 
-    `routes` are all that the OpenAPI document does not tell of: for operators, for other programs'
-    clients, for browsers.
+    `operations` are the native API. `routes` are all that the OpenAPI document does not tell of: for
+    operators, for other programs' clients, for browsers.
     """
     app = web.Application(
         middlewares=[answering_problems(entropy, audit)], client_max_size=LARGEST_REQUEST_BYTES
     )
-    operations = native.operations()
     described = document(operations, public_url)
 
     async def openapi(_request: web.Request) -> web.Response:

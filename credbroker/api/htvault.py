@@ -8,12 +8,14 @@ never a refresh token, but a login of this broker that the client names by its h
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from yarl import URL
 
 from credbroker.api.bodies import body_of
 from credbroker.api.htvault_legacy import HtvaultLegacy, is_foreign
@@ -95,7 +97,9 @@ class HtvaultApi:
         key = _key(request)
         caller = await self._caller(request)
         caller = await self._deeds.reaching.narrowed(caller, key.issuer, key.credkey, key.role)
-        minted = await self._deeds.minting.mint_access_token(caller, _wanted(request))
+        minted = await self._deeds.minting.mint_access_token(
+            caller, _wanted(request.rel_url.raw_query_string)
+        )
         token = minted.token
         return answer(
             {
@@ -197,12 +201,12 @@ def _key(request: web.Request) -> GrantKey:
     return GrantKey(request.match_info["issuer"], credkey, role)
 
 
-def _wanted(request: web.Request) -> Wanted:
-    floor = read_seconds(
-        request.query.get("minimum_seconds", str(DEFAULT_SECONDS)), "minimum_seconds"
-    )
-    scopes = _listed(request, ("scopes",))
-    audiences = _listed(request, ("audiences", "audience"))
+@lru_cache(maxsize=1024)  # a program asks for the same thing over and over
+def _wanted(query_string: str) -> Wanted:
+    url = URL.build(query_string=query_string, encoded=True)
+    floor = read_seconds(url.query.get("minimum_seconds", str(DEFAULT_SECONDS)), "minimum_seconds")
+    scopes = _listed(url, "scopes")
+    audiences = _listed(url, "audiences", "audience")
     return Wanted(
         scopes=ScopeSet.of(scopes) if scopes else None,
         audiences=tuple(audiences) or None,
@@ -210,8 +214,8 @@ def _wanted(request: web.Request) -> Wanted:
     )
 
 
-def _listed(request: web.Request, names: Iterable[str]) -> list[str]:
-    given = [text for name in names for text in request.query.getall(name, [])]
+def _listed(url: URL, *names: str) -> list[str]:
+    given = [text for name in names for text in url.query.getall(name, [])]
     return split_list(",".join(given))
 
 

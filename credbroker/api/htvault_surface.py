@@ -7,12 +7,15 @@ from pathlib import Path
 
 from aiohttp import web
 
+from credbroker.api.browsers import Forms
+from credbroker.api.grants_pages import GrantsPages
 from credbroker.api.htvault import HtvaultApi, HtvaultDeeds
 from credbroker.api.htvault_kerberos import HtvaultKerberos
 from credbroker.api.htvault_legacy import HtvaultLegacy
 from credbroker.api.htvault_login import HostName, HtvaultLogin
 from credbroker.api.htvault_ssh import HtvaultSsh
 from credbroker.api.login_pages import LoginPages
+from credbroker.api.outlook import Outlook
 from credbroker.api.strangers import Strangers
 from credbroker.broker.engine import Engine
 from credbroker.broker.htvault import Htvault
@@ -23,7 +26,8 @@ from credbroker.ports import Clock, Entropy, LoginSeal
 class Around:
     """What the surface needs beside the deeds: who counts strangers, what seals forms, and so on.
 
-    `options_file` is given to htgettoken, `host_name` names addresses for people.
+    `options_file` is given to htgettoken, `host_name` names addresses for people, `outlook` says how
+    issuers stand.
     """
 
     strangers: Strangers
@@ -32,6 +36,7 @@ class Around:
     seal: LoginSeal
     host_name: HostName
     options_file: Path | None
+    outlook: Outlook
 
 
 def htvault_routes(engine: Engine, htvault: Htvault, around: Around) -> list[web.RouteDef]:
@@ -40,14 +45,19 @@ def htvault_routes(engine: Engine, htvault: Htvault, around: Around) -> list[web
     deeds = HtvaultDeeds(
         engine.leasing, engine.minting, engine.ending, engine.reaching, htvault.placing.place
     )
-    legacy = HtvaultLegacy(htvault.legacy, strangers)
+    legacy = HtvaultLegacy(htvault.legacy, strangers, clock)
     ssh = HtvaultSsh(htvault.ssh, htvault.ssh_registering, engine.leasing, strangers, clock)
     return [
         *HtvaultApi(deeds, legacy, strangers, clock, around.options_file).routes(),
         *HtvaultLogin(htvault.confirming, strangers, clock, around.host_name).routes(),
-        *LoginPages(
-            htvault.confirming, htvault.returning, strangers, around.seal, around.entropy
-        ).routes(),
+        *_pages(htvault, around),
         *HtvaultKerberos(htvault.kerberos, strangers, clock).routes(),
         *ssh.routes(),
     ]
+
+
+def _pages(htvault: Htvault, around: Around) -> list[web.RouteDef]:
+    strangers, forms = around.strangers, Forms(around.seal, around.entropy)
+    mine = GrantsPages(htvault.visiting, htvault.my_grants, strangers, forms, around.outlook)
+    logins = LoginPages(htvault.confirming, htvault.returning, strangers, forms, mine)
+    return [*logins.routes(), *mine.routes()]

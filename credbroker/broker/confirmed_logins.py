@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from credbroker.broker.leasing import Origin
+from credbroker.broker.leasing import Origin, about_login
 from credbroker.broker.rewinding import Rewinding
 from credbroker.broker.running import Means
 from credbroker.broker.storing import put_surely
@@ -22,8 +22,12 @@ from credbroker.domain.errors import (
     CredbrokerError,
     LoginDenied,
     LoginExpired,
+    StoreUnavailable,
 )
 from credbroker.ports import RecordStore, StaleVersionError, Stored
+
+# Less than the store waits for a new leader: a client waits 10 s for all that a login begins with.
+THERE_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +54,13 @@ class ConfirmedLogins:
         """Raise `LoginExpired` once nobody may confirm the login, or come back from the issuer."""
         if self._clock.now() >= login.expires_at:
             raise LoginExpired("Nobody confirmed the login in time.")
+
+    async def check_there(self, login_id: str) -> None:
+        """Return if the store answers when asked for the record; raise within seconds if not."""
+        asking = self._deeds.begin(self.get(login_id), "look for a login")
+        if not await self._deeds.is_done(asking, THERE_SECONDS):
+            raise StoreUnavailable("OpenBao/Vault did not answer in time.")
+        asking.result()
 
     async def get(self, login_id: str) -> Stored[ConfirmedLogin] | None:
         """Return the record; None while nobody has entered a code."""
@@ -102,12 +113,4 @@ class ConfirmedLogins:
         self, event: str, login: AskedLogin | ConfirmedLogin, origin: Origin, **more: object
     ) -> None:
         """Write a line of the audit trail about a login."""
-        await self._audit.record(
-            event,
-            request_id=origin.request_id,
-            address=origin.address,
-            login=login.id,
-            issuer=login.issuer,
-            role=login.role,
-            **more,
-        )
+        await self._audit.record(event, **about_login(login, origin), **more)

@@ -5,8 +5,8 @@
   by its device flow instead, which cannot tell browsers apart.)
 - What does not change of a login travels sealed; a record in Vault has the rest: any replica can go
   on with any step. Beginning a login writes nothing.
-- The refresh token is in Vault before the poll can succeed, and goes to no client. The lease's id is
-  the login's, so only one poll can ever store it.
+- The refresh token is in Vault before the poll can succeed, and goes to no client. The lease's id
+  follows from the login's, so only one poll can ever store it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from credbroker.broker.returning import Returning
 from credbroker.broker.running import Means
 from credbroker.broker.taking_in import TakingIn
 from credbroker.domain import confirming
-from credbroker.domain.attenuation import Ceiling
 from credbroker.domain.confirming import AskedLogin, ConfirmedLogin
 from credbroker.domain.device import SLOW_DOWN_SECONDS, DeviceStart, LoginOver
 from credbroker.domain.errors import (
@@ -36,7 +35,7 @@ from credbroker.domain.errors import (
     NotFound,
 )
 from credbroker.domain.grants import Grant
-from credbroker.domain.leases import Lease, LeaseToken
+from credbroker.domain.leases import Lease, LeaseToken, login_lease
 from credbroker.domain.names import GrantKey
 from credbroker.domain.outcomes import Renewed
 from credbroker.domain.scopes import ScopeSet
@@ -137,7 +136,7 @@ class Confirming:
         """Begin a login that only who knows `client_nonce` can poll; nothing is stored.
 
         `host` is the name of the origin's address. Raises `NotFound`, `Malformed`, and at once what
-        the issuer's gate says while that is not asked.
+        the issuer's gate says while that is not asked, and what the store raises.
         """
         self._logins.check_no_halt()
         asked_of = self._taking_in.issuer(issuer)
@@ -148,7 +147,7 @@ class Confirming:
         except NotFound as error:
             raise Malformed(f'role "{role[:64]}" could not be found', error.remedy) from None
         self._gates.of(issuer).check()
-        # Nobody is to look for a browser first, and then find that the issuer is away.
+        # Nobody is to look for a browser first, and then find that the issuer or the store is away.
         await asked_of.check_there()
         now = self._clock.now()
         login = AskedLogin(
@@ -162,6 +161,7 @@ class Confirming:
             address=origin.address,
             host=host,
         )
+        await self._logins.check_there(login.id)
         sealed = self._seal.seal(_SEALED_FOR, write_asked(login))
         await self._logins.note("login_started", login, origin)
         return Begun(f"{self._rules.public_url}/login/{sealed}", login.user_code, sealed)
@@ -254,18 +254,17 @@ class Confirming:
         return None
 
     async def _logged_in(self, login: ConfirmedLogin, grant: Grant, origin: Origin) -> LoggedIn:
-        if await self._leasing.known(login.id) is not None:
+        await self._leasing.admit(grant.key, grant.created_at)  # it may have waited for long
+        lease_id = confirming.lease_id(login)
+        if await self._leasing.known(lease_id) is not None:
             raise _state_over()
-        token = LeaseToken(login.id, Secret("lease", self._entropy.token(32)))
-        now = self._clock.now()
-        lease = Lease(
-            id=token.id,
-            secret_hash=token.secret_hash(),
-            key=GrantKey(login.issuer, login.credkey, login.role),
-            line=login.line,
-            ceiling=Ceiling(),
-            created_at=now,
-            ends_at=now + datetime.timedelta(seconds=self._rules.login_seconds),
+        token = LeaseToken(lease_id, Secret("lease", self._entropy.token(32)))
+        lease = login_lease(
+            token,
+            GrantKey(login.issuer, login.credkey, login.role),
+            login.line,
+            seconds=self._rules.login_seconds,
+            now=self._clock.now(),
             subject=grant.subject,
             registers=True,
             origin=origin.address,

@@ -2,8 +2,10 @@
 
 - All marks are read every 2 s, give or take a quarter: while OpenBao/Vault answers, a revocation
   holds at every replica within 5 s.
-- After 30 s without a reading nothing may be refreshed, exchanged or signed on a lease's word until
-  there is one; tokens that are held are still served.
+- After 30 s without a reading nothing may be refreshed, exchanged or signed until there is one, for
+  a caller or by the keeper; tokens that are held are still served.
+- What was granted or proved before a mark on its person or issuer is used for nothing any more: such
+  a grant rests until its person has logged in again, or the mark is lifted.
 - The end of a single lease stands in its record. Its mark only tells others to look, so it is kept
   for minutes; a replica that may have missed such marks reads every lease again.
 """
@@ -21,13 +23,18 @@ from credbroker.broker.running import Deeds, Means
 from credbroker.broker.storing import put_surely
 from credbroker.domain.errors import CredbrokerError, StoreUnavailable
 from credbroker.domain.leases import Lease
+from credbroker.domain.names import GrantKey
 from credbroker.domain.revocations import (
     CLOCKS_OFF_SECONDS,
+    ENDED_BYTES,
     LONGEST_SECONDS,
+    MOST_BYTES,
     Kind,
     Mark,
     Revocations,
     check_not_revoked,
+    check_proof,
+    moment_of_proof,
 )
 from credbroker.ports import RecordStore, StaleVersionError
 
@@ -43,10 +50,10 @@ log = structlog.get_logger(__name__)
 
 
 class Memory(Protocol):
-    """Who remembers leases; see `broker.recall`."""
+    """Who remembers leases or grants; see `broker.recall` and `broker.known_grants`."""
 
     def drop(self, segment: str) -> None:
-        """Know nothing of a record any more."""
+        """Do not go by what is known of a record any more."""
 
     def doubt(self) -> None:
         """Go by nothing any more that was read until now."""
@@ -61,6 +68,7 @@ class Containing:
         self._clock = means.clock
         self._entropy = means.entropy
         self._audit = means.audit
+        self._check_clock = means.check_clock
         self._deeds = Deeds(means.clock)
         self._view: dict[Kind, Mapping[str, Mark]] = {}
         self._read_at = float("-inf")
@@ -74,16 +82,38 @@ class Containing:
         """True if the marks were read in the last 30 s."""
         return self._age() < SILENT_SECONDS
 
+    @property
+    def is_current(self) -> bool:
+        """True if the marks were read in the last 5 s, as they are while the store answers."""
+        return self._age() < CONFIRMED_SECONDS
+
     def judge(self, lease: Lease) -> None:
         """Raise `LeaseEnded` if a mark ends this lease, as far as is known here."""
         check_not_revoked(lease, self._view)
+
+    def judge_proof(self, key: GrantKey, proved_at: datetime.datetime) -> None:
+        """Raise `LeaseEnded` if a mark ends what was proved at that moment, as far as is known here."""
+        check_proof(key, proved_at, self._view)
+
+    def moment(self, key: GrantKey, now: datetime.datetime) -> datetime.datetime:
+        """Return by which moment a login that ends now is judged: none that a known mark reaches."""
+        return moment_of_proof(key, now, self._view)
+
+    async def admit(self, key: GrantKey, proved_at: datetime.datetime) -> None:
+        """Return if what was proved at that moment may be used, by marks that are not too old.
+
+        Raises `LeaseEnded`, and `StoreUnavailable` kinds if there are none to be had.
+        """
+        if not self.is_fresh:
+            await self.confirm(CONFIRMED_SECONDS)
+        self.judge_proof(key, proved_at)
 
     async def confirm(self, seconds: float) -> None:
         """Return if the store has just told the marks, having waited up to `seconds` for it.
 
         Raises what the store raises, and `StoreUnavailable` if it says nothing in time.
         """
-        if self._age() < CONFIRMED_SECONDS:
+        if self.is_current:
             return
         await self.read(seconds)
         if not self.is_fresh:  # the reading under way had begun too long ago
@@ -121,7 +151,10 @@ class Containing:
 
     async def _read(self) -> None:
         async with self._one_at_a_time:
-            await self._pay()
+            try:
+                await self._pay()
+            except CredbrokerError as error:  # what cannot be written yet must not make us blind
+                log.warning("ended_leases_not_told", leases=len(self._owed), why=error.sentence)
             asked_at = self._clock.elapsed()
             asked = (self._records.get(kind.value) for kind in Kind)
             found = await asyncio.gather(*asked, return_exceptions=True)
@@ -145,30 +178,56 @@ class Containing:
 
     # -- writing -------------------------------------------------------------------------------
 
+    async def contained(self) -> Mapping[Kind, Mapping[str, Mark]]:
+        """Return what is contained now, by the store's word, without leases that others ended.
+
+        Raises `StoreUnavailable` kinds.
+        """
+        await self.read()
+        now = self._clock.now()
+        return {
+            kind: {
+                name: mark
+                for name, mark in Revocations(kind, marks).living(now).items()
+                if (mark.kept_until - mark.before).total_seconds() > ENDED_KEPT_SECONDS
+            }
+            for kind, marks in self._view.items()
+        }
+
     async def revoke(
-        self, kind: Kind, name: str, before: datetime.datetime | None = None
+        self,
+        kind: Kind,
+        name: str,
+        before: datetime.datetime | None = None,
+        *,
+        reason: str | None = None,
+        **by: object,
     ) -> datetime.datetime:
         """End all leases of `name` that were made before a moment; return it once that is stored.
 
         Without `before` it is now, and as far ahead as a replica's clock may be. `name` is as
-        `domain.revocations.check_name` returns it. Raises `Busy`, and `StoreUnavailable` kinds.
+        `domain.revocations.check_name` returns it; the trail has `reason` and `by`. The same again
+        ends no less. Raises `Busy`, `ClockOff`, and `StoreUnavailable` kinds.
         """
+        self._check_clock()  # what is stored is this host's time
         now = self._clock.now()
         before = before or now + datetime.timedelta(seconds=CLOCKS_OFF_SECONDS)
         mark = Mark.of(before, max(before, now) + datetime.timedelta(seconds=LONGEST_SECONDS))
         async with self._one_at_a_time:
             await self._add(kind, {name: mark})
-        await self._audit.record("contained", kind=kind.value, name=name, before=mark.before)
+        await self._audit.record(
+            "contained", kind=kind.value, name=name, before=mark.before, reason=reason, **by
+        )
         return mark.before
 
-    async def lift(self, kind: Kind, name: str) -> None:
+    async def lift(self, kind: Kind, name: str, *, reason: str | None = None) -> None:
         """Let what is left of the leases of `name` count again; one that was ended stays so.
 
         Raises `NotFound`, and `StoreUnavailable` kinds.
         """
         async with self._one_at_a_time:
             await self._change(kind, lambda there: there.lifted(name))
-        await self._audit.record("containment_lifted", kind=kind.value, name=name)
+        await self._audit.record("containment_lifted", kind=kind.value, name=name, reason=reason)
 
     async def ended(self, lease_id: str) -> None:
         """Have every replica look at a lease again whose record says by now that it is over.
@@ -183,17 +242,30 @@ class Containing:
             if self._owed.get(lease_id) is mark:
                 await self._pay()
 
+    async def changing(self, segment: str) -> None:
+        """Have every replica, this one too, look at a grant again: it is about to change, or has.
+
+        Raises as `ended` does.
+        """
+        for memory in self.memories:
+            memory.drop(segment)
+        await self.ended(segment)
+
     async def _pay(self) -> None:
         """Write the ends of single leases that are not written yet, all in one."""
         if owed := dict(self._owed):
-            await self._add(Kind.LEASE, owed)
+            await self._add(Kind.LEASE, owed, ENDED_BYTES)
             for name in owed:
                 self._owed.pop(name, None)
 
-    async def _add(self, kind: Kind, marks: Mapping[str, Mark]) -> None:
+    async def _add(
+        self, kind: Kind, marks: Mapping[str, Mark], most_bytes: int = MOST_BYTES
+    ) -> None:
         now = self._clock.now()
-        await self._change(kind, lambda there: there.added(marks, now))
-        self._view[kind] = {**self._view.get(kind, {}), **marks}
+        await self._change(kind, lambda there: there.added(marks, now, most_bytes))
+        known = self._view.get(kind, {})
+        joined = {name: mark.joined(known.get(name)) for name, mark in marks.items()}
+        self._view[kind] = {**known, **joined}
 
     async def _change(self, kind: Kind, change: Callable[[Revocations], Revocations]) -> None:
         while True:

@@ -23,6 +23,7 @@ from credbroker.domain.errors import NoRevocation
 from credbroker.domain.grants import Grant, GrantState
 from credbroker.domain.keeping import DAY_SECONDS, unused_seconds
 from credbroker.domain.leases import check_login
+from credbroker.domain.names import GrantKey
 from credbroker.ports import Issuer, RecordStore, StaleVersionError, Stored
 
 ANSWER_SECONDS = 30.0
@@ -79,6 +80,14 @@ class Ending:
         task = self._deeds.begin(self._log_out(caller, keep_lease=keep_lease), "logout")
         return await self._deeds.result(task, ANSWER_SECONDS)
 
+    async def log_out_by(self, grant: Grant, by: Mapping[str, object]) -> Ended:
+        """Do the same on the word of a person who shows no lease; the trail has `by` of who it was.
+
+        Raises as `log_out` does.
+        """
+        deed = self._revoked_and_removed(grant.key, grant.line, by)
+        return await self._deeds.result(self._deeds.begin(deed, "logout"), ANSWER_SECONDS)
+
     async def let_go(self, grant: Grant) -> bool:
         """End a grant on nobody's word, if it still is as it was read; False if it is not.
 
@@ -89,10 +98,20 @@ class Ending:
         return await self._deeds.result(task, ANSWER_SECONDS)
 
     async def _log_out(self, caller: Caller, *, keep_lease: bool) -> Ended:
-        key, line = caller.lease.key, caller.lease.line
+        lease = caller.lease
+        ended = await self._revoked_and_removed(lease.key, lease.line, about(caller))
+        if not keep_lease:
+            await self._leasing.end(caller)
+        return ended
+
+    async def _revoked_and_removed(
+        self, key: GrantKey, line: str, by: Mapping[str, object]
+    ) -> Ended:
         async with self._refreshing.alone_with(key):
             while True:
                 stored = await self._refreshing.settled(key, line)
+                # Before anything is done: who dies afterwards leaves nobody who does not know.
+                await self._minting.announce(stored.value)
                 try:
                     tombstone, revoked = await self._end(stored, revoke=True)
                     break
@@ -100,14 +119,12 @@ class Ending:
                     continue  # another replica refreshed meanwhile: revoke what it got, too
         await self._audit.record(
             "logout",
-            **about(caller),
+            **by,
             sub=tombstone.subject,
             client_id=tombstone.client_id,
             revoked=revoked,
             tokens_until=tombstone.tokens_until,
         )
-        if not keep_lease:
-            await self._leasing.end(caller)
         return Ended(revoked, tombstone.tokens_until)
 
     async def _let_go(self, grant: Grant) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from credbroker.broker.beating import Beating
 from credbroker.broker.claiming import Claiming
+from credbroker.broker.clearing import Clearable, Cleared, Clearing
 from credbroker.broker.containing import Containing
 from credbroker.broker.ending import Ending
 from credbroker.broker.enrolling import Enrolling
@@ -15,6 +16,7 @@ from credbroker.broker.handing_in import HandingIn
 from credbroker.broker.holding import HeldTokens
 from credbroker.broker.issuer_marks import IssuerMarks
 from credbroker.broker.keeping import Keeping
+from credbroker.broker.known_grants import KnownGrants
 from credbroker.broker.leasing import Leasing
 from credbroker.broker.minting import Minting, MintingRules
 from credbroker.broker.narrowing import Narrowing
@@ -37,6 +39,7 @@ from credbroker.domain.marks import Heartbeat, IssuerCount, IssuerMark, RewindMa
 from credbroker.domain.narrow import NarrowToken
 from credbroker.domain.pacing import IssuerLimits
 from credbroker.domain.revocations import Revocations
+from credbroker.domain.robots import Robots
 from credbroker.domain.rotation import Custody
 from credbroker.domain.ssh_keys import SeenNonce, SshKeys
 from credbroker.ports import HostMarks, Issuer, RecordStore, Spool
@@ -47,8 +50,8 @@ class Stores:
     """Everything that is kept, in Vault or on this host."""
 
     grants: RecordStore[Grant]
-    leases: RecordStore[Lease]
-    logins: RecordStore[PendingLogin]
+    leases: Clearable[Lease]
+    logins: Clearable[PendingLogin]
     issuer_marks: RecordStore[IssuerMark]
     heartbeats: RecordStore[Heartbeat]
     rewind: RecordStore[RewindMark]
@@ -56,9 +59,10 @@ class Stores:
     host_marks: HostMarks
     revocations: RecordStore[Revocations]
     narrow: RecordStore[NarrowToken]
-    confirmed: RecordStore[ConfirmedLogin]
+    confirmed: Clearable[ConfirmedLogin]
     ssh_keys: RecordStore[SshKeys]
-    seen: RecordStore[SeenNonce]
+    seen: Clearable[SeenNonce]
+    robots: RecordStore[Robots]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,7 @@ class Engine:
     recovering: Recovering
     beating: Beating
     outages: Outages
+    clearing: Clearing
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,8 @@ class _Guard:
     rewinding: Rewinding
     successors: Successors
     claiming: Claiming
+    containing: Containing
+    known: KnownGrants
     noted: Noted
 
 
@@ -133,9 +140,9 @@ def assemble(
     issuers = {name: enrolment.issuer for name, enrolment in enrolments.items()}
     guard = _guard(stores, issuers, rules, means, replica)
     held = HeldTokens(means.clock)
-    custodians = Custodians(guard.claiming, guard.successors, guard.gates, guard.marks)
+    containing = guard.containing
+    custodians = Custodians(guard.claiming, guard.successors, guard.gates, guard.marks, containing)
     refreshing = Refreshing(issuers, custodians, held, means, renew_after=rules.minting.renew_after)
-    containing = Containing(stores.revocations, means)
     longest = rules.longest_job_seconds
     leasing = Leasing(stores.leases, means, longest_job_seconds=longest, containing=containing)
     minting = _minting(
@@ -144,7 +151,7 @@ def assemble(
     ending = Ending(
         guard.grants, refreshing, minting, leasing, means, issuers=issuers, noted=guard.noted
     )
-    taking_in = TakingIn(guard.grants, enrolments, means, noted=guard.noted)
+    taking_in = TakingIn(guard.grants, enrolments, means, containing=containing, noted=guard.noted)
     enrolling = Enrolling(
         stores.logins,
         taking_in,
@@ -170,7 +177,7 @@ def assemble(
         taking_in=taking_in,
         enrolling=enrolling,
         minting=minting,
-        reaching=Reaching(minting, means.clock),
+        reaching=Reaching(guard.known, means.clock),
         claiming=guard.claiming,
         refreshing=refreshing,
         ending=ending,
@@ -183,6 +190,7 @@ def assemble(
         recovering=Recovering(guard.gates, issuers, refreshing.refresh, keeping.candidates, means),
         beating=_beating(stores, guard, keeping, means),
         outages=guard.grants.outages,
+        clearing=_clearing(stores, guard, means),
     )
 
 
@@ -206,7 +214,7 @@ def _minting(
         renew_after=rules.renew_after,
     )
     return Minting(
-        guard.grants, refreshing, held, rules, means, leasing=leasing, narrowing=narrowing
+        guard.known, refreshing, held, rules, means, leasing=leasing, narrowing=narrowing
     )
 
 
@@ -236,6 +244,7 @@ def _guard(
         means=means,
         replica=replica,
     )
+    containing = Containing(stores.revocations, means)
     return _Guard(
         grants,
         issuers,
@@ -246,8 +255,15 @@ def _guard(
         rewinding,
         successors,
         claiming,
+        containing,
+        KnownGrants(grants, containing, means.clock),
         noted,
     )
+
+
+def _clearing(stores: Stores, guard: _Guard, means: Means) -> Clearing:
+    cleared = Cleared(stores.leases, stores.logins, stores.confirmed, stores.seen)
+    return Clearing(cleared, guard.replicas, means)
 
 
 def _beating(stores: Stores, guard: _Guard, keeping: Keeping, means: Means) -> Beating:

@@ -15,13 +15,12 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from credbroker.broker.leasing import Leasing, Origin
+from credbroker.broker.leasing import Leasing, Origin, about_login
 from credbroker.broker.rewinding import Rewinding
 from credbroker.broker.running import Means
 from credbroker.broker.storing import put_surely
 from credbroker.broker.taking_in import AskedFor, TakingIn
 from credbroker.domain import device
-from credbroker.domain.attenuation import Ceiling
 from credbroker.domain.device import DeviceStart, PendingLogin, StillPending
 from credbroker.domain.errors import (
     BrokerFault,
@@ -32,7 +31,7 @@ from credbroker.domain.errors import (
     StoreUnclear,
 )
 from credbroker.domain.grants import Grant
-from credbroker.domain.leases import Lease, LeaseToken, check_secret
+from credbroker.domain.leases import Lease, LeaseToken, check_secret, login_lease
 from credbroker.domain.outcomes import Renewed
 from credbroker.ports import RecordStore, StaleVersionError, Waypoint
 
@@ -129,7 +128,7 @@ class Enrolling:
         assert login.device_code is not None
         outcome = await self._taking_in.issuer(login.issuer).poll_device_login(login.device_code)
         if isinstance(outcome, Renewed):
-            return await self._complete(login, version, outcome, origin)
+            return await self._complete(token, login, version, outcome, origin)
         if isinstance(outcome, StillPending):
             if outcome.slower:
                 login = device.slower(login)
@@ -167,7 +166,12 @@ class Enrolling:
         return True
 
     async def _complete(
-        self, login: PendingLogin, version: int, answer: Renewed, origin: Origin
+        self,
+        token: LeaseToken,
+        login: PendingLogin,
+        version: int,
+        answer: Renewed,
+        origin: Origin,
     ) -> Lease:
         kept: Grant | None = None
         await self._waypoints.reach(Waypoint.LOGIN_ANSWERED)
@@ -175,7 +179,15 @@ class Enrolling:
             asked = AskedFor(login.id, login.issuer, login.role, login.scopes)
             kept, replaced = await self._taking_in.keep(await self._taking_in.grant(asked, answer))
             await self._waypoints.reach(Waypoint.LOGIN_STORED)
-            lease = self._lease(login, kept)
+            lease = login_lease(
+                token,
+                kept.key,
+                kept.line,
+                seconds=self._login_seconds,
+                now=self._clock.now(),
+                subject=kept.subject,
+                origin=login.origin,
+            )
             await self._note("login", login, origin, **_who(kept), lease=lease.id)
             await self._leasing.begin(lease)
         except Exception as error:
@@ -190,20 +202,6 @@ class Enrolling:
         self._taking_in.let_go_of_replaced(login.issuer, replaced)
         await self._replace(device.over(login, "This login is done."), version)
         return lease
-
-    def _lease(self, login: PendingLogin, grant: Grant) -> Lease:
-        now = self._clock.now()
-        return Lease(
-            id=login.id,
-            secret_hash=login.secret_hash,
-            key=grant.key,
-            line=grant.line,
-            ceiling=Ceiling(),
-            created_at=now,
-            ends_at=now + datetime.timedelta(seconds=self._login_seconds),
-            subject=grant.subject,
-            origin=login.origin,
-        )
 
     async def _close(
         self, login: PendingLogin, version: int, error: CredbrokerError, origin: Origin
@@ -220,15 +218,7 @@ class Enrolling:
             log.warning("login_state_not_written", login=login.id)
 
     async def _note(self, event: str, login: PendingLogin, origin: Origin, **more: object) -> None:
-        await self._audit.record(
-            event,
-            request_id=origin.request_id,
-            address=origin.address,
-            login=login.id,
-            issuer=login.issuer,
-            role=login.role,
-            **more,
-        )
+        await self._audit.record(event, **about_login(login, origin), **more)
 
 
 def _told(error: Exception) -> CredbrokerError:

@@ -12,15 +12,19 @@ from credbroker.broker.confirming import Confirming, ConfirmingRules
 from credbroker.broker.engine import Engine, Stores
 from credbroker.broker.kerberos_logins import KerberosEntry, KerberosLogins
 from credbroker.broker.legacy import Legacy, LegacyServer
+from credbroker.broker.my_grants import MyGrants
 from credbroker.broker.outages import Watched
 from credbroker.broker.placing import Placing
+from credbroker.broker.remembering import Remembering
 from credbroker.broker.returning import Returning
 from credbroker.broker.running import Means
 from credbroker.broker.ssh_logins import SshLogins
 from credbroker.broker.ssh_nonces import SshNonces
 from credbroker.broker.ssh_registering import SshRegistering
+from credbroker.broker.visiting import Visiting
 from credbroker.domain.errors import CredbrokerError
-from credbroker.ports import Clock, Issuer, LoginSeal, SshSignatures
+from credbroker.domain.grants import Grant
+from credbroker.ports import Clock, Issuer, LoginSeal, RecordStore, SshSignatures
 
 EXPIRE_SECONDS = 60.0
 
@@ -56,6 +60,8 @@ class Htvault:
     kerberos: KerberosLogins
     ssh: SshLogins
     ssh_registering: SshRegistering
+    visiting: Visiting
+    my_grants: MyGrants
     legacy: Legacy
     clock: Clock
 
@@ -80,14 +86,8 @@ def assemble(
 ) -> Htvault:
     """Return these deeds over the stores and the `engine` of the same replica."""
     grants, login_seconds = Watched(stores.grants, engine.outages), rules.confirming.login_seconds
-    placing = Placing(
-        stores.confirmed,
-        grants,
-        engine.taking_in,
-        means,
-        rewinding=engine.rewinding,
-        replicas=engine.replicas,
-    )
+    remembering = Remembering(stores.robots)
+    placing = _placing(engine, stores, grants, remembering, means)
     logins = ConfirmedLogins(stores.confirmed, means, rewinding=engine.rewinding)
     returning = Returning(
         logins,
@@ -96,6 +96,9 @@ def assemble(
         means,
         seal=proofs.seal,
         public_url=rules.confirming.public_url,
+    )
+    ssh_registering = SshRegistering(
+        stores.ssh_keys, means, issuers=issuers, allowed=rules.ssh_registration
     )
     return Htvault(
         confirming=Confirming(
@@ -111,16 +114,20 @@ def assemble(
         returning=returning,
         placing=placing,
         kerberos=KerberosLogins(
-            proofs.kerberos,
-            rules.roles,
-            grants,
-            engine.leasing,
-            means,
-            login_seconds=login_seconds,
+            proofs.kerberos, rules.roles, grants, engine.leasing, means, login_seconds=login_seconds
         ),
         ssh=_ssh(stores, engine, proofs, means, login_seconds),
-        ssh_registering=SshRegistering(
-            stores.ssh_keys, means, issuers=issuers, allowed=rules.ssh_registration
+        ssh_registering=ssh_registering,
+        visiting=_visiting(engine, returning, proofs, rules, means),
+        my_grants=MyGrants(
+            grants,
+            means,
+            roles=rules.roles,
+            leasing=engine.leasing,
+            ending=engine.ending,
+            ssh_registering=ssh_registering,
+            remembering=remembering,
+            judge=engine.containing.judge,
         ),
         legacy=Legacy(proofs.legacy, means.audit, means.clock),
         clock=means.clock,
@@ -138,5 +145,35 @@ def _ssh(
         means,
         signatures=proofs.signatures,
         login_seconds=login_seconds,
-        judge=engine.containing.judge,
+    )
+
+
+def _placing(
+    engine: Engine,
+    stores: Stores,
+    grants: RecordStore[Grant],
+    remembering: Remembering,
+    means: Means,
+) -> Placing:
+    return Placing(
+        stores.confirmed,
+        grants,
+        engine.taking_in,
+        means,
+        rewinding=engine.rewinding,
+        replicas=engine.replicas,
+        remembering=remembering,
+    )
+
+
+def _visiting(
+    engine: Engine, returning: Returning, proofs: Proofs, rules: HtvaultRules, means: Means
+) -> Visiting:
+    return Visiting(
+        engine.taking_in,
+        means,
+        seal=proofs.seal,
+        back_to=returning.back_to,
+        issuers=[one for one in rules.roles if one not in rules.confirming.by_device],
+        containing=engine.containing,
     )

@@ -1,6 +1,7 @@
 """Logs people in by Kerberos ticket: a lease on a grant that a login through the browser made before.
 
-- A ticket makes no grant and changes none: it only opens what its person once granted.
+- A ticket makes no grant and changes none: it only opens what its person once granted. After a
+  revocation of all that the person had, it opens nothing before the next login at the issuer.
 - Whose grant that is, is decided by the first entry of the settings that serves the issuer.
 - Every login and every refusal is in the audit trail before it is answered.
 """
@@ -67,8 +68,9 @@ class KerberosLogins:
     async def log_in(self, place: str, token: bytes, origin: Origin) -> TicketLogin:
         """Return a new lease for whom `token` proves, at `place`, which is `<issuer>_<role>`.
 
-        Raises `LoginNeeded` where the principal has no living grant, `Refused` or `LoginDenied`
-        where it may not log in, and what `ports.KerberosAcceptor` and the store raise.
+        Raises `LoginNeeded` where the principal has no living grant, `LeaseEnded` where that was
+        revoked with all that its person had, `Refused` or `LoginDenied` where it may not log in,
+        and what `ports.KerberosAcceptor` and the store raise.
         """
         try:
             return await self._log_in(place, token, origin)
@@ -89,6 +91,7 @@ class KerberosLogins:
         principal = Principal.parse(await entry.acceptor.accept(token))
         key = GrantKey(issuer, entry.rules.credkey(principal), role)
         grant = await self._living(key)
+        await self._leasing.admit(key, grant.created_at)
         # Without a subject, which would let it reach the robots of this person as well.
         shown, lease = await self._leasing.open(key, grant.line, "", self._login_seconds, origin)
         await self._audit.record(

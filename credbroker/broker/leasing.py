@@ -11,8 +11,11 @@ from credbroker.broker.running import Means
 from credbroker.broker.storing import put_surely
 from credbroker.broker.trail import names
 from credbroker.domain import leases
-from credbroker.domain.attenuation import Ceiling, Right
+from credbroker.domain.attenuation import Right
+from credbroker.domain.confirming import AskedLogin, ConfirmedLogin
+from credbroker.domain.device import PendingLogin
 from credbroker.domain.errors import LeaseUnknown, NotFound
+from credbroker.domain.grants import Grant
 from credbroker.domain.leases import Lease, LeaseToken
 from credbroker.domain.names import GrantKey
 from credbroker.domain.secret import Secret
@@ -65,6 +68,7 @@ class Leasing:
         containing.memories.append(self._recall)
         self._audit = means.audit
         self._clock = means.clock
+        self._check_clock = means.check_clock
         self._entropy = means.entropy
         self._longest_job_seconds = longest_job_seconds
 
@@ -104,12 +108,31 @@ class Leasing:
         leases.check_alive(lease, self._clock.now())
         self._containing.judge(lease)
 
-    def new_token(self) -> LeaseToken:
-        """Return a token that nobody has seen: 16 random bytes of id, 32 of secret."""
-        return LeaseToken(self._entropy.token(16), Secret("lease", self._entropy.token(32)))
+    def new_token(self, line: str = "") -> LeaseToken:
+        """Return a token that nobody has seen; with a `line`, one whose lease is found by that."""
+        chance = self._entropy.token(leases.CHANCE_BYTES if line else 16)
+        lease_id = leases.id_on(line, chance) if line else chance
+        return LeaseToken(lease_id, Secret("lease", self._entropy.token(32)))
+
+    def check_proof(self, grant: Grant) -> None:
+        """Raise `LeaseEnded` if a revocation since the login that gave the grant is known here."""
+        self._containing.judge_proof(grant.key, grant.created_at)
+
+    async def admit(self, key: GrantKey, proved_at: datetime.datetime) -> None:
+        """Return if what was proved at that moment may open a lease on `key`; see `Containing.admit`.
+
+        Raises `LeaseEnded`, and `StoreUnavailable` kinds if no revocations are to be had.
+        """
+        await self._containing.admit(key, proved_at)
 
     async def begin(self, lease: Lease) -> None:
-        """Store a new lease; doing it again with the same lease changes nothing."""
+        """Store a new lease; doing it again with the same lease changes nothing.
+
+        Raises `ClockOff` where its time would be a wrong one, by which no revocation could judge it.
+        """
+        self._check_clock()
+        made_at = self._containing.moment(lease.key, lease.created_at)
+        lease = replace(lease, created_at=made_at)
         try:
             await put_surely(
                 self._records,
@@ -127,6 +150,15 @@ class Leasing:
         stored = await self._records.get(lease_id)
         return stored.value if stored is not None else None
 
+    async def ids_on(self, line: str, most: int) -> list[str]:
+        """Return the ids, up to `most`, of leases on a line, in the order of ids.
+
+        A login that was polled by its lease's own token is not among them: see `Grant.login_id`.
+        """
+        tag = leases.tag_of(line)
+        page = await self._records.segments(tag, most)
+        return [lease_id for lease_id in page if lease_id.startswith(tag)][:most]
+
     async def open(
         self, key: GrantKey, line: str, subject: str, seconds: float, origin: Origin
     ) -> tuple[LeaseToken, Lease]:
@@ -134,17 +166,9 @@ class Leasing:
 
         It lasts `seconds`. With a `subject` it also reaches the robots of who that is at the issuer.
         """
-        token, now = self.new_token(), self._clock.now()
-        lease = Lease(
-            id=token.id,
-            secret_hash=token.secret_hash(),
-            key=key,
-            line=line,
-            ceiling=Ceiling(),
-            created_at=now,
-            ends_at=now + datetime.timedelta(seconds=seconds),
-            subject=subject,
-            origin=origin.address,
+        token, now = self.new_token(line), self._clock.now()
+        lease = leases.login_lease(
+            token, key, line, seconds=seconds, now=now, subject=subject, origin=origin.address
         )
         await self.begin(lease)
         return token, lease
@@ -153,7 +177,7 @@ class Leasing:
         self, caller: Caller, seconds: float | None = None
     ) -> tuple[LeaseToken, Lease]:
         """Make a lease that reaches what the caller's does, for `seconds`, or for as long."""
-        token = self.new_token()
+        token = self.new_token(caller.lease.line)
         wanted = float("inf") if seconds is None else seconds
         child = leases.shorter(caller.lease, token, wanted, self._clock.now())
         child = replace(child, origin=caller.origin.address)
@@ -167,7 +191,7 @@ class Leasing:
         self, caller: Caller, right: Right, *, job: str, seconds: float
     ) -> tuple[LeaseToken, Lease]:
         """Make a job's own lease for `right`, which must be within the caller's."""
-        token = self.new_token()
+        token = self.new_token(caller.lease.line)
         child = leases.child(
             caller.lease,
             token,
@@ -189,8 +213,8 @@ class Leasing:
         )
         return token, child
 
-    async def end(self, caller: Caller) -> None:
-        """End the caller's lease, and with it every lease made from it."""
+    async def end(self, caller: Caller, **by: object) -> None:
+        """End the caller's lease, and with it every lease made from it; the trail has `by`, too."""
         while True:
             stored = await self._records.get(caller.lease.id)
             if stored is None:
@@ -210,7 +234,20 @@ class Leasing:
                 continue  # somebody else wrote: look again
         self._recall.learn(ended.id, ended)
         await self._containing.ended(ended.id)
-        await self._audit.record("lease_ended", **about(caller))
+        await self._audit.record("lease_ended", **about(caller), **by)
+
+
+def about_login(
+    login: PendingLogin | AskedLogin | ConfirmedLogin, origin: Origin
+) -> dict[str, object]:
+    """Return what every audit line says of a login that is under way."""
+    return {
+        "request_id": origin.request_id,
+        "address": origin.address,
+        "login": login.id,
+        "issuer": login.issuer,
+        "role": login.role,
+    }
 
 
 def about(caller: Caller) -> dict[str, object]:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 import structlog
 
 from credbroker.broker.holding import HeldTokens
+from credbroker.broker.known_grants import KnownGrants
 from credbroker.broker.leasing import Caller, Leasing, about
 from credbroker.broker.narrowing import Narrowing, Way
-from credbroker.broker.recall import Recall
+from credbroker.broker.recall import FRESH_SECONDS
 from credbroker.broker.refreshing import Refreshing, Wish
 from credbroker.broker.running import Means
 from credbroker.domain.attenuation import Ceiling, Right, Wanted, attenuate
@@ -26,9 +27,7 @@ from credbroker.domain.errors import (
 from credbroker.domain.freshness import Freshness, due_at, pick, renew_at
 from credbroker.domain.grants import Grant, GrantState
 from credbroker.domain.losses import why_lost
-from credbroker.domain.names import GrantKey
 from credbroker.domain.tokens import AccessToken
-from credbroker.ports import RecordStore
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +59,7 @@ class Minting:
 
     def __init__(
         self,
-        grants: RecordStore[Grant],
+        known: KnownGrants,
         refreshing: Refreshing,
         held: HeldTokens,
         rules: MintingRules,
@@ -69,11 +68,11 @@ class Minting:
         leasing: Leasing,
         narrowing: Narrowing,
     ) -> None:
-        """Mint from `grants`: what is `held`, or what `refreshing` brings; `leasing` knows callers.
+        """Mint from `known` grants: what is `held`, or `refreshing` brings; `leasing` knows callers.
 
         What is less than the whole right of a grant, `narrowing` brings.
         """
-        self._recall = Recall(grants, means.clock)
+        self._known = known
         self._refreshing = refreshing
         self._narrowing = narrowing
         self._rules = rules
@@ -90,7 +89,7 @@ class Minting:
         issuer or store are away a usable one is served, and who has none waits for them until an
         answer is due. Raises `Refused`, `GrantLost` or `Unavailable` kinds.
         """
-        grant, fresh = await self.grant_of(caller)
+        grant, fresh = await self.grant_of(caller, oldest=float("inf"))
         right = self._narrowed(grant, caller.lease.ceiling, wanted)
         held = self._held.get(grant.line, right)
         judged = self._judge(held, wanted)
@@ -122,35 +121,26 @@ class Minting:
         grant, _ = await self.grant_of(caller)
         return self._narrowed(grant, caller.lease.ceiling, wanted)
 
-    async def grant_of(self, caller: Caller) -> tuple[Grant, bool]:
-        """Return the caller's grant, and whether the store confirmed it just now.
+    async def grant_of(
+        self, caller: Caller, *, oldest: float = FRESH_SECONDS
+    ) -> tuple[Grant, bool]:
+        """Return the caller's grant, and whether that is so by the store's word.
 
-        Raises `LeaseEnded` if the person logged out since the lease was made, and `NotFound` if the
-        login that made it has stored no grant yet.
+        It was read within the last `oldest` seconds, unless the store is away: what is refreshed
+        meanwhile does not show. Raises `LeaseEnded` if the person logged out since the lease was
+        made, or was contained since the login was; `NotFound` if the login that made the lease has
+        stored no grant yet.
         """
         lease = caller.lease
         left = caller.seconds_left(self._clock.elapsed())
-        grant, fresh = await self.grant_at(lease.key, left, line=lease.line)
+        grant, fresh = await self._known.at(lease.key, left, line=lease.line, oldest=oldest)
         if grant is None or (grant.line != lease.line and lease.created_at > grant.created_at):
             raise NotFound("No login is stored here.", "Log in with: credbroker login")
         if grant.line != lease.line:
             raise LeaseEnded("This login was ended by a logout.")
         if grant.state is GrantState.ENDED:
             raise why_lost(grant)  # by a logout, or because nobody used it
-        return grant, fresh
-
-    async def grant_at(
-        self, key: GrantKey, seconds: float, *, line: str | None = None
-    ) -> tuple[Grant | None, bool]:
-        """Return the grant at `key`, if there is one, and whether the store confirmed it just now.
-
-        One that is not there, has ended, or is not of this `line` is looked for in the store: another
-        replica may have stored a new one this very moment. Raises as `Recall.get` does.
-        """
-        recalled = await self._recall.get(key.segment(), seconds)
-        grant, fresh = recalled.value, recalled.fresh
-        if grant is None or grant.state is GrantState.ENDED or line not in {None, grant.line}:
-            grant, fresh = await self._recall.anew(key.segment(), seconds), True
+        self._leasing.check_proof(grant)
         return grant, fresh
 
     def whole_right(self, grant: Grant) -> Right:
@@ -163,15 +153,18 @@ class Minting:
 
     async def renew_ahead(self, wish: Wish, seconds: float) -> None:
         """Fetch anew what somebody lives on, waiting at most `seconds`. Raises as minting does."""
-        recalled = await self._recall.get(wish.key.segment())
-        grant = recalled.value
+        grant, _ = await self._known.at(wish.key, seconds)
         if grant is None or grant.line != wish.line or grant.state is GrantState.ENDED:
             return
         await self._get(grant, wish, seconds)
 
+    async def announce(self, grant: Grant) -> None:
+        """Have every replica look at a grant again that is about to end; see `KnownGrants.announce`."""
+        await self._known.announce(grant.key)
+
     def forget(self, grant: Grant) -> None:
         """Drop what is remembered of a grant whose person has logged out; `grant` is its tombstone."""
-        self._recall.learn(grant.key.segment(), grant)
+        self._known.learn(grant)
         self._held.forget(grant.line)
 
     def _judge(self, held: AccessToken | None, wanted: Wanted) -> Freshness:
@@ -223,9 +216,12 @@ class Minting:
 
     async def _get(self, grant: Grant, wish: Wish, seconds: float) -> AccessToken:
         whole = self.whole_right(grant)
-        if wish.right == whole:
-            return await self._refreshing.refresh(wish, seconds)
-        return await self._narrowing.fetch(wish, grant, whole, seconds)
+        try:
+            if wish.right == whole:
+                return await self._refreshing.refresh(wish, seconds)
+            return await self._narrowing.fetch(wish, grant, whole, seconds)
+        finally:
+            self._known.look_again(grant.key)
 
 
 def _too_short(wanted: Wanted) -> TooSoonExpired:

@@ -136,6 +136,7 @@ class Narrowing:
 
     async def _minted(self, wish: Wish, grant: Grant) -> AccessToken:
         mint = self._mints[wish.key.issuer]
+        await self._refreshing.admit(grant)
         token = await mint.mint(grant, wish.right)
         now = self._clock.now()
         check_issued(token, wish.right, issuer_url=mint.url, subject=grant.subject, now=now)
@@ -168,6 +169,7 @@ class Narrowing:
         self._check_clock()  # it would take the token that it gets for expired
         issuer, gate = served(self._issuers, wish.key.issuer), self._gates.of(wish.key.issuer)
         async with gate.entered(wish.key):
+            await self._refreshing.admit(grant)
             await self._audit.record(
                 "exchange_begun",
                 **about(grant),

@@ -11,6 +11,7 @@ import structlog
 
 from credbroker.broker.leasing import Caller, about
 from credbroker.broker.recall import ANSWER_SECONDS
+from credbroker.broker.remembering import Remembering
 from credbroker.broker.replicas import Replicas
 from credbroker.broker.rewinding import Rewinding
 from credbroker.broker.running import Means
@@ -55,13 +56,18 @@ class Placing:
         *,
         rewinding: Rewinding,
         replicas: Replicas,
+        remembering: Remembering,
     ) -> None:
-        """Place what waits in `logins` into `grants`; each of the `replicas` expires its shards."""
+        """Place what waits in `logins` into `grants`; each of the `replicas` expires its shards.
+
+        Whose robots grants are for is what `remembering` has.
+        """
         self._logins = logins
         self._grants = grants
         self._taking_in = taking_in
         self._rewinding = rewinding
         self._replicas = replicas
+        self._remembering = remembering
         self._deeds = means.deeds
         self._audit = means.audit
         self._clock = means.clock
@@ -105,6 +111,8 @@ class Placing:
             login = confirming.meant_for(login, grant, key)
             assert login.pending is not None
             grant, version = login.pending, await self._put(login, version)
+        if key.credkey != login.credkey:
+            await self._remembering.robot(login.credkey, key)
         kept, replaced = await self._taking_in.keep(grant)
         await self._audit.record("login_placed", **about(caller), **_whose(kept), login=login_id)
         self._taking_in.let_go_of_replaced(key.issuer, replaced)

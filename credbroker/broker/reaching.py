@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from credbroker.broker.known_grants import KnownGrants
 from credbroker.broker.leasing import Caller
-from credbroker.broker.minting import Minting
 from credbroker.domain.errors import NotAllowed, NotFound
 from credbroker.domain.names import GrantKey, check_credkey
 from credbroker.ports import Clock
@@ -21,9 +21,9 @@ ASK_FOR_OWN = "Log in anew in this issuer and role, as the person that the path 
 class Reaching:
     """Narrows callers to the grant that they ask for."""
 
-    def __init__(self, minting: Minting, clock: Clock) -> None:
-        """Look grants up as `minting` knows them."""
-        self._minting = minting
+    def __init__(self, known: KnownGrants, clock: Clock) -> None:
+        """Look up `known` grants."""
+        self._known = known
         self._clock = clock
 
     def check(self, caller: Caller, key: GrantKey) -> None:
@@ -43,7 +43,7 @@ class Reaching:
         if key == lease.key:
             return caller
         left = caller.seconds_left(self._clock.elapsed())
-        grant, fresh = await self._minting.grant_at(key, left)
+        grant, fresh = await self._known.at(key, left)
         if grant is None:
             raise NotFound("No login is stored here.", ASK_FOR_OWN)
         if grant.subject != lease.subject:

@@ -1,7 +1,7 @@
 """Remembers records for a few seconds, so that the steady state asks the store for nothing twice.
 
 A record is read again after `FRESH_SECONDS`; that bounds how long a change can go unnoticed. Where
-word comes of what has changed, as it does of leases, it is kept until then.
+word comes of what changes, as it does of leases and grants, it is kept until then.
 While the store is silent or refuses, the last known record is returned, marked as not fresh: good
 enough to hand on tokens that are already held, not to fetch new ones. Nobody who asks for a known
 record waits for a silent store longer than `PATIENCE_SECONDS`, and then not for every record again;
@@ -60,15 +60,18 @@ class Recall(Generic[T]):
         self._deeds = Deeds(clock)
         self._room = self._full = room
         self._known: dict[str, tuple[T | None, float]] = {}
+        self._changing_until: dict[str, float] = {}
         self._silent_until = float("-inf")
 
-    async def get(self, segment: str, seconds: float = ANSWER_SECONDS) -> Recalled[T]:
+    async def get(
+        self, segment: str, seconds: float = ANSWER_SECONDS, *, oldest: float = float("inf")
+    ) -> Recalled[T]:
         """Return the record; raise what the store raises if it is not known and cannot be read.
 
-        One that is not known is waited for up to `seconds`. A damaged record is refused even if an
-        earlier version is known.
+        One that is not known is waited for up to `seconds`; one that was read more than `oldest`
+        seconds ago is read again. A damaged record is refused even if an earlier version is known.
         """
-        value, fresh = self._remembered(segment)
+        value, fresh = self._remembered(segment, oldest)
         if fresh:
             return Recalled(value, fresh=True)
         if value is None:
@@ -86,6 +89,10 @@ class Recall(Generic[T]):
             if value is None:
                 raise  # dropped while the store was waited for
             return Recalled(value, fresh=False)
+
+    def last_word(self, segment: str) -> T | None:
+        """Return what is remembered, however old, without asking."""
+        return self._known.get(segment, (None, _IN_DOUBT))[0]
 
     async def confirmed(self, segment: str, seconds: float) -> T | None:
         """Return the record by the store's word, waiting for it up to `seconds`.
@@ -107,15 +114,34 @@ class Recall(Generic[T]):
         """Know nothing of a record any more; what is on its way from the store is too old."""
         self._keep(segment, None, _IN_DOUBT)
 
+    def expect_change(self, segment: str, seconds: float) -> None:
+        """Read a record again before going by it, and for `seconds` again and again.
+
+        It may be changing just now. The last word on it is served only while the store is away.
+        """
+        now = self._clock.elapsed()
+        value, _ = self._known.get(segment, (None, _IN_DOUBT))
+        if value is not None:
+            self._known[segment] = (value, _IN_DOUBT)
+        if len(self._changing_until) >= self._full:
+            self._changing_until = {
+                at: end for at, end in self._changing_until.items() if end > now
+            }
+        until = self._changing_until.get(segment, _IN_DOUBT)
+        self._changing_until[segment] = max(until, now + seconds)
+
     def doubt(self) -> None:
         """Go by nothing any more that was read until now; serve it only while the store is away."""
         self._known = {segment: (value, _IN_DOUBT) for segment, (value, _) in self._known.items()}
 
-    def _remembered(self, segment: str) -> tuple[T | None, bool]:
+    def _remembered(self, segment: str, oldest: float = float("inf")) -> tuple[T | None, bool]:
         """Return what is known, and whether that is new enough to go by."""
         value, read_at = self._known.get(segment, (None, _IN_DOUBT))
-        good_for = UNKNOWN_SECONDS if value is None else self._fresh_seconds
-        return value, self._clock.elapsed() - read_at < good_for
+        now = self._clock.elapsed()
+        good_for = UNKNOWN_SECONDS if value is None else min(self._fresh_seconds, oldest)
+        if self._changing_until.get(segment, _IN_DOUBT) > now:
+            good_for = min(good_for, FRESH_SECONDS)
+        return value, now - read_at < good_for
 
     async def _read_within(self, segment: str, seconds: float) -> T | None:
         """Read; what comes later than that is still learnt."""

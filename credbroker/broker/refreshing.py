@@ -1,7 +1,7 @@
 """Uses a refresh token, once, and keeps its successor.
 
-The order is the whole point (promises 2 and 3): a place at the issuer is free, the connection stands,
-the claim is stored, Vault is no older than it was, the first byte goes out, the successor is stored, and only then is the access token checked and held for anybody to see. Callers who want the
+The order is the whole point (promises 2 and 3): a place at the issuer is free, no revocation speaks
+against it, the connection stands, the claim is stored, Vault is no older than it was, the first byte goes out, the successor is stored, and only then is the access token checked and held for anybody to see. Callers who want the
 same right share one refresh; for one grant there is never more than one at a time. A refresh that
 takes longer than its callers wait still ends with a held token.
 """
@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 import structlog
 
 from credbroker.broker.claiming import Claiming, Found
+from credbroker.broker.containing import Containing
 from credbroker.broker.gate import LONGEST_SPARED_SECONDS, Gates, spared_seconds
 from credbroker.broker.holding import HeldTokens
 from credbroker.broker.issuer_marks import IssuerMarks
@@ -32,6 +33,7 @@ from credbroker.domain.errors import (
     IssuerGaveLess,
     IssuerMisbehaved,
     IssuerUnreachable,
+    LeaseEnded,
     OutsideCeiling,
     StoreUnavailable,
 )
@@ -72,6 +74,7 @@ class Custodians:
     successors: Successors
     gates: Gates
     marks: IssuerMarks
+    containing: Containing
 
 
 class Refreshing:
@@ -96,6 +99,7 @@ class Refreshing:
         self._successors = custodians.successors
         self._gates = custodians.gates
         self._marks = custodians.marks
+        self._containing = custodians.containing
         self._held = held
         self._deeds = means.deeds
         self._audit = means.audit
@@ -129,6 +133,10 @@ class Refreshing:
         """Return the grant once no replica has a claim on it; see `Claiming.settled`."""
         return (await self._claiming.settled(key, line, resting=True)).stored
 
+    async def admit(self, grant: Grant) -> None:
+        """Return if no revocation speaks against using this grant; see `Containing.admit`."""
+        await self._containing.admit(grant.key, grant.created_at)
+
     async def revoke(self, key: GrantKey, refresh_token: Secret) -> None:
         """Have the grant's issuer revoke a refresh token; raise `IssuerUnreachable` and its like."""
         await self._successors.revoke(key, refresh_token)
@@ -143,7 +151,7 @@ class Refreshing:
                     claimed, outcome = await self._use(found, wish)
                 except StaleVersionError:
                     continue  # another replica was first; look again
-                except (OutsideCeiling, ClientRejected):
+                except (OutsideCeiling, ClientRejected, LeaseEnded):
                     if not found.remembered:
                         raise
                     continue  # a login since may allow it: look again
@@ -220,6 +228,7 @@ class Refreshing:
         self._resting_grants.check(grant.key)
         gate = self._gates.of(grant.key.issuer)
         async with gate.entered(grant.key):
+            await self.admit(grant)
             # Before the claim: if the trail cannot be written, no refresh token is spent.
             await self._audit.record("refresh_begun", **about(grant))
             try:

@@ -8,13 +8,10 @@ what a person has takes the keys with it that were registered before.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from credbroker.broker.leasing import Leasing, Origin
 from credbroker.broker.running import Means
 from credbroker.broker.ssh_nonces import SshNonces
 from credbroker.broker.trail import names
-from credbroker.domain.attenuation import Ceiling
 from credbroker.domain.errors import LeaseEnded, Malformed
 from credbroker.domain.grants import Grant
 from credbroker.domain.leases import Lease, LeaseToken
@@ -22,10 +19,6 @@ from credbroker.domain.ssh_keys import SshKeys, SshProof, place_of
 from credbroker.ports import RecordStore, SshSignatures
 
 _REMEDY = "Register the keys of your agent with: htgettoken --registerssh"
-
-
-def nothing_is_revoked(_lease: Lease) -> None:
-    """Let every lease count."""
 
 
 class SshLogins:
@@ -41,12 +34,8 @@ class SshLogins:
         *,
         signatures: SshSignatures,
         login_seconds: float,
-        judge: Callable[[Lease], None] = nothing_is_revoked,
     ) -> None:
-        """Log in by the `keys` that are registered; a lease lasts `login_seconds`.
-
-        `judge` raises `LeaseEnded` for a lease that was revoked with all of its time.
-        """
+        """Log in by the `keys` that are registered; a lease lasts `login_seconds`."""
         self._keys = keys
         self._grants = grants
         self._leasing = leasing
@@ -54,7 +43,6 @@ class SshLogins:
         self._audit = means.audit
         self._signatures = signatures
         self._login_seconds = login_seconds
-        self._judge = judge
 
     def nonce(self) -> str:
         """Return what the client is to sign, as UTF-8, for one login."""
@@ -73,7 +61,7 @@ class SshLogins:
         if not self._signatures.verify(proof.key, proof.signature, proof.nonce.encode()):
             raise await self._refused(proof, origin, "The ssh key did not sign this nonce.")
         grant = await self._living_grant(proof, stored.value)
-        if grant is None or self._is_revoked(grant, stored.value):
+        if grant is None or await self._is_revoked(grant, stored.value):
             await self._refused(proof, origin, "There is no login that the ssh key could go on.")
             return None
         await self._nonces.spend(proof.nonce)
@@ -92,12 +80,10 @@ class SshLogins:
         owner = (stored.value.issuer_url, stored.value.subject)
         return stored.value if owner == (registered.issuer_url, registered.subject) else None
 
-    def _is_revoked(self, grant: Grant, registered: SshKeys) -> bool:
-        """Return whether a revocation took with it what was registered before."""
-        at = registered.registered_at
-        as_old = Lease("", "", grant.key, grant.line, Ceiling(), created_at=at, ends_at=at)
+    async def _is_revoked(self, grant: Grant, registered: SshKeys) -> bool:
+        """Return whether a revocation took with it the login, or what was registered before."""
         try:
-            self._judge(as_old)
+            await self._leasing.admit(grant.key, min(grant.created_at, registered.registered_at))
         except LeaseEnded:
             return True
         return False

@@ -56,7 +56,8 @@ class SshRegistering:
             issuer_url=served(self._issuers, key.issuer).url,
             subject=caller.lease.subject,
             keys=chosen,
-            registered_at=self._clock.now(),
+            # A login that is judged by a later moment than its own, gives keys that are, too.
+            registered_at=max(self._clock.now(), caller.lease.created_at),
         )
         await self._put(record.issuer, record.credkey, lambda _found: record)
         await self._note("ssh_keys_registered", caller, [one.fingerprint() for one in chosen])
@@ -65,8 +66,13 @@ class SshRegistering:
     async def listed(self, caller: Caller, credkey: str) -> tuple[SshKey, ...]:
         """Return the keys that are registered. Raises `NotAllowed`, `StoreUnavailable` kinds."""
         _check_own(caller.lease, credkey)
-        stored = await self._keys.get(place_of(caller.lease.key.issuer, credkey))
-        return stored.value.keys if stored is not None else ()
+        found = await self.registered(caller.lease.key.issuer, credkey)
+        return found.keys if found is not None else ()
+
+    async def registered(self, issuer: str, credkey: str) -> SshKeys | None:
+        """Return the record of an identity's keys, if it has any. Raises `StoreUnavailable` kinds."""
+        stored = await self._keys.get(place_of(issuer, credkey))
+        return stored.value if stored is not None else None
 
     async def remove(self, caller: Caller, credkey: str, fingerprint: str) -> None:
         """Take one key away; leases that it has opened go on.
@@ -74,14 +80,23 @@ class SshRegistering:
         Raises `NotAllowed`, `NotFound` and `StoreUnavailable` kinds.
         """
         _check_own(caller.lease, credkey)
+        await self.take_away(caller.lease.key.issuer, credkey, fingerprint, about(caller))
+
+    async def take_away(
+        self, issuer: str, credkey: str, fingerprint: str, by: Mapping[str, object]
+    ) -> None:
+        """Take one key away on the word of its person; the trail has `by` of who that was.
+
+        Raises `NotFound` and `StoreUnavailable` kinds.
+        """
 
         def without(found: SshKeys | None) -> SshKeys:
             if found is None:
                 raise NotFound("No ssh keys are registered for this identity.", _REMEDY)
             return found.without(fingerprint)
 
-        await self._put(caller.lease.key.issuer, credkey, without)
-        await self._note("ssh_key_removed", caller, [fingerprint])
+        await self._put(issuer, credkey, without)
+        await self._audit.record("ssh_key_removed", **by, fingerprints=[fingerprint])
 
     async def _put(
         self, issuer: str, credkey: str, change: Callable[[SshKeys | None], SshKeys]

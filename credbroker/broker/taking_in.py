@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from credbroker.broker.containing import Containing
 from credbroker.broker.running import Means, served
 from credbroker.broker.storing import put_surely
 from credbroker.domain.errors import CredbrokerError, IssuerMisbehaved, NotFound
@@ -54,14 +55,19 @@ class TakingIn:
         enrolments: Mapping[str, Enrolment],
         means: Means,
         *,
+        containing: Containing,
         noted: Callable[[Grant], None],
     ) -> None:
-        """Take into `grants`; `noted` is told of each record stored."""
+        """Take into `grants`; `noted` is told of each record stored.
+
+        When somebody logged in is said so that `containing` judges it rightly.
+        """
         self._grants = grants
         self._enrolments = enrolments
         self._clock = means.clock
         self._entropy = means.entropy
         self._deeds = means.deeds
+        self._containing = containing
         self._noted = noted
 
     def issuer(self, name: str) -> Issuer:
@@ -90,17 +96,11 @@ class TakingIn:
                 "The issuer gave no refresh token or no ID token.",
                 "The operator must allow the broker's client offline_access and openid.",
             )
-        claims = await issuer.verify_identity(answer.id_token)
-        if nonce is not None and claims.get("nonce") != nonce:
-            raise IssuerMisbehaved("The issuer's ID token belongs to another login.")
-        subject = claims.get("sub")
-        credkey = claims.get(self._enrolments[asked.issuer].credkey_claim)
-        if not isinstance(subject, str) or not isinstance(credkey, str) or not subject:
-            raise IssuerMisbehaved("The issuer's ID token does not say who logged in.")
-        now = self._clock.now()
+        subject, credkey = await self.who(asked.issuer, answer.id_token, nonce)
+        now, key = self._clock.now(), GrantKey(asked.issuer, credkey, asked.role)
         granted = answer.scopes if answer.scopes is not None else asked.scopes
         return Grant(
-            key=GrantKey(asked.issuer, check_credkey(credkey), asked.role),
+            key=key,
             line=self._entropy.token(16),
             issuer_url=issuer.url,
             subject=subject,
@@ -111,13 +111,28 @@ class TakingIn:
             generation=1,
             state=GrantState.READY,
             write_id=self._entropy.token(16),
-            created_at=now,
+            created_at=self._containing.moment(key, now),
             refreshed_at=now,
             login_id=asked.login,
             used_at=now,
             refresh_expires_at=_after(now, answer.refresh_expires_in),
             tokens_until=_after(now, answer.expires_in),
         )
+
+    async def who(self, issuer: str, id_token: Secret, nonce: str | None) -> tuple[str, str]:
+        """Return the `sub` and the credkey of the person whom an ID token names, once it is checked.
+
+        A `nonce` must be repeated in it. Raises `IssuerMisbehaved`, and `Malformed` for a credkey
+        that is none.
+        """
+        claims = await self.issuer(issuer).verify_identity(id_token)
+        if nonce is not None and claims.get("nonce") != nonce:
+            raise IssuerMisbehaved("The issuer's ID token belongs to another login.")
+        subject = claims.get("sub")
+        credkey = claims.get(self._enrolments[issuer].credkey_claim)
+        if not isinstance(subject, str) or not isinstance(credkey, str) or not subject:
+            raise IssuerMisbehaved("The issuer's ID token does not say who logged in.")
+        return subject, check_credkey(credkey)
 
     async def keep(self, grant: Grant) -> tuple[Grant, Secret | None]:
         """Store the grant in its place, as the next generation of what is there.
@@ -144,6 +159,8 @@ class TakingIn:
             except StaleVersionError:
                 continue  # somebody else wrote: look again
             self._noted(kept)
+            if stored is not None:
+                self._deeds.begin(self._containing.changing(segment), "tell of a new login")
             return kept, replaced
 
     def let_go_of_replaced(self, issuer: str, replaced: Secret | None) -> None:

@@ -225,6 +225,11 @@ def _findings(settings: Settings) -> list[tuple[str, str]]:
         at = f"$.issuers.{name}"
         found += [(at, why) for why in _name_faults("issuer", name)]
         found += [(f"{at}{key}", why) for key, why in _issuer_findings(issuer)]
+    found += [
+        (f"$.operators[{number}].issuer", "no issuer of this name is set up")
+        for number, one in enumerate(settings.operators)
+        if one.issuer not in settings.issuers
+    ]
     return found + _kerberos_findings(settings) + _htvault_findings(settings)
 
 

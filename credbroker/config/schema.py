@@ -183,6 +183,13 @@ class Kerberos(Section, frozen=True):
     domain: str = ""
 
 
+class Operator(Section, frozen=True):
+    """A person who may contain an incident over the network, after a login at the issuer."""
+
+    issuer: Text
+    subject: Text
+
+
 class Ssh(Section, frozen=True):
     """Logins by ssh key; `registration` says if people may register their agent's keys."""
 
@@ -211,4 +218,5 @@ class Settings(Section, frozen=True):
     htvault: Htvault = Htvault()
     kerberos: list[Kerberos] = []
     ssh: Ssh = Ssh()
+    operators: list[Operator] = []
     log: Log = Log()

@@ -18,6 +18,7 @@ from typing import Optional
 from credbroker.domain.device import DeviceStart
 from credbroker.domain.errors import LoginDenied, Malformed
 from credbroker.domain.grants import Grant, GrantState
+from credbroker.domain.leases import id_on
 from credbroker.domain.names import GrantKey
 from credbroker.domain.rotation import succeed
 from credbroker.domain.secret import Secret
@@ -33,6 +34,7 @@ _LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
 _CODE_LENGTH = 8
 _ID = re.compile(r"[A-Za-z0-9_-]{22}\Z")
 _TIME_BYTES = 6
+_CHANCE_LENGTH = 14
 
 
 @dataclass(frozen=True)
@@ -206,6 +208,11 @@ def check_overtaken(grant: Grant, found: Optional[Grant]) -> None:
         return
     if (found.state is GrantState.ENDED) is (found.line == grant.line):
         raise LoginDenied("This login was overtaken by a logout or by another login.")
+
+
+def lease_id(login: ConfirmedLogin) -> str:
+    """Return the id of the one lease that comes of an answered login, which its line finds."""
+    return id_on(login.line, login.id[:_CHANCE_LENGTH])
 
 
 def _line(key: GrantKey, distinct: str) -> str:

@@ -66,6 +66,8 @@ class Grant:
     """The write id of the last claim: its owner knows it again in a doubt that somebody noted."""
     login_id: str = ""
     """Which login brought the grant: one that lost the answer to its write knows its own."""
+    earlier_logins: tuple[str, ...] = ()
+    """The logins of this line before that one, the last ones: each may have a lease that lives."""
     doubt_seconds: float = 0.0
     """How old the claim was, by Vault's clock, when this record was put in doubt."""
     used_at: datetime.datetime | None = None

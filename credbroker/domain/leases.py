@@ -7,6 +7,7 @@ later; ending a parent ends its children.
 
 from __future__ import annotations
 
+import base64
 import datetime
 import hashlib
 import hmac
@@ -20,12 +21,18 @@ from credbroker.domain.secret import Secret
 
 # A login's lease, two exchanges for shorter ones (28 days, 7 days), a job's below them.
 DEEPEST = 4
+_TAG_BYTES = 6
+CHANCE_BYTES = 10
+"""The random part of a lease's id: it keeps ids apart, and need not be hard to guess."""
 _TOKEN = re.compile(r"cb_([A-Za-z0-9_-]{22})\.([A-Za-z0-9_-]{43})\Z")
 
 
 @dataclass(frozen=True)
 class LeaseToken:
-    """A lease as its holder has it: `cb_<id>.<secret>`, 16 and 32 random bytes as base64url."""
+    """A lease as its holder has it: `cb_<id>.<secret>`, 16 and 32 bytes as base64url.
+
+    The secret is random. The id is, too, or it says on which line the lease is; see `id_on`.
+    """
 
     id: str
     secret: Secret
@@ -85,6 +92,17 @@ class Lease:
         return below and self.is_login and bool(self.subject)
 
 
+def tag_of(line: str) -> str:
+    """Return the 8 characters that the ids of a line's leases begin with, so that they are found."""
+    digest = hashlib.sha256(f"leases on {line}".encode()).digest()
+    return base64.urlsafe_b64encode(digest[:_TAG_BYTES]).decode()
+
+
+def id_on(line: str, chance: str) -> str:
+    """Return the id of a lease on this line; `chance` is `CHANCE_BYTES` random bytes as base64url."""
+    return tag_of(line) + chance
+
+
 def check_secret(lease: Lease | None, shown: LeaseToken) -> Lease:
     """Return the lease if `shown` is its token; raise `LeaseUnknown`, in equal time, if not."""
     known = lease.secret_hash if lease is not None else hashlib.sha256(b"").hexdigest()
@@ -105,6 +123,25 @@ def check_login(lease: Lease) -> None:
     """Raise `NotAllowed` unless this is the lease of a person's login."""
     if not lease.is_login:
         raise NotAllowed("A job's lease may only fetch the job's tokens.")
+
+
+def login_lease(
+    token: LeaseToken, key: GrantKey, line: str, *, seconds: float, now: datetime.datetime,
+    subject: str = "", registers: bool = False, origin: str = "",
+) -> Lease:  # fmt: skip
+    """Make the lease of a login, for all that the grant at `key` gives, good for `seconds`."""
+    return Lease(
+        id=token.id,
+        secret_hash=token.secret_hash(),
+        key=key,
+        line=line,
+        ceiling=Ceiling(),
+        created_at=now,
+        ends_at=now + datetime.timedelta(seconds=seconds),
+        subject=subject,
+        registers=registers,
+        origin=origin,
+    )
 
 
 def child(

@@ -2,7 +2,10 @@
 
 - A mark ends every lease that was made before its moment, so that later logins work.
 - A mark on a lease ends it and all that were made from it, whenever those were made.
+- A mark on a person or an issuer ends what else was proved before: the grants, tickets and ssh keys
+  that were there open nothing until the person has logged in at the issuer again.
 - A person's mark holds for their robots, too, whose identity keys lie below `<credkey>/`.
+- Names count as equal however their letters are composed (Unicode NFC).
 - Marks are bounded: one that no lease can be old enough for is dropped with the next write.
 """
 
@@ -12,6 +15,7 @@ import datetime
 import enum
 import ipaddress
 import re
+import unicodedata
 from dataclasses import dataclass, field, replace
 from typing import Iterator, Mapping, Union
 
@@ -19,8 +23,11 @@ from credbroker.domain.errors import Busy, LeaseEnded, Malformed, NotFound
 from credbroker.domain.leases import Lease, check_job_name
 from credbroker.domain.names import GrantKey, check_credkey, check_short_name
 
-MOST_MARKS = 10_000
-"""With as many the record comes near to the largest that OpenBao/Vault takes (1 MiB)."""
+MOST_BYTES = 900_000
+"""A record of as many comes near to the largest that OpenBao/Vault takes (1 MiB)."""
+
+ENDED_BYTES = 700_000
+"""What the ends of single leases may fill: whoever ends many leaves room for what operators end."""
 
 LONGEST_SECONDS = 366 * 86400.0
 """No lease lasts longer, so no mark matters longer; the settings are held to it."""
@@ -28,6 +35,8 @@ LONGEST_SECONDS = 366 * 86400.0
 CLOCKS_OFF_SECONDS = 60.0
 """A lease bears its maker's time, which may be so far ahead before that replica stops working."""
 
+# A mark's two moments, and what stands around them and its name.
+_BESIDE_NAME_BYTES = 32
 _LEASE_ID = re.compile(r"[A-Za-z0-9_-]{22}\Z")
 
 
@@ -68,19 +77,25 @@ class Revocations:
     kind: Kind
     marks: Mapping[str, Mark] = field(default_factory=dict)
 
-    def added(self, more: Mapping[str, Mark], now: datetime.datetime) -> Revocations:
+    def added(
+        self, more: Mapping[str, Mark], now: datetime.datetime, most_bytes: int = MOST_BYTES
+    ) -> Revocations:
         """Return these and `more`, without those that nothing is old enough for any more.
 
-        Raises `Busy` if they would be more than `MOST_MARKS`.
+        Raises `Busy` if they would need more than `most_bytes` in the store.
         """
-        marks = {name: mark for name, mark in self.marks.items() if mark.kept_until > now}
+        marks = self.living(now)
         marks.update({name: mark.joined(marks.get(name)) for name, mark in more.items()})
-        if len(marks) > MOST_MARKS:
+        if sum(_BESIDE_NAME_BYTES + _bytes(name) for name in marks) > most_bytes:
             raise Busy(
-                f"More than {MOST_MARKS} revocations of one kind are remembered.",
+                f"There is no room for more revocations of this kind ({len(marks) - len(more)}).",
                 "Try again in a few minutes, or have the operator contain the issuer as a whole.",
             )
         return replace(self, marks=marks)
+
+    def living(self, now: datetime.datetime) -> dict[str, Mark]:
+        """Return those that something may be old enough for."""
+        return {name: mark for name, mark in self.marks.items() if mark.kept_until > now}
 
     def lifted(self, name: str) -> Revocations:
         """Return these without the one of `name`; raise `NotFound` if there is none."""
@@ -105,6 +120,24 @@ def check_not_revoked(lease: Lease, view: View) -> None:
             raise LeaseEnded(f"The operator has ended all leases of this {kind.value}.")
 
 
+def check_proof(key: GrantKey, proved_at: datetime.datetime, view: View) -> None:
+    """Raise `LeaseEnded` if a mark in `view` ends what this person or robot proved at that moment."""
+    for kind, mark in _on_person(key, view):
+        if proved_at < mark.before:
+            raise LeaseEnded(f"The operator has ended all earlier logins of this {kind.value}.")
+
+
+def moment_of_proof(key: GrantKey, now: datetime.datetime, view: View) -> datetime.datetime:
+    """Return when somebody counts as having proved `now`, at the issuer, to be this person.
+
+    A mark reaches ahead by what a replica's clock may be ahead. Who logs in where the mark is known
+    certainly does so after it was made, and need not wait for that time to pass.
+    """
+    slack = datetime.timedelta(seconds=2 * CLOCKS_OFF_SECONDS)
+    known = (mark.before for _, mark in _on_person(key, view) if mark.before - now <= slack)
+    return max([now, *known])
+
+
 def check_name(kind: Kind, name: str) -> str:
     """Return `name` in the one form in which leases are held against it; raise `Malformed`.
 
@@ -117,9 +150,9 @@ def check_name(kind: Kind, name: str) -> str:
         )
     if kind is Kind.PERSON:
         issuer, _, credkey = name.partition("/")
-        return f"{check_short_name('issuer', issuer)}/{check_credkey(credkey)}"
+        return f"{check_short_name('issuer', issuer)}/{_composed(check_credkey(credkey))}"
     if kind is Kind.JOB:
-        return check_job_name(name)
+        return _composed(check_job_name(name))
     if kind is Kind.HOST:
         address = _address(name)
         if isinstance(address, str):
@@ -128,6 +161,14 @@ def check_name(kind: Kind, name: str) -> str:
             )
         return str(address)
     return check_short_name("issuer", name) if kind is Kind.ISSUER else name
+
+
+def _on_person(key: GrantKey, view: View) -> Iterator[tuple[Kind, Mark]]:
+    """Walk the marks on a person, on those whose robot it is, and on the issuer."""
+    if people := view.get(Kind.PERSON):
+        yield from ((Kind.PERSON, people[name]) for name in _people(key) if name in people)
+    if (mark := view.get(Kind.ISSUER, {}).get(key.issuer)) is not None:
+        yield Kind.ISSUER, mark
 
 
 def _is_before(lease: Lease, kind: Kind, marks: Mapping[str, Mark]) -> bool:
@@ -139,7 +180,7 @@ def _names(lease: Lease, kind: Kind) -> Iterator[str]:
     if kind is Kind.PERSON:
         yield from _people(lease.key)
     elif kind is Kind.JOB and lease.job is not None:
-        yield lease.job
+        yield _composed(lease.job)
     elif kind is Kind.HOST:
         yield str(_address(lease.origin))
     elif kind is Kind.ISSUER:
@@ -148,10 +189,22 @@ def _names(lease: Lease, kind: Kind) -> Iterator[str]:
 
 def _people(key: GrantKey) -> Iterator[str]:
     """Yield the person, and each person whose robot it is."""
-    name = f"{key.issuer}/{key.credkey}"
+    name = f"{key.issuer}/{_composed(key.credkey)}"
     while "/" in name:
         yield name
         name = name.rpartition("/")[0]
+
+
+def _composed(name: str) -> str:
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def _bytes(name: str) -> int:
+    """Return how many bytes a name takes in a record, where some characters become escapes."""
+    escapes = 5 * sum(map(name.count, "<>&")) + 3 * sum(map(name.count, '"\\'))
+    plain = len(name.encode("ascii", "ignore"))
+    others = len(name.encode("utf-16-le", "replace")) // 2 - plain
+    return plain + 7 * others + escapes
 
 
 def _address(text: str) -> Union[ipaddress.IPv4Address, ipaddress.IPv6Address, str]:

@@ -29,6 +29,8 @@ from credbroker.domain.outcomes import Dead, NotActedOn, Outcome, Renewed
 READY, CLAIMED, PAUSED = GrantState.READY, GrantState.CLAIMED, GrantState.PAUSED
 IN_DOUBT, LOST, ENDED = GrantState.IN_DOUBT, GrantState.LOST, GrantState.ENDED
 
+MOST_EARLIER_LOGINS = 50
+"""How many are remembered, so that their leases can be shown; all of those end by a logout."""
 MOST_POSTS = 2
 """The first post of a value, and the one retry that some rules allow."""
 
@@ -257,7 +259,8 @@ def succeed(found: Grant, new: Grant) -> Grant:
             "This identity key belongs to another person's login here.",
             "Tell the operator: the issuer gave two people the same identity key.",
         )
-    return replace(new, line=found.line)
+    earlier = (*found.earlier_logins, *filter(None, [found.login_id]))
+    return replace(new, line=found.line, earlier_logins=earlier[-MOST_EARLIER_LOGINS:])
 
 
 def log_out(grant: Grant, write_id: str) -> Grant:

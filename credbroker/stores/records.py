@@ -19,6 +19,7 @@ from credbroker.domain.leases import Lease
 from credbroker.domain.marks import Heartbeat, IssuerMark, RewindMark, SpoolKey
 from credbroker.domain.narrow import NarrowToken
 from credbroker.domain.revocations import Revocations
+from credbroker.domain.robots import Robots
 from credbroker.domain.secret import Secret
 from credbroker.domain.ssh_keys import SeenNonce, SshKeys
 from credbroker.ports import HttpAnswer, Stored
@@ -51,6 +52,7 @@ from credbroker.wire.records import (
     write_login,
 )
 from credbroker.wire.revocations import read_revocations, write_revocations
+from credbroker.wire.robots import read_robots, write_robots
 from credbroker.wire.ssh_keys import (
     read_seen_nonce,
     read_ssh_keys,
@@ -96,6 +98,10 @@ class VaultRecords(Generic[T]):
     async def segments(self, after: str = "", limit: int = 5000) -> list[str]:
         """Return the segments that have records; see `ports.RecordStore.segments`."""
         return await self._client.listed(self._names, after, limit)
+
+    async def remove(self, segment: str) -> None:
+        """Delete a record with its versions; see `broker.clearing.Clearable.remove`."""
+        await self._client.delete(f"{self._names}/{segment}")
 
     def _stored(self, answer: HttpAnswer) -> Stored[T]:
         found = json_of(answer).get("data")
@@ -173,6 +179,11 @@ def ssh_key_records(client: VaultClient, mount: str) -> VaultRecords[SshKeys]:
 def seen_records(client: VaultClient, mount: str) -> VaultRecords[SeenNonce]:
     """Return the store of marks that something was used which is good for one use."""
     return VaultRecords(client, mount, "logins", write_seen_nonce, read_seen_nonce)
+
+
+def robot_records(client: VaultClient, mount: str) -> VaultRecords[Robots]:
+    """Return the store of what is remembered of people's robots."""
+    return VaultRecords(client, mount, "people", write_robots, read_robots)
 
 
 async def check_mount(client: VaultClient, mount: str) -> None:

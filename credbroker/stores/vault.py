@@ -136,6 +136,12 @@ class VaultClient:
         self._index = answer.headers.get("x-vault-index", self._index)
         return answer
 
+    async def delete(self, path: str) -> None:
+        """Delete what is at `path`; nothing there is as good. Raises as `get` does."""
+        answer = await self._asked("DELETE", path, None)
+        if answer.status != 404:
+            checked(answer)
+
     async def log_in(self) -> None:
         """Get a new token by AppRole; raise `StoreMisconfigured` if the login is refused."""
         self._login_tried_at, self._login_answered = self._clock.elapsed(), False
@@ -305,6 +311,10 @@ class VaultClient:
             if method == "LIST":
                 answer = await self._door.get(
                     url, headers=headers, seconds=seconds, most_bytes=_MOST_LISTED_BYTES
+                )
+            elif method == "DELETE":
+                answer = await self._door.pass_on(
+                    method, url, b"", headers=headers or {}, seconds=seconds
                 )
             elif body is None:
                 answer = await self._door.get(url, headers=headers, seconds=seconds)

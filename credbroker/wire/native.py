@@ -21,6 +21,7 @@ LEASES = "/api/v1/leases"
 LEASE_SELF = "/api/v1/leases/self"
 GRANT_SELF = "/api/v1/grants/self"
 ISSUERS = "/api/v1/issuers"
+CONTAINMENT = "/api/v1/containment"
 OPENAPI = "/api/v1/openapi.json"
 
 
@@ -153,3 +154,52 @@ class IssuersOffered(Message):
     """All issuers this broker serves."""
 
     issuers: List[IssuerOffered]
+
+
+@dataclass(frozen=True)
+class AskContainment(Request):
+    """Ask, as an operator, to end what bears a name: a lease, person, job, host or issuer.
+
+    Over is what was made before `before`, by default until now. With `dry_run` nothing is done.
+    """
+
+    kind: str
+    name: str
+    reason: str
+    before: Optional[datetime.datetime] = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class ContainmentDone(Message):
+    """What was made before `before` is over at every replica by `holds_by`; so many leases were hit.
+
+    `people` are some of those whose leases they are. Unless `all_counted` there may be more.
+    """
+
+    kind: str
+    name: str
+    before: datetime.datetime
+    holds_by: datetime.datetime
+    dry_run: bool
+    leases: int
+    jobs: int
+    people: List[str]
+    all_counted: bool
+
+
+@dataclass(frozen=True)
+class Contained(Message):
+    """Something that is contained: what was made before `before` is over; remembered until then."""
+
+    kind: str
+    name: str
+    before: datetime.datetime
+    remembered_until: datetime.datetime
+
+
+@dataclass(frozen=True)
+class ContainedNow(Message):
+    """All that is contained."""
+
+    contained: List[Contained]

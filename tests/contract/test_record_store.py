@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 
 from bench.memory import BytesInMemory
+from credbroker.broker.clearing import Clearable
 from credbroker.domain.errors import StoreMisconfigured, StoreUnavailable, StoreUnclear
 from credbroker.domain.grants import Grant
+from credbroker.domain.leases import Lease
 from credbroker.domain.marks import Heartbeat, IssuerMark, RewindMark, SpoolKey
 from credbroker.domain.rotation import claim, log_out
 from credbroker.domain.secret import Secret
@@ -25,15 +27,16 @@ from credbroker.stores.records import (
     grant_records,
     heartbeat_records,
     issuer_mark_records,
+    lease_records,
     rewind_records,
     spool_key_records,
 )
 from credbroker.stores.vault import LOGIN_PAUSE_SECONDS, AppRoleLogin, VaultClient
-from credbroker.wire.records import read_grant, write_grant
+from credbroker.wire.records import read_grant, read_lease, write_grant, write_lease
 from tests.fakes.leaping_clock import LeapingClock
 from tests.fakes.store import MemoryRecords
 from tests.fixtures_openbao import admin_hvac
-from tests.unit.things import grant
+from tests.unit.things import grant, lease
 
 if TYPE_CHECKING:
     from credbroker.demo.openbao import OpenBaoServer
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 FIRST = grant()
+LEASE = lease()
 SECOND = claim(FIRST, "replica-1", "write-2")
 
 
@@ -72,6 +76,22 @@ async def records(request: pytest.FixtureRequest) -> AsyncIterator[RecordStore[G
         client = client_of(server, door)
         await client.log_in()
         yield grant_records(client, "credbroker")
+
+
+@pytest.fixture(params=["memory", "bytes in memory", "OpenBao"])
+async def leases(request: pytest.FixtureRequest) -> AsyncIterator[Clearable[Lease]]:
+    """A store of leases, which may be removed."""
+    if request.param == "memory":
+        yield MemoryRecords()
+        return
+    if request.param == "bytes in memory":
+        yield BytesInMemory(SystemClock(), write_lease, read_lease)
+        return
+    server = request.getfixturevalue("shared_openbao")
+    async with OutgoingHttp(str(request.getfixturevalue("authority").ca_file)) as door:
+        client = client_of(server, door)
+        await client.log_in()
+        yield lease_records(client, "credbroker")
 
 
 @pytest.fixture
@@ -167,6 +187,21 @@ async def test_segments_come_in_order_and_in_pages(
     assert set(names) <= set(await records.segments())
 
 
+async def test_what_was_removed_is_as_if_it_had_never_been(
+    leases: Clearable[Lease], segment: str
+) -> None:
+    """Also for its versions; what is not there may be removed."""
+    await leases.remove(segment)
+    await leases.put(segment, LEASE, 0)
+    await leases.put(segment, LEASE, 1)
+    await leases.remove(segment)
+    assert await leases.get(segment) is None
+    assert segment not in await leases.segments()
+    with pytest.raises(StaleVersionError):
+        await leases.put(segment, LEASE, 2)
+    assert await leases.put(segment, LEASE, 0) == 1
+
+
 async def test_no_records_have_no_segments(records: RecordStore[Grant]) -> None:
     """Beyond the last one there is an empty page and no error."""
     assert await records.segments("~") == []
@@ -188,6 +223,20 @@ async def test_the_fake_fails_when_told_to(segment: str) -> None:
 
 
 # The real one alone
+
+
+async def test_a_grants_record_cannot_be_removed(
+    shared_openbao: OpenBaoServer, authority: Any, segment: str
+) -> None:
+    """The broker's policy does not let it."""
+    async with OutgoingHttp(str(authority.ca_file)) as door:
+        client = client_of(shared_openbao, door)
+        await client.log_in()
+        grants = grant_records(client, "credbroker")
+        await grants.put(segment, FIRST, 0)
+        with pytest.raises(StoreMisconfigured):
+            await grants.remove(segment)
+        assert await grants.get(segment) is not None
 
 
 async def test_the_brokers_policy_reaches_every_kind_of_record(

@@ -10,7 +10,7 @@ from tests.fakes.clock import turns
 
 T = TypeVar("T")
 
-Call = Literal["get", "put", "segments"]
+Call = Literal["get", "put", "segments", "remove"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +98,13 @@ class MemoryRecords(Generic[T]):
         if (failure := self._due("segments")) is not None:
             raise failure.error
         return sorted(segment for segment in self._newest if segment > after)[:limit]
+
+    async def remove(self, segment: str) -> None:
+        """Delete a record; see `broker.clearing.Clearable.remove`."""
+        await turns(1)
+        if (failure := self._due("remove")) is not None:
+            raise failure.error
+        self._newest.pop(segment, None)
 
     async def _on_the_way(self) -> None:
         await turns(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import re
 import ssl
@@ -11,6 +12,8 @@ from urllib.parse import urljoin
 
 import aiohttp
 import pytest
+
+from credbroker.domain.grants import GrantState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -64,6 +67,13 @@ class Browser:
         address, text = await self.go(address, [*hidden(text), *ALICE])
         return await self.go(address, [*hidden(text), ("decision", "allow")])
 
+    async def visit(self) -> str:
+        """Log in to the page of grants; return that page."""
+        _, text = await self.go(f"{PUBLIC}/mine")
+        address, text = await self.go(f"{PUBLIC}/mine/visit", form_of(text, "issuer"))
+        _, text = await self.go(address, [*hidden(text), ("decision", "allow")])
+        return text
+
     async def close(self) -> None:
         """Forget everything."""
         await self._http.close()
@@ -72,6 +82,13 @@ class Browser:
 def hidden(text: str) -> Form:
     """Return a form's values as a page gives them."""
     return [(name, html.unescape(value)) for name, value in _INPUT.findall(text)]
+
+
+def form_of(text: str, button: str) -> Form:
+    """Return what the first button of this name sends, on a page whose forms are alike."""
+    found = re.search(rf'<button name="{button}" value="([^"]+)"', text)
+    assert found is not None, text
+    return [hidden(text)[0], (button, html.unescape(found[1]))]
 
 
 class Client:
@@ -108,6 +125,19 @@ class Client:
         shown = {"X-Vault-Token": auth["client_token"]}
         answer = await self.broker.ask("GET", path, headers=shown)
         return answer.status, answer.json
+
+    async def shorten(self, auth: Mapping[str, Any]) -> dict[str, Any]:
+        """Exchange a lease for one that lasts an hour."""
+        shown = {"X-Vault-Token": auth["client_token"]}
+        body = {"ttl": "3600s", "renewable": "false"}
+        answer = await self.broker.ask("POST", "/v1/auth/token/create", body=body, headers=shown)
+        return dict(answer.json["auth"])
+
+    async def until_refused(self, auth: Mapping[str, Any]) -> None:
+        """Return once a lease is refused, as it is within seconds of its end elsewhere."""
+        async with asyncio.timeout(15.0):
+            while (await self.read(auth))[0] == 200:
+                pass
 
     async def _post(self, path: str, body: dict[str, str]) -> tuple[int, dict[str, Any]]:
         where = f"/v1/auth/oidc-{self._issuer}/oidc/{path}"
@@ -187,3 +217,30 @@ async def test_what_is_no_handle_is_refused(
     auth = (await client.poll(begun))[1]["auth"]
     assert await client.store(auth, "eyJhbGciOiJub25lIn0.eyJqdGkiOiJ4In0.") == 400
     assert await client.store(auth, credkey="bob") in {400, 403}
+
+
+async def test_a_person_ends_on_a_page_what_another_replica_serves(
+    broker_world: BrokerWorld, brokers: tuple[Replica, Replica], browser: Browser
+) -> None:
+    """A lease by its button, then the whole grant; the login for the page leaves no grant behind."""
+    client = Client(broker_world, brokers[0])
+    begun = await client.begin()
+    await browser.sign_in(*await browser.confirm(begun))
+    auth = (await client.poll(begun))[1]["auth"]
+    assert await client.store(auth) == 204
+    short = await client.shorten(auth)
+    assert (await client.read(short))[0] == 200
+    page = await browser.visit()
+    assert page.count('name="lease"') == 2
+    _, page = await browser.go(f"{PUBLIC}/mine/lease", form_of(page, "lease"))
+    assert page.count('name="lease"') == 1
+    await client.until_refused(short)
+    assert (await client.read(auth))[0] == 200
+    _, asked = await browser.go(f"{PUBLIC}/mine/grant?role=default&credkey=alice")
+    _, done = await browser.go(f"{PUBLIC}/mine/grant", hidden(asked))
+    assert "You are logged out" in done
+    grant = broker_world.grant_of("alice")
+    assert (grant.state, grant.refresh_token) == (GrantState.ENDED, None)
+    await client.until_refused(auth)
+    issued = broker_world.issuer.refresh_tokens_issued
+    assert not [value for value in issued if value in browser.said]

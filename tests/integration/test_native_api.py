@@ -15,6 +15,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from credbroker.client.address import parse_address
 from credbroker.client.blocking import Door
 from credbroker.client.broker import Broker
+from credbroker.demo.issuer import Person
 from credbroker.domain.errors import IssuerUnreachable, LeaseEnded, LeaseUnknown, NotAllowed
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
@@ -183,8 +184,10 @@ async def test_the_served_document_is_openapi_and_describes_exactly_the_routes(
     assert routes - {("GET", native.OPENAPI)} == Contract(served.json).operations()
 
 
-async def test_every_operation_answers_as_the_document_says(broker: Replica) -> None:
+async def test_every_operation_answers_as_the_document_says(broker_world: BrokerWorld) -> None:
     """Each one's success and one of its problems are held against their schemas."""
+    carol = {"issuer": broker_world.issuer_name, "subject": Person("carol", "").subject}
+    broker = await broker_world.replica(more={"operators": [carol]})
     contract = Contract((await broker.ask("GET", native.OPENAPI)).json)
     person = await broker.log_in()
     asked_login = {"issuer": broker.world.issuer_name}
@@ -194,6 +197,8 @@ async def test_every_operation_answers_as_the_document_says(broker: Replica) -> 
         "audiences": [JOB_AUDIENCE],
         "lifetime_seconds": 60,
     }
+    operator = await broker.log_in("carol")
+    asked_containment = {"kind": "job", "name": "a job that is none", "reason": "drill"}
     calls: list[tuple[str, str, str, object]] = [
         ("GET", native.ISSUERS, "", None),
         ("POST", native.LOGINS, "", asked_login),
@@ -201,6 +206,8 @@ async def test_every_operation_answers_as_the_document_says(broker: Replica) -> 
         ("POST", native.TOKENS, person, {"scopes": [JOB_SCOPE], "minimum_seconds": 60}),
         ("POST", native.LEASES, person, asked_lease),
         ("GET", native.LEASE_SELF, person, None),
+        ("POST", native.CONTAINMENT, operator, asked_containment),
+        ("GET", native.CONTAINMENT, operator, None),
         ("DELETE", native.GRANT_SELF, await broker.log_in("bob"), None),
         ("DELETE", native.LEASE_SELF, person, None),
     ]

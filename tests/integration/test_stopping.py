@@ -19,6 +19,7 @@ from credbroker.broker.running import Deeds
 from credbroker.config.schema import Listen
 from credbroker.daemon import FIRST_BEAT_SECONDS, Daemon
 from credbroker.host.clock import SystemClock
+from credbroker.host.entropy import SystemEntropy
 from credbroker.stores.vault import VaultClient
 from tests.fakes.clock import FakeClock
 
@@ -87,7 +88,8 @@ def daemon(
     """Return a broker that serves `app` on loopback."""
     vault, engine = cast("VaultClient", session), cast("Engine", heart or Heart())
     htvault = cast("Htvault", Expiring())
-    return Daemon(app, Listen(address="127.0.0.1", port=port), vault, engine, htvault, deeds, [])
+    listen = Listen(address="127.0.0.1", port=port)
+    return Daemon(app, listen, vault, engine, htvault, deeds, [], SystemEntropy())
 
 
 async def test_a_refresh_begun_by_the_last_caller_is_finished() -> None:

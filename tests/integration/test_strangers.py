@@ -157,7 +157,7 @@ async def served(world: World) -> AsyncIterator[TestClient[web.Request, web.Appl
     strangers = Strangers(Allowance(PER_SECOND, BURST), world.clock)
     outlook = Outlook(replica.engine, world.clock, DAY)
     api = NativeApi(*deeds, offered, strangers=strangers, outlook=outlook)
-    app = build_app(api, [], world.entropy, world.audit, "https://broker.test")
+    app = build_app(api.operations(), [], world.entropy, world.audit, "https://broker.test")
     async with TestClient(TestServer(app)) as client:
         yield client
 

@@ -158,6 +158,8 @@ grants = st.builds(
     refreshed_at=instants,
     claimed_by=st.none() | names,
     note=st.just("") | names,
+    login_id=st.just("") | names,
+    earlier_logins=st.lists(names, max_size=2).map(tuple),
     unused_seconds=st.floats(0.0, 1e9),
     refresh_expires_at=st.none() | instants,
     tokens_until=st.none() | instants,

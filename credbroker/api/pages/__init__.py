@@ -12,6 +12,8 @@ from importlib.resources import files
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from credbroker.api.pages import words
+
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -44,9 +46,15 @@ def style() -> web.Response:
 
 @cache
 def _templates() -> Environment:
-    return Environment(
+    made = Environment(
         loader=PackageLoader("credbroker.api", "pages"), autoescape=True, undefined=StrictUndefined
     )
+    made.filters |= {
+        "rights": words.rights_in_words,
+        "state": words.state_in_words,
+        "purpose": words.purpose_in_words,
+    }
+    return made
 
 
 @cache

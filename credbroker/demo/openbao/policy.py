@@ -23,6 +23,7 @@ path "{mount}/data/marks/*" {{ capabilities = ["create", "update", "read"] }}
 path "{mount}/data/revocations/*" {{ capabilities = ["create", "update", "read"] }}
 path "{mount}/data/narrow/*" {{ capabilities = ["create", "update", "read"] }}
 path "{mount}/data/ssh/*" {{ capabilities = ["create", "update", "read"] }}
+path "{mount}/data/people/*" {{ capabilities = ["create", "update", "read"] }}
 
 # A grant that has ended is overwritten, never deleted.
 path "{mount}/metadata/grants/*" {{ capabilities = ["read", "list"] }}

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from credbroker.config.schema import Issuer as IssuerSettings
     from credbroker.domain.grants import Grant
+    from credbroker.domain.leases import Lease
     from credbroker.domain.marks import Heartbeat, RewindMark
     from credbroker.domain.revocations import Revocations
     from credbroker.ports import Issuer
@@ -45,6 +46,7 @@ class Rooms:
     rewind: MemoryRecords[RewindMark]
     heartbeats: MemoryRecords[Heartbeat]
     revocations: MemoryRecords[Revocations]
+    leases: MemoryRecords[Lease]
     audit: FakeAudit
     out: io.StringIO = field(default_factory=io.StringIO)
     err: io.StringIO = field(default_factory=io.StringIO)
@@ -87,6 +89,7 @@ def open_rooms(folder: Path, clock: FakeClock) -> Rooms:
     rewind = MemoryRecords["RewindMark"](clock)
     heartbeats = MemoryRecords["Heartbeat"](clock)
     revocations = MemoryRecords["Revocations"](clock)
+    leases = MemoryRecords["Lease"](clock)
 
     async def open_issuer(settings: IssuerSettings) -> Issuer:
         return issuer
@@ -100,8 +103,9 @@ def open_rooms(folder: Path, clock: FakeClock) -> Rooms:
         rewind,
         heartbeats,
         revocations,
+        leases,
         open_issuer,
     )
     return Rooms(
-        office, clock, issuer, grants, marks, rewind, heartbeats, revocations, audit, out, err
+        office, clock, issuer, grants, marks, rewind, heartbeats, revocations, leases, audit, out, err
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,8 @@ def test_several_replicas_may_be_gone() -> None:
         ["issuer", "sell", "cms"],
         ["contain", "person"],
         ["contain", "planet", "mars"],
+        ["contain"],
+        ["contained", "job"],
         ["contain", "job", "1", "--lift", "--until", "2026-03-01T12:00:00Z"],
     ],
 )
@@ -64,8 +67,8 @@ def test_wrong_settings_are_one_sentence(
 
 def test_the_examples_are_commands_that_are_taken() -> None:
     """Each as it stands in the help."""
-    lines = [line.split() for line in commands.EXAMPLE.splitlines()[1:]]
-    assert len(lines) == 5
+    lines = [shlex.split(line) for line in commands.EXAMPLE.splitlines()[1:]]
+    assert len(lines) == 6
     for program, name, *words in lines:
         assert (program, COMMANDS[name].module) == ("credbroker", commands.__name__)
         parsed(*words)

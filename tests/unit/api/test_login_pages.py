@@ -12,14 +12,18 @@ from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from credbroker.api.answering import answering_problems
+from credbroker.api.browsers import PAGE_COOKIE, WAY_BACK, Forms
+from credbroker.api.grants_pages import GrantsPages
 from credbroker.api.htvault_login import HtvaultLogin
-from credbroker.api.login_pages import LOGIN_COOKIE, PAGE_COOKIE, LoginPages
+from credbroker.api.login_pages import LoginPages
+from credbroker.api.outlook import Outlook
 from credbroker.api.pages.words import rights_in_words
 from credbroker.api.strangers import Strangers
 from credbroker.domain.errors import StoreUnavailable
 from credbroker.domain.limits import Allowance
 from credbroker.domain.scopes import ScopeSet
 from tests.unit.broker.confirming_world import ADA, NONCE, PUBLIC, SEAL, ConfirmingWorld
+from tests.unit.broker.htvault_world import deeds_of
 from tests.unit.broker.world import ISSUER
 
 BELOW = f"/v1/auth/oidc-{ISSUER}/oidc"
@@ -87,7 +91,10 @@ async def site() -> AsyncIterator[Site]:
 
     app = web.Application(middlewares=[answering_problems(world.entropy, world.audit)])
     app.add_routes(HtvaultLogin(side.confirming, strangers, world.clock, name).routes())
-    pages = LoginPages(side.confirming, side.returning, strangers, SEAL, world.entropy)
+    forms, visits = Forms(SEAL, world.entropy), deeds_of(world, side.replica)
+    outlook = Outlook(side.replica.engine, world.clock, 0.0)
+    mine = GrantsPages(visits.visiting, visits.my_grants, strangers, forms, outlook)
+    pages = LoginPages(side.confirming, side.returning, strangers, forms, mine)
     app.add_routes(pages.routes())
     async with TestClient(TestServer(app)) as http:
         yield Site(around, http)
@@ -107,12 +114,12 @@ async def test_a_person_confirms_logs_in_and_the_client_gets_a_lease(site: Site)
     assert set(begun) == {"auth_url", "user_code", "state", "poll_interval"}
     sent_on, _ = await site.confirm(begun)
     assert sent_on.status == 303
-    cookie = next(one for name, one in sent_on.cookies.items() if name.startswith(LOGIN_COOKIE))
+    cookie = next(one for name, one in sent_on.cookies.items() if name.startswith(WAY_BACK))
     assert (cookie["path"], cookie["samesite"]) == (f"{BELOW}/callback", "Lax")
     assert cookie["secure"]
     assert cookie["httponly"]
     code = site.around.world.issuer.log_in(sent_on.headers["Location"], ADA)
-    login = cookie.key.removeprefix(LOGIN_COOKIE)
+    login = cookie.key.removeprefix(WAY_BACK)
     shown = f"{cookie.key}={cookie.value}"
     done, text = await site.browse("GET", f"{BELOW}/callback?state={login}&code={code}", shown)
     assert (done.status, "Welcome, ada." in text) == (200, True)

@@ -9,6 +9,7 @@ from credbroker.broker.confirmed_logins import ConfirmedLogins
 from credbroker.broker.confirming import Begun, Confirmed, Confirming, ConfirmingRules, LoggedIn
 from credbroker.broker.leasing import Caller
 from credbroker.broker.placing import Placing
+from credbroker.broker.remembering import Remembering
 from credbroker.broker.returning import Returning
 from credbroker.broker.running import Deeds, Means
 from credbroker.broker.taking_in import Enrolment, TakingIn
@@ -56,10 +57,13 @@ class ConfirmingWorld:
         engine, deeds = replica.engine, Deeds(world.clock)
         means = Means(world.audit, world.clock, world.entropy, deeds, world.waypoints)
         enrolments = {ISSUER: Enrolment(world.issuer, "wlcg.credkey", {ROLE: GRANTED})}
-        taking_in = TakingIn(world.grants, enrolments, means, noted=lambda _: None)
+        taking_in = TakingIn(
+            world.grants, enrolments, means, containing=engine.containing, noted=lambda _: None
+        )
         placing = Placing(
             self.records, world.grants, taking_in, means,
             rewinding=engine.rewinding, replicas=engine.replicas,
+            remembering=Remembering(world.robots),
         )  # fmt: skip
         logins = ConfirmedLogins(self.records, means, rewinding=engine.rewinding)
         returning = Returning(logins, taking_in, placing, means, seal=SEAL, public_url=PUBLIC)

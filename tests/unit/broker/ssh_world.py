@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from credbroker.broker.leasing import Caller
 from credbroker.broker.running import Means
-from credbroker.broker.ssh_logins import SshLogins, nothing_is_revoked
+from credbroker.broker.ssh_logins import SshLogins
 from credbroker.broker.ssh_nonces import SshNonces
 from credbroker.broker.ssh_registering import SshRegistering
 from credbroker.domain.names import GrantKey
@@ -19,8 +19,6 @@ from tests.fakes.store import MemoryRecords
 from tests.unit.broker.world import DAY, ISSUER, KEY, ORIGIN, ROLE, Replica, World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from credbroker.domain.leases import Lease, LeaseToken
     from tests.fakes.ssh_agent import AgentKey
 
@@ -43,9 +41,7 @@ class SshWorld(World):
         """Return a replica's nonces."""
         return SshNonces(self.seen, self.seal, self.means(replica))
 
-    def ssh_logins(
-        self, replica: Replica, judge: Callable[[Lease], None] = nothing_is_revoked
-    ) -> SshLogins:
+    def ssh_logins(self, replica: Replica) -> SshLogins:
         """Return a replica's logins by ssh key, for a week each."""
         return SshLogins(
             self.keys,
@@ -55,7 +51,6 @@ class SshWorld(World):
             self.means(replica),
             signatures=AgentSignatures(),
             login_seconds=7 * DAY,
-            judge=judge,
         )
 
     def registering(self, replica: Replica, *, allowed: bool = True) -> SshRegistering:

@@ -111,6 +111,9 @@ class StalledRecords(Generic[T]):
     async def segments(self, after: str = "", limit: int = 5000) -> list[str]:
         return await self._stall.through(self._records.segments(after, limit))
 
+    async def remove(self, segment: str) -> None:
+        await self._stall.through(self._records.remove(segment))
+
 
 class StalledSpool:
     """Follows `ports.Spool`."""

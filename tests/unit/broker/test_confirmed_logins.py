@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from credbroker.broker.confirmed_logins import ConfirmedLogins
+from credbroker.broker.confirmed_logins import THERE_SECONDS, ConfirmedLogins
 from credbroker.broker.running import Deeds, Means
 from credbroker.domain.confirming import ConfirmedLogin
 from credbroker.domain.errors import Busy, LoginDenied, LoginExpired, StoreUnavailable
@@ -35,6 +35,20 @@ async def test_who_was_overtaken_is_told_so() -> None:
     with pytest.raises(Busy):
         await shared.put(replace(LOGIN, tries=1), 0)
     assert around.records.newest(LOGIN.id) == LOGIN
+
+
+async def test_a_store_that_is_silent_is_told_of_within_seconds() -> None:
+    """One that answers is not, whether it knows the login or not."""
+    around = ConfirmingWorld()
+    shared = logins(around)
+    await shared.check_there(LOGIN.id)
+    around.records.get_seconds = 8.0
+    asking = asyncio.ensure_future(shared.check_there(LOGIN.id))
+    await around.world.clock.pass_time(THERE_SECONDS - 0.1)
+    assert not asking.done()
+    await around.world.clock.pass_time(0.2)
+    with pytest.raises(StoreUnavailable):
+        await asking
 
 
 async def test_who_waits_hears_of_a_write_at_once() -> None:

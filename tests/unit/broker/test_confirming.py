@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from credbroker.broker.confirming import HELD_SECONDS
-from credbroker.domain.confirming import LOGIN_SECONDS, PENDING_SECONDS
+from credbroker.domain.confirming import LOGIN_SECONDS, PENDING_SECONDS, lease_id
 from credbroker.domain.device import LoginOver, StillPending
 from credbroker.domain.errors import (
     GrantLost,
@@ -50,7 +50,7 @@ async def test_who_confirms_and_logs_in_gets_one_lease_and_a_handle() -> None:
     assert pending.refresh_token is not None
     found = await login.poll()
     assert found is not None
-    assert found.lease.id == login.id
+    assert found.lease.id == lease_id(login.record)
     assert found.lease.subject == "sub-ada"
     assert found.lease.registers
     assert (found.lease.ends_at - found.lease.created_at).total_seconds() == LEASE_SECONDS
@@ -295,3 +295,13 @@ async def test_a_halt_stops_logins() -> None:
         await around.begin(side)
     with pytest.raises(StoreRewound):
         await login.confirm()
+
+
+async def test_no_login_begins_that_could_not_be_kept() -> None:
+    """While the store is away its person is told so at once, and looks for no browser."""
+    around = ConfirmingWorld()
+    side = around.side()
+    around.records.fail_next(AWAY, on="get")
+    with pytest.raises(StoreUnavailable):
+        await around.begin(side)
+    assert around.world.audit.events() == []

@@ -6,47 +6,13 @@ import asyncio
 
 import pytest
 
-from credbroker.broker.confirming import ConfirmingRules
-from credbroker.broker.engine import Stores
-from credbroker.broker.htvault import EXPIRE_SECONDS, Htvault, HtvaultRules, Proofs, assemble
-from credbroker.broker.running import Means
+from credbroker.broker.htvault import EXPIRE_SECONDS
 from credbroker.domain.errors import LeaseUnknown, StoreUnavailable
 from credbroker.domain.secret import Secret
-from credbroker.issuers.ssh_signatures import AgentSignatures
 from credbroker.ports import PassedOn
-from credbroker.stores.login_seal import AesLoginSeal
 from tests.fakes.clock import turns
-from tests.unit.broker.world import DAY, ISSUER, ORIGIN, ROLE, World
-
-
-def deeds_of(world: World) -> Htvault:
-    """Return the deeds of a replica without Kerberos, and without an HTVault from before."""
-    replica = world.replica()
-    stores = Stores(
-        world.grants,
-        world.leases,
-        world.logins,
-        world.issuer_marks,
-        world.heartbeats,
-        world.rewind,
-        world.spools[replica.name],
-        world.host_marks,
-        world.revocations,
-        world.narrow,
-        world.confirmed,
-        world.ssh_keys,
-        world.seen,
-    )
-    seal = AesLoginSeal(Secret("login key", "A" * 43))
-    confirming = ConfirmingRules("https://broker.test", frozenset(), 7 * DAY)
-    return assemble(
-        replica.engine,
-        stores,
-        {ISSUER: world.issuer},
-        proofs=Proofs(seal, AgentSignatures()),
-        rules=HtvaultRules(confirming, {ISSUER: frozenset({ROLE})}, ssh_registration=True),
-        means=Means(world.audit, world.clock, world.entropy, replica.deeds),
-    )
+from tests.unit.broker.htvault_world import deeds_of
+from tests.unit.broker.world import ISSUER, ORIGIN, ROLE, World
 
 
 async def test_a_login_through_a_browser_begins_at_our_own_page() -> None:

@@ -81,6 +81,7 @@ async def test_a_good_token_is_used_again_until_it_is_due() -> None:
     world.clock.advance(DUE - 1)
     assert (await mint(replica, caller)).token is first.token
     world.clock.advance(1)
+    await replica.engine.containing.read()
     assert (await mint(replica, caller)).token.jti != first.token.jti
     assert set(world.issuer.posts.values()) == {1}
 
@@ -170,6 +171,7 @@ async def test_a_token_that_runs_out_while_its_successor_is_waited_for_is_not_se
     world, replica, caller = await settled_world()
     await mint(replica, caller)
     world.clock.advance(LIFE - 5)
+    await replica.engine.containing.read()
     world.issuer.answer_seconds = 30
     asked = replica.start(mint(replica, caller))
     await world.clock.pass_time(ANSWER_SECONDS)

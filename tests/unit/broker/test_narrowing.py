@@ -28,7 +28,7 @@ from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.tokens import AccessToken
 from tests.fakes.issuer import Widen
 from tests.fakes.mint import FakeMint
-from tests.unit.broker.world import ISSUER, KEY, LINE, Replica, World, wish
+from tests.unit.broker.world import ISSUER, KEY, LINE, SEGMENT, Replica, World, wish
 
 LIFE = 1200
 SE1, SE2 = "https://se1.test", "https://se2.test"
@@ -285,7 +285,7 @@ async def test_what_is_in_use_is_renewed_ahead_by_exchange() -> None:
     assert renewed.jti != token.jti
     assert (refreshes(world), len(world.issuer.exchanged)) == (1, 2)
     await world.rewrite(line="line-2")
-    world.clock.advance(6)  # by then the grant is read again
+    await replica.engine.containing.changing(SEGMENT)  # as the logout before it did
     await replica.minting.renew_ahead(narrow_wish, PATIENCE_SECONDS)
     assert len(world.issuer.exchanged) == 2
 

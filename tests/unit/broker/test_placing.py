@@ -21,6 +21,7 @@ from credbroker.domain.errors import (
 )
 from credbroker.domain.grants import GrantState
 from credbroker.domain.names import GrantKey
+from credbroker.domain.robots import Robots
 from credbroker.domain.scopes import ScopeSet
 from tests.unit.broker.confirming_world import ADA, ConfirmingWorld
 from tests.unit.broker.world import ISSUER, KEY, ORIGIN, ROLE
@@ -62,6 +63,8 @@ async def test_a_robots_grant_lies_below_its_persons() -> None:
     found = await login.leased()
     grant = await login.place(found, "ada/fetch/host.test")
     assert grant.key.credkey == "ada/fetch/host.test"
+    (robots,) = around.world.robots.history
+    assert robots == Robots(ISSUER, "ada", (("ada/fetch/host.test", ROLE),))
     assert grant.line != found.lease.line
     assert await login.place(found, "ada/fetch/host.test") is grant
     with pytest.raises(NotAllowed, match="another place already"):

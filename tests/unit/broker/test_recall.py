@@ -251,6 +251,51 @@ async def test_what_is_in_doubt_is_read_again_or_said_to_be_old() -> None:
     assert await recall.get("x") == Recalled("two", fresh=True)
 
 
+async def test_what_may_be_changing_is_read_again_every_five_seconds_for_a_while() -> None:
+    """The change may come after the word of it; while the store is away the last word serves."""
+    clock, records = FakeClock(), MemoryRecords[str]()
+    recall = Recall(records, clock, fresh_seconds=float("inf"))
+    await records.put("x", "one", 0)
+    await recall.get("x")
+    recall.expect_change("x", 60.0)
+    recall.expect_change("x", 0.0)  # takes nothing back
+    records.fail_next(AWAY)
+    assert await recall.get("x") == Recalled("one", fresh=False)
+    for version in range(1, 12):
+        clock.advance(FRESH_SECONDS)
+        await records.put("x", f"version {version}", version)
+        assert await recall.get("x") == Recalled(f"version {version}", fresh=True)
+    clock.advance(FRESH_SECONDS)
+    await recall.get("x")
+    reads = records.reads
+    clock.advance(86400.0)
+    assert (await recall.get("x")).fresh
+    assert records.reads == reads
+
+
+async def test_who_wants_no_old_word_gets_a_new_one() -> None:
+    """Where others go by what is remembered."""
+    clock, records = FakeClock(), MemoryRecords[str]()
+    recall = Recall(records, clock, fresh_seconds=float("inf"))
+    await records.put("x", "one", 0)
+    await recall.get("x")
+    await records.put("x", "two", 1)
+    clock.advance(FRESH_SECONDS)
+    assert (await recall.get("x")).value == "one"
+    assert recall.last_word("x") == "one"
+    assert (await recall.get("x", oldest=FRESH_SECONDS)).value == "two"
+
+
+async def test_word_of_changes_does_not_fill_the_memory() -> None:
+    """However many records change that nobody here asks for."""
+    clock, records = FakeClock(), MemoryRecords[str]()
+    recall = Recall(records, clock, room=8)
+    for change in range(64):
+        clock.advance(1)
+        recall.expect_change(f"change-{change}", 4.0)
+        assert len(recall._changing_until) <= 9
+
+
 @pytest.mark.parametrize("known", [False, True])
 async def test_a_read_that_began_before_a_record_was_dropped_is_made_again(known: bool) -> None:
     """Its answer may be older than the change."""

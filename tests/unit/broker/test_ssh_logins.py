@@ -7,14 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from credbroker.broker.containing import Containing
 from credbroker.broker.ssh_nonces import GOOD_SECONDS
 from credbroker.domain.errors import AuditUnavailable, CredbrokerError, Malformed, StoreUnavailable
 from credbroker.domain.grants import GrantState
 from credbroker.domain.names import GrantKey
-from credbroker.domain.revocations import Kind, Revocations
+from credbroker.domain.revocations import Kind
 from tests.fakes.ssh_agent import AgentKey, ecdsa_key, ed25519_key, rsa_key
-from tests.fakes.store import MemoryRecords
 from tests.unit.broker.ssh_world import SshWorld, proof_by
 from tests.unit.broker.world import DAY, ISSUER, KEY, LINE, ORIGIN, WANT_READ, Replica
 from tests.unit.things import seconds
@@ -175,14 +173,15 @@ async def test_a_key_that_was_taken_away_opens_nothing() -> None:
 async def test_who_was_contained_must_register_anew() -> None:
     """A stolen key would else open what an operator has just closed; another person's stays good."""
     world, replica = await settled_world()
-    containing = Containing(MemoryRecords[Revocations](world.clock), world.means(replica))
-    logins = world.ssh_logins(replica, judge=containing.judge)
+    logins, containing = world.ssh_logins(replica), replica.engine.containing
     await containing.revoke(Kind.PERSON, f"{ISSUER}/eve")
     assert await logins.log_in(proof_by(ADA, logins.nonce()), ORIGIN)
     await containing.revoke(Kind.PERSON, f"{ISSUER}/ada")
     assert await logins.log_in(proof_by(ADA, logins.nonce()), ORIGIN) is None
     world.clock.advance(60)
     await world.register(replica, ADA)
+    assert await logins.log_in(proof_by(ADA, logins.nonce()), ORIGIN) is None
+    await world.rewrite(created_at=world.clock.now())  # as a login at the issuer does
     assert await logins.log_in(proof_by(ADA, logins.nonce()), ORIGIN)
 
 

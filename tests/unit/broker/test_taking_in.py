@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from credbroker.broker.containing import Containing
 from credbroker.broker.running import Deeds, Means
 from credbroker.broker.taking_in import AskedFor, Enrolment, TakingIn
 from credbroker.domain.errors import IssuerMisbehaved, LoginDenied, NotFound
@@ -22,7 +23,11 @@ def taking_in(world: World) -> tuple[TakingIn, list[Grant], Deeds]:
     deeds, told = Deeds(world.clock), list[Grant]()
     means = Means(world.audit, world.clock, world.entropy, deeds)
     enrolment = Enrolment(world.issuer, "preferred_username", {ROLE: GRANTED})
-    return TakingIn(world.grants, {ISSUER: enrolment}, means, noted=told.append), told, deeds
+    containing = Containing(world.revocations, means)
+    taking = TakingIn(
+        world.grants, {ISSUER: enrolment}, means, containing=containing, noted=told.append
+    )
+    return taking, told, deeds
 
 
 def answer(refresh: str | None = "refresh-1", identity: str | None = "id-1") -> Renewed:

@@ -28,6 +28,7 @@ from credbroker.domain.names import GrantKey
 from credbroker.domain.narrow import NarrowToken
 from credbroker.domain.pacing import IssuerLimits
 from credbroker.domain.revocations import Revocations
+from credbroker.domain.robots import Robots
 from credbroker.domain.rotation import Custody, Rule, UnclearRule
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
@@ -121,6 +122,7 @@ class World:
         self.confirmed = MemoryRecords[ConfirmedLogin](self.clock)
         self.ssh_keys = MemoryRecords[SshKeys](self.clock)
         self.seen = MemoryRecords[SeenNonce](self.clock)
+        self.robots = MemoryRecords[Robots](self.clock)
         self.spools: dict[str, FakeSpool] = {}
         self._first_spool: FakeSpool | None = None
         self.host_marks = FakeHostMarks()
@@ -174,6 +176,7 @@ class World:
                 StalledRecords(self.confirmed, stall),
                 StalledRecords(self.ssh_keys, stall),
                 StalledRecords(self.seen, stall),
+                StalledRecords(self.robots, stall),
             ),
             {ISSUER: Enrolment(issuer, "wlcg.credkey", {ROLE: GRANTED})},
             Rules(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from credbroker.domain import confirming
 from credbroker.domain.errors import LoginDenied, Malformed
 from credbroker.domain.grants import GrantState
-from credbroker.domain.leases import LeaseToken
+from credbroker.domain.leases import LeaseToken, tag_of
 from credbroker.domain.secret import Secret
 from tests.unit.things import NOON, grant, seconds
 
@@ -22,6 +22,14 @@ def test_a_login_s_name_says_how_old_it_is(age: int) -> None:
     name = confirming.new_id("r" * 14, NOON)
     assert confirming.age_by_name(name, NOON + seconds(age)) == age
     assert LeaseToken.parse(f"cb_{name}.{'s' * 43}").id == name
+
+
+def test_the_lease_of_a_login_is_the_same_each_time_and_found_by_its_line() -> None:
+    """So that no two polls can both store one."""
+    name = confirming.new_id("r" * 14, NOON)
+    asked = confirming.ConfirmedLogin(name, "egi", "default", NOON)
+    login = confirming.answered(asked, grant(line="line-1"))
+    assert confirming.lease_id(login) == tag_of("line-1") + "r" * 14
 
 
 @given(st.text(max_size=30))

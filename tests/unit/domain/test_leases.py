@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 
 import pytest
@@ -20,7 +21,11 @@ from credbroker.domain.leases import (
     check_secret,
     child,
     end,
+    id_on,
+    login_lease,
+    tag_of,
 )
+from credbroker.domain.names import GrantKey
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
 from tests.unit.things import LEASE_TOKEN, NOON, ceilings, lease, scope_sets, seconds
@@ -34,11 +39,33 @@ def make_child(parent: Lease, right: Right = READ, life: float = 60, job: str = 
     return child(parent, token, right, job=job, seconds=life, now=NOON)
 
 
+def test_a_logins_lease_reaches_all_of_its_grant_and_nobody_elses() -> None:
+    """Robots too, if it is said whose they are; the record knows the secret's hash alone."""
+    key = GrantKey("cms", "ada", "default")
+    made = login_lease(LEASE_TOKEN, key, "line-1", seconds=60.0, now=NOON)
+    assert (made.ceiling, made.ancestors, made.job) == (Ceiling(), (), None)
+    assert made.ends_at - made.created_at == datetime.timedelta(seconds=60)
+    assert check_secret(made, LEASE_TOKEN) is made
+    robot = GrantKey("cms", "ada/robot", "default")
+    assert made.may_reach(key)
+    assert not made.may_reach(robot)
+    whose = login_lease(LEASE_TOKEN, key, "line-1", seconds=60.0, now=NOON, subject="sub-ada")
+    assert whose.may_reach(robot)
+
+
 def test_a_lease_token_comes_back_from_its_text() -> None:
     """As `cb_<id>.<secret>`."""
     text = LEASE_TOKEN.text().reveal()
     assert re.fullmatch(r"cb_[\w-]{22}\.[\w-]{43}", text)
     assert LeaseToken.parse(text) == LEASE_TOKEN
+
+
+def test_the_leases_of_a_line_have_ids_that_begin_alike() -> None:
+    """And as every other lease's id may look."""
+    one, other = id_on("line-1", "A" * 14), id_on("line-1", "B" * 14)
+    assert one[:8] == other[:8] == tag_of("line-1") != tag_of("line-2")
+    token = LeaseToken(one, Secret("lease", "s" * 43))
+    assert LeaseToken.parse(token.text().reveal()).id == one
 
 
 @given(st.text(max_size=80))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,14 +14,18 @@ from credbroker.domain.errors import Busy, LeaseEnded, Malformed, NotFound
 from credbroker.domain.leases import Lease
 from credbroker.domain.names import GrantKey
 from credbroker.domain.revocations import (
-    MOST_MARKS,
+    CLOCKS_OFF_SECONDS,
+    MOST_BYTES,
     Kind,
     Mark,
     Revocations,
     View,
     check_name,
     check_not_revoked,
+    check_proof,
+    moment_of_proof,
 )
+from credbroker.wire.revocations import write_revocations
 from tests.unit.things import NOON, instants, lease, names, seconds
 
 LATER = NOON + seconds(3600)
@@ -156,12 +162,71 @@ def test_what_no_lease_is_old_enough_for_is_dropped_with_the_next_write() -> Non
     assert set(old.added({"x": Mark(LATER, LATER)}, LATER).marks) == {"new", "x"}
 
 
-def test_marks_stay_within_what_the_store_takes() -> None:
-    """One too many is refused; one that is there already is none more."""
-    full = Revocations(Kind.LEASE, {str(at): Mark(NOON, LATER) for at in range(MOST_MARKS)})
-    assert len(full.added({"0": Mark(LATER, LATER)}, NOON).marks) == MOST_MARKS
-    with pytest.raises(Busy):
-        full.added({"x": Mark(LATER, LATER)}, NOON)
+@pytest.mark.parametrize("name", ["{:022}", "{:06}" + "\U0001f600" * 97, "{:06}" + '<"' * 97])
+def test_marks_stay_within_what_the_store_takes(name: str) -> None:
+    """One too many is refused, whatever the names; one that is there already is none more."""
+    full, many = Revocations(Kind.JOB), 0
+    mark = Mark(NOON, LATER)
+    with pytest.raises(Busy, match="no room"):  # noqa: PT012 - which one it is, is counted
+        while True:
+            more = {name.format(at): mark for at in range(many, many + 100)}
+            full, many = full.added(more, NOON), many + 100
+    written = json.dumps(write_revocations(full), ensure_ascii=False)
+    as_stored = len(written.encode()) + 5 * sum(written.count(one) for one in "<>&")
+    assert 0.8 * MOST_BYTES < as_stored < MOST_BYTES, as_stored
+    assert full.added({name.format(0): Mark(LATER, LATER)}, NOON).marks.keys() == full.marks.keys()
+
+
+# -- what was proved before, and what after ---------------------------------------------------------
+
+ROBOT = GrantKey("cms", "ada/prod/host", "default")
+
+
+@pytest.mark.parametrize(("kind", "name"), [HITS[1], HITS[3], HITS[6]])
+def test_what_was_proved_before_a_mark_opens_nothing(kind: Kind, name: str) -> None:
+    """A grant, a ticket or an ssh key of a person, or of their robot; from the moment on they do."""
+    with pytest.raises(LeaseEnded):
+        check_proof(ROBOT, LATER - seconds(1), marked(kind, name))
+    check_proof(ROBOT, LATER, marked(kind, name))
+
+
+@pytest.mark.parametrize("kind", [Kind.LEASE, Kind.JOB, Kind.HOST])
+def test_a_lost_job_or_host_costs_nobody_the_login(kind: Kind) -> None:
+    """The person proved who they are elsewhere."""
+    for name in (ID, "job 1", "192.0.2.7", "cms/ada", "cms"):
+        check_proof(ROBOT, NOON, marked(kind, name))
+
+
+@pytest.mark.parametrize(("kind", "name"), [HITS[3], HITS[6]])
+@given(ahead=st.integers(-120, 120))
+def test_who_logs_in_where_the_mark_is_known_comes_after_it(
+    kind: Kind, name: str, ahead: int
+) -> None:
+    """Whatever the clocks of both say, within what they may be off."""
+    view = marked(kind, name, NOON + seconds(ahead))
+    at = moment_of_proof(ROBOT, NOON, view)
+    check_proof(ROBOT, at, view)
+    assert at >= NOON
+
+
+def test_nobody_comes_after_a_moment_that_an_operator_put_far_ahead() -> None:
+    """Until then no login counts."""
+    view = marked(Kind.PERSON, "cms/ada", NOON + seconds(2 * CLOCKS_OFF_SECONDS + 1))
+    assert moment_of_proof(ROBOT, NOON, view) == NOON
+    assert moment_of_proof(replace(ROBOT, credkey="bob"), NOON, view) == NOON
+
+
+def test_a_name_is_the_same_however_its_letters_are_composed() -> None:
+    """A person types it in one way, and a file system or an issuer writes it in the other."""
+    alone, composed = "Jose\u0301", "Jos\u00e9"
+    assert check_name(Kind.JOB, alone) == check_name(Kind.JOB, composed)
+    for shown in (alone, composed):
+        view = marked(Kind.JOB, check_name(Kind.JOB, shown))
+        assert is_over(a_lease(job=alone), view)
+        assert is_over(a_lease(job=composed), view)
+        view = marked(Kind.PERSON, check_name(Kind.PERSON, f"cms/{shown}"))
+        assert is_over(a_lease(key=replace(ROBOT, credkey=alone)), view)
+        assert is_over(a_lease(key=replace(ROBOT, credkey=composed)), view)
 
 
 def test_a_mark_that_is_not_there_cannot_be_lifted() -> None:

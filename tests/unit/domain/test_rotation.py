@@ -22,6 +22,7 @@ from credbroker.domain.grants import Grant, GrantState
 from credbroker.domain.losses import BRAKED, RESTORED, why_lost
 from credbroker.domain.outcomes import Dead, NotActedOn, Outcome, Renewed, Unclear
 from credbroker.domain.rotation import (
+    MOST_EARLIER_LOGINS,
     MOST_POSTS,
     MOVES,
     Custody,
@@ -374,6 +375,18 @@ def test_a_new_login_goes_on_with_the_line() -> None:
     assert (after.line, after.generation, after.state) == ("line-1", 8, READY)
     assert after.refresh_token == new.refresh_token
     assert (after.posts, after.rotated) == (0, True)
+
+
+def test_a_new_login_remembers_those_before_it_on_its_line() -> None:
+    """Their leases live on; after a logout none do, and no record grows for ever."""
+    found = grant(login_id="")
+    for number in range(MOST_EARLIER_LOGINS + 3):
+        found = succeed(found, grant(login_id=f"login-{number}"))
+    assert found.login_id == f"login-{MOST_EARLIER_LOGINS + 2}"
+    assert found.earlier_logins[-1] == f"login-{MOST_EARLIER_LOGINS + 1}"
+    assert len(found.earlier_logins) == MOST_EARLIER_LOGINS
+    after = succeed(log_out(found, "w"), grant(login_id="new", line="line-2"))
+    assert after.earlier_logins == ()
 
 
 def test_a_new_login_after_a_logout_begins_a_new_line() -> None:

@@ -50,6 +50,26 @@ MESSAGES: dict[type, st.SearchStrategy[Any]] = {
         expires_at=instants,
         renew_at=instants,
     ),
+    native.AskContainment: st.builds(
+        native.AskContainment, names, names, names, st.none() | instants, st.booleans()
+    ),
+    native.ContainmentDone: st.builds(
+        native.ContainmentDone,
+        kind=names,
+        name=names,
+        before=instants,
+        holds_by=instants,
+        dry_run=st.booleans(),
+        leases=whole,
+        jobs=whole,
+        people=texts,
+        all_counted=st.booleans(),
+    ),
+    native.Contained: st.builds(native.Contained, names, names, instants, instants),
+    native.ContainedNow: st.builds(
+        native.ContainedNow,
+        st.lists(st.builds(native.Contained, names, names, instants, instants), max_size=3),
+    ),
     native.AskLease: st.builds(native.AskLease, names, texts, texts, whole),
     native.LeaseGiven: st.builds(native.LeaseGiven, lease_tokens, names, names, instants),
     native.LeaseStatus: st.builds(

@@ -1,0 +1,214 @@
+"""What the broker holds in a person's name, and their own word to end it: grants, leases, ssh keys.
+
+- A grant is a person's only if the issuer's `sub` in it is theirs: a credkey that came to name somebody
+  else shows nothing. What is not theirs is not there for them, and the try is in the audit trail.
+- The leases of a grant are found by what their ids begin with, and by the logins that the grant
+  remembers: nobody looks through all leases.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from credbroker.broker.ending import Ended, Ending
+from credbroker.broker.leasing import Caller, Leasing, Origin
+from credbroker.broker.remembering import Remembering
+from credbroker.broker.running import Means
+from credbroker.broker.ssh_registering import SshRegistering
+from credbroker.broker.trail import names
+from credbroker.broker.walking import READS_AT_ONCE
+from credbroker.domain.errors import CredbrokerError, LeaseEnded, NotFound, RecordDamaged
+from credbroker.domain.grants import Grant, GrantState
+from credbroker.domain.leases import Lease, check_alive
+from credbroker.domain.names import GrantKey
+from credbroker.domain.revocations import Kind, check_name
+from credbroker.domain.ssh_keys import SshKey
+from credbroker.ports import RecordStore
+from credbroker.wire.visits import Visitor
+
+MOST_LEASES = 500
+"""How many leases of one grant are looked at."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldGrant:
+    """One grant, since when it is in its state, and the leases that live on it, newest first.
+
+    With `more` there are further leases than were looked at.
+    """
+
+    grant: Grant
+    since: datetime.datetime
+    leases: Sequence[Lease] = ()
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Belongings:
+    """All that is held in one person's name at one issuer."""
+
+    grants: Sequence[HeldGrant]
+    ssh_keys: Sequence[SshKey]
+
+
+class MyGrants:
+    """What visitors of this process see and do."""
+
+    def __init__(
+        self,
+        grants: RecordStore[Grant],
+        means: Means,
+        *,
+        roles: Mapping[str, Collection[str]],
+        leasing: Leasing,
+        ending: Ending,
+        ssh_registering: SshRegistering,
+        remembering: Remembering,
+        judge: Callable[[Lease], None],
+    ) -> None:
+        """Show what is in `grants`, in the `roles` that are served by issuer, and what else there is.
+
+        `judge` raises `LeaseEnded` for a lease that was revoked.
+        """
+        self._grants = grants
+        self._roles = roles
+        self._leasing = leasing
+        self._ending = ending
+        self._ssh_registering = ssh_registering
+        self._remembering = remembering
+        self._judge = judge
+        self._audit = means.audit
+        self._clock = means.clock
+
+    async def belongings(self, visitor: Visitor) -> Belongings:
+        """Return all that is the visitor's. Raises `StoreUnavailable` kinds."""
+        issuer, credkey = visitor.issuer, visitor.credkey
+        own = [GrantKey(issuer, credkey, role) for role in self._roles.get(issuer, ())]
+        keys = [*own, *await self._remembering.robots_of(issuer, credkey)]
+        held = [
+            await self._with_leases(one) for key in keys if (one := await self._own(visitor, key))
+        ]
+        return Belongings(held, await self._own_keys(visitor))
+
+    async def grant(self, visitor: Visitor, key: GrantKey, origin: Origin) -> HeldGrant:
+        """Return one grant with its leases. Raises `NotFound` if it is not the visitor's."""
+        held = await self._own(visitor, key)
+        if held is None:
+            raise await self._refused(visitor, origin, "grant")
+        return await self._with_leases(held)
+
+    async def log_out(self, visitor: Visitor, key: GrantKey, origin: Origin) -> Ended:
+        """Revoke a grant at the issuer and remove it; every lease on it ends.
+
+        Raises `NotFound` if it is not the visitor's, and as `Ending.log_out` does.
+        """
+        held = await self._own(visitor, key)
+        if held is None or held.grant.state is GrantState.ENDED:
+            raise await self._refused(visitor, origin, "grant")
+        return await self._ending.log_out_by(held.grant, {**_by(visitor, origin), **names(key)})
+
+    async def end_lease(self, visitor: Visitor, lease_id: str, origin: Origin) -> None:
+        """End a lease, and those made from it. Raises `NotFound` if it is not the visitor's."""
+        lease = await self._leasing.known(check_name(Kind.LEASE, lease_id))
+        held = None if lease is None else await self._own(visitor, lease.key)
+        if lease is None or held is None or held.grant.line != lease.line:
+            raise await self._refused(visitor, origin, "lease")
+        await self._leasing.end(Caller(lease, origin), visit=visitor.visit)
+
+    async def remove_ssh_key(self, visitor: Visitor, fingerprint: str, origin: Origin) -> None:
+        """Take a registered ssh key away. Raises `NotFound` if it is not the visitor's."""
+        if fingerprint not in {one.fingerprint() for one in await self._own_keys(visitor)}:
+            raise await self._refused(visitor, origin, "ssh key")
+        by = {**_by(visitor, origin), "issuer": visitor.issuer, "credkey": visitor.credkey}
+        await self._ssh_registering.take_away(visitor.issuer, visitor.credkey, fingerprint, by)
+
+    async def _own(self, visitor: Visitor, key: GrantKey) -> HeldGrant | None:
+        """Return the grant in this place if it is the visitor's."""
+        if key.issuer != visitor.issuer:
+            return None
+        try:
+            stored = await self._grants.get(key.segment())
+        except RecordDamaged:
+            log.warning("grant_not_shown", segment=key.segment())
+            return None
+        if stored is None or not _is_of(visitor, stored.value.issuer_url, stored.value.subject):
+            return None
+        age = datetime.timedelta(seconds=stored.age_seconds)
+        return HeldGrant(stored.value, self._clock.now() - age)
+
+    async def _own_keys(self, visitor: Visitor) -> Sequence[SshKey]:
+        found = await self._ssh_registering.registered(visitor.issuer, visitor.credkey)
+        if found is None or not _is_of(visitor, found.issuer_url, found.subject):
+            return ()
+        return found.keys
+
+    async def _with_leases(self, held: HeldGrant) -> HeldGrant:
+        if held.grant.state is GrantState.ENDED:
+            return held
+        ids = await self._leasing.ids_on(held.grant.line, MOST_LEASES + 1)
+        logins = filter(None, [held.grant.login_id, *held.grant.earlier_logins])
+        found = await self._read([*ids[:MOST_LEASES], *logins])
+        living = sorted(self._living(held.grant, found), key=_newest_last)
+        return HeldGrant(held.grant, held.since, living[::-1], more=len(ids) > MOST_LEASES)
+
+    async def _read(self, ids: Sequence[str]) -> list[Lease]:
+        found: list[Lease] = []
+        for start in range(0, len(ids), READS_AT_ONCE):
+            some = ids[start : start + READS_AT_ONCE]
+            asked = (self._leasing.known(lease_id) for lease_id in some)
+            for one in await asyncio.gather(*asked, return_exceptions=True):
+                if isinstance(one, Lease):
+                    found.append(one)
+                elif isinstance(one, BaseException) and not isinstance(one, RecordDamaged):
+                    raise one
+        return found
+
+    def _living(self, grant: Grant, found: Iterable[Lease]) -> list[Lease]:
+        """Return those of the grant's leases that are alive, and so is what they were made from."""
+        own = {one.id: one for one in found if (one.key, one.line) == (grant.key, grant.line)}
+        alive = {lease_id for lease_id, one in own.items() if self._is_alive(one)}
+        return [own[one] for one in alive if not (own.keys() - alive) & {*own[one].ancestors}]
+
+    def _is_alive(self, lease: Lease) -> bool:
+        try:
+            check_alive(lease, self._clock.now())
+            self._judge(lease)
+        except LeaseEnded:
+            return False
+        return True
+
+    async def _refused(self, visitor: Visitor, origin: Origin, what: str) -> CredbrokerError:
+        error = NotFound(f"There is no such {what} of yours.", "It may have ended meanwhile.")
+        await self._audit.record(
+            "refused",
+            **_by(visitor, origin),
+            issuer=visitor.issuer,
+            credkey=visitor.credkey,
+            error=error.code,
+            why=error.sentence,
+        )
+        return error
+
+
+def _is_of(visitor: Visitor, issuer_url: str, subject: str) -> bool:
+    return (issuer_url, subject) == (visitor.issuer_url, visitor.subject)
+
+
+def _newest_last(lease: Lease) -> tuple[datetime.datetime, int]:
+    """Return what sorts a lease behind the one that it was made from, in the same second, too."""
+    return lease.created_at, len(lease.ancestors)
+
+
+def _by(visitor: Visitor, origin: Origin) -> dict[str, object]:
+    return {
+        "request_id": origin.request_id,
+        "address": origin.address,
+        "visit": visitor.visit,
+    }

@@ -1,0 +1,81 @@
+"""What is no request is answered without a byte of what came, also in the log."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+from aiohttp import web
+
+from credbroker.api.connections import Runner
+from tests.fakes.entropy import FakeEntropy
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+SHOWN = "cb_a-vault-token-that-somebody-shows"
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[int]:
+    """A port that serves one address."""
+
+    async def good(_request: web.Request) -> web.Response:
+        return web.Response(text="good")
+
+    app = web.Application()
+    app.add_routes([web.post("/", good)])
+    runner = Runner(app, FakeEntropy())
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield runner.addresses[0][1]
+    await runner.cleanup()
+
+
+async def ask(port: int, request: str) -> tuple[int, dict[str, str], bytes]:
+    """Send what is hardly a request; return status, headers and body."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request.encode("latin-1"))
+    said = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    head, _, body = said.partition(b"\r\n\r\n")
+    status, *lines = head.decode().split("\r\n")
+    headers = {name: value for name, _, value in (line.partition(": ") for line in lines)}
+    return int(status.split()[1]), headers, body
+
+
+@pytest.mark.parametrize(
+    ("request_text", "status"),
+    [
+        (f"POST / HTTP/1.1\r\nX-Vault-Token: {SHOWN}\x01\r\n\r\n", 400),
+        (f"{SHOWN}\r\n\r\n", 400),
+        (f"POST / HTTP/1.1\r\nContent-Length: {SHOWN}\r\n\r\n", 400),
+        (f"POST / HTTP/1.1\r\nHost: a\r\nExpect: {SHOWN}\r\n\r\n", 417),
+        (f"GET /nothing HTTP/1.1\r\nHost: a\r\nExpect: {SHOWN}\xfb\r\n\r\n", 417),
+    ],
+)
+async def test_what_is_no_request_is_not_repeated(
+    port: int, request_text: str, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The answer has an id and closes the connection; no stack trace is written."""
+    caplog.set_level(logging.DEBUG)
+    answered, headers, body = await ask(port, request_text)
+    assert answered == status
+    assert headers["X-Request-Id"] == json.loads(body)["request_id"]
+    assert json.loads(body)["error"] == "malformed"
+    assert SHOWN.encode() not in body
+    assert SHOWN not in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+async def test_a_client_that_waits_before_its_body_is_told_to_go_on(port: int) -> None:
+    """As before (RFC 9110 section 10.1.1), and in any case."""
+    request = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nConnection: close\r\n\r\n"
+    status, _, rest = await ask(port, request)
+    assert status == 100
+    assert rest.startswith(b"HTTP/1.1 200")
+    assert rest.endswith(b"good")
