@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from credbroker.demo.issuer import Endpoint
-from credbroker.demo.issuer.journal import OK, sha256_hex
+from credbroker.demo.issuer.journal import NOT_ACTED, OK, sha256_hex
 from credbroker.domain.losses import RESTORED
 from tests.chaos.houses import HIDING
 from tests.chaos.pace import (
@@ -76,6 +76,8 @@ def explain(world: World, loss: Loss) -> str:
         return "the issuer's answer was hidden"
     if _owner_was_killed(world, loss):
         return f"its owner was killed between {'post and store' if posts else 'claim and post'}"
+    if _was_replayed(world, house, loss):
+        return "a post that had been repeated by the rule reached the issuer's books much later"
     if _came_too_late(world, loss, posts):
         return "the answer came later than a broker waits, on a busy machine"
     if _was_rolled_back(world, house, loss):
@@ -154,6 +156,28 @@ def _came_too_late(world: World, loss: Loss, posts: list[Entry]) -> bool:
     return any(
         any(at + REFRESH_SECONDS <= later <= at + CLAIM_SECONDS for later in went_on_at)
         for at in posted_at
+    )
+
+
+def _was_replayed(world: World, house: House, loss: Loss) -> bool:
+    """True if the issuer decided about a hidden post only when its value had long been replaced.
+
+    The rule had allowed the repeat, which succeeded; the first one then counted as a replay.
+    """
+    shift = _shift(world)
+    values = {
+        one.refresh_sha256
+        for one in world.witness.writes
+        if one.segment == loss.segment and one.generation < loss.generation
+    }
+    by_value = house.issuer.posts_by_value()
+    return house.rule == GRACE and any(
+        one.outcome not in {OK, NOT_ACTED}
+        and bool(HIDING & set(one.faults))
+        and one.decided_at is not None
+        and one.decided_at.timestamp() - shift < loss.at
+        for value in values
+        for one in by_value.get(value, [])
     )
 
 

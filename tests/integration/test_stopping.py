@@ -68,6 +68,7 @@ class Heart:
     keeping: Lasting = field(default_factory=Lasting)
     recovering: Lasting = field(default_factory=Lasting)
     containing: Lasting = field(default_factory=Lasting)
+    clearing: Lasting = field(default_factory=Lasting)
 
 
 class Expiring:

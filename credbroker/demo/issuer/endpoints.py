@@ -76,6 +76,7 @@ class Endpoints:
             spoiled = await self._suffer(met, request, form, acted=False)
             if spoiled is not None:
                 return spoiled
+            entry.decided_at = self._state.clock.now()
             try:
                 members = act(authorization, form, flaws_of(met))
                 self._state.journal.acted(entry, members)

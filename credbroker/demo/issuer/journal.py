@@ -40,6 +40,8 @@ class Entry:
     """The faults the request met, by the names of their kinds."""
     successor_sha256: str = ""
     """Hex digits of the refresh token in the answer; empty when there was none."""
+    decided_at: datetime.datetime | None = None
+    """When the issuer did it or refused, which a fault may have put off."""
     jti: str = ""
     """The `jti` of the access token in the answer; empty when there was none."""
 
