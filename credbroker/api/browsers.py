@@ -2,7 +2,7 @@
 
 - A form is taken only from a page of ours in this very browser: it bears a value that belongs to the
   page's cookie and to what the page was about (RFC 6749 section 10.12).
-- Who is sent to an issuer gets a cookie that goes to the address for the way back alone.
+- Who is sent to an issuer gets a cookie for the way back, which this very host alone can have set.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import structlog
 from aiohttp import web
@@ -19,12 +19,15 @@ from credbroker.api import pages
 from credbroker.api.bodies import body_of
 from credbroker.api.problems import REQUEST_ID, retry_after, status_of
 from credbroker.api.strangers import Strangers
+from credbroker.domain.confirming import CameBack
 from credbroker.domain.errors import BrokerFault, CredbrokerError
+from credbroker.domain.secret import Secret
 from credbroker.ports import Entropy, LoginSeal
 
-# The prefixes keep other hosts of the site from setting them (RFC 6265bis section 4.1.3).
+# The prefix keeps other hosts of the site from setting them (RFC 6265bis section 4.1.3): else a
+# phisher there gives his victim's browser the cookie of the login that he confirmed himself.
 PAGE_COOKIE = "__Host-credbroker-page"
-WAY_BACK = "__Secure-credbroker-"
+WAY_BACK = "__Host-credbroker-back-"
 
 # Random or sealed, in base64url.
 _OURS = re.compile(r"[A-Za-z0-9_-]+\Z")
@@ -77,19 +80,23 @@ def cookie_of(request: web.Request, name: str) -> str:
     return text if _OURS.match(text) else ""
 
 
-def sent_on(go_to: str, state: str, cookie: str, *, back_to: str, seconds: int) -> web.Response:
-    """Send a browser to an issuer, with the cookie without which it need not come `back_to` us."""
+def sent_on(go_to: str, state: str, cookie: str, seconds: int) -> web.Response:
+    """Send a browser to an issuer, with the cookie without which it need not come back to us."""
     answer = pages.onward(go_to)
     answer.set_cookie(
-        WAY_BACK + state,
-        cookie,
-        max_age=seconds,
-        path=urlsplit(back_to).path,
-        secure=True,
-        httponly=True,
-        samesite="Lax",
-    )
+        WAY_BACK + state, cookie, max_age=seconds, path="/",
+        secure=True, httponly=True, samesite="Lax",
+    )  # fmt: skip
     return answer
+
+
+def came_back(request: web.Request) -> tuple[CameBack, str]:
+    """Return what a browser brings back from an issuer, and the cookie that it was sent with."""
+    state, code = request.query.get("state", ""), request.query.get("code", "")
+    shown = Secret("authorization code", code) if code else None
+    iss = request.query.get("iss", "")
+    answer = CameBack(state, shown, request.match_info["issuer"], iss)
+    return answer, cookie_of(request, WAY_BACK + state)
 
 
 def as_page(strangers: Strangers, answers: Answers) -> Answers:

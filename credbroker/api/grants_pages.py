@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from credbroker.api import pages
-from credbroker.api.browsers import WAY_BACK, Forms, as_page, cookie_of, sent_on
+from credbroker.api.browsers import Forms, as_page, came_back, cookie_of, sent_on
 from credbroker.api.callers import origin
 from credbroker.api.outlook import Outlook
 from credbroker.api.strangers import Strangers
@@ -19,7 +19,6 @@ from credbroker.broker.my_grants import MyGrants
 from credbroker.broker.visiting import VISIT_SECONDS, Visiting
 from credbroker.domain.errors import NotAllowed
 from credbroker.domain.names import GrantKey
-from credbroker.domain.secret import Secret
 from credbroker.wire.visits import Visitor
 
 PLACE = "/mine"
@@ -85,16 +84,12 @@ class GrantsPages:
         if form is None:
             raise _stale()
         sent = await self._visiting.begin(form.get("issuer", ""))
-        return sent_on(
-            sent.go_to, sent.state, sent.cookie, back_to=sent.back_to, seconds=sent.seconds
-        )
+        return sent_on(sent.go_to, sent.state, sent.cookie, sent.seconds)
 
     async def back(self, request: web.Request) -> web.Response:
         """Take the issuer's answer, and let the visitor in."""
-        state, code = request.query.get("state", ""), request.query.get("code", "")
-        cookie = cookie_of(request, WAY_BACK + state)
-        shown = Secret("authorization code", code) if code else None
-        visit = await self._visiting.returned(state, shown, cookie, origin(request))
+        brought, cookie = came_back(request)
+        visit = await self._visiting.returned(brought, cookie, origin(request))
         answer = pages.onward(PLACE)
         # Lax: the browser comes here from the issuer's site.
         answer.set_cookie(

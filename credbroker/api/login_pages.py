@@ -2,8 +2,7 @@
 
 A login is confirmed by a form that only a page of ours in this very browser can have sent: else a
 phisher, who knows the code of his own login, could have another's browser send it. The cookie for
-the way back goes to the browser that confirmed, is sent to the callback alone, and is known here by
-its hash. Visitors of the page of grants come back to the same address; their state says so.
+the way back goes to the browser that confirmed, and is known here by its hash. Visitors of the page of grants come back to the same address; their state says so.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from credbroker.api import pages
-from credbroker.api.browsers import WAY_BACK, Forms, as_page, cookie_of, sent_on
+from credbroker.api.browsers import Forms, as_page, came_back, sent_on
 from credbroker.api.callers import origin
 from credbroker.api.grants_pages import GrantsPages
 from credbroker.api.pages.words import rights_in_words
@@ -19,7 +18,6 @@ from credbroker.api.strangers import Strangers
 from credbroker.broker.confirming import Confirmed, Confirming
 from credbroker.broker.returning import Returning
 from credbroker.domain.errors import Malformed
-from credbroker.domain.secret import Secret
 
 
 class LoginPages:
@@ -79,12 +77,10 @@ class LoginPages:
 
     async def back(self, request: web.Request) -> web.Response:
         """Take the issuer's answer."""
-        state, code = request.query.get("state", ""), request.query.get("code", "")
-        if self._grants_pages.is_visit(state):
+        brought, cookie = came_back(request)
+        if self._grants_pages.is_visit(brought.state):
             return await self._grants_pages.back(request)
-        cookie = cookie_of(request, WAY_BACK + state)
-        shown = Secret("authorization code", code) if code else None
-        credkey = await self._returning.returned(state, shown, cookie, origin(request))
+        credkey = await self._returning.returned(brought, cookie, origin(request))
         welcome = f"Welcome, {credkey}. You may close this page and go back to the terminal."
         return pages.page("welcome", text=welcome)
 
@@ -107,10 +103,4 @@ def _sent_on(confirmed: Confirmed) -> web.Response:
     """Send the browser to the issuer, with the cookie without which nobody comes back."""
     if confirmed.user_code:
         return pages.page("device", address=confirmed.go_to, user_code=confirmed.user_code)
-    return sent_on(
-        confirmed.go_to,
-        confirmed.login,
-        confirmed.cookie,
-        back_to=confirmed.back_to,
-        seconds=confirmed.seconds,
-    )
+    return sent_on(confirmed.go_to, confirmed.login, confirmed.cookie, confirmed.seconds)

@@ -2,7 +2,8 @@
 
 Each request that shows none counts against the address it comes from, from before anything is
 asked of OpenBao/Vault or written down until what it shows turns out to be good. Whoever has shown a
-good lease here is not counted, whatever others at the same address do.
+good lease here is not counted, whatever others at the same address do. One host may have all of an
+IPv6 network of 64 bits (RFC 4291 section 2.5.1): that counts as a whole, too, at ten times as much.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from aiohttp import web
 
@@ -21,6 +22,7 @@ from credbroker.ports import Clock
 
 MOST_ADDRESSES = 10_000
 MOST_KNOWN = 50_000
+NETWORK_TIMES = 10
 UNKNOWN = "unknown"
 
 
@@ -36,6 +38,9 @@ class Strangers:
         """
         self._shared = shared
         self._allowance = allowance
+        self._of_network = Allowance(
+            allowance.per_second * NETWORK_TIMES, allowance.burst * NETWORK_TIMES
+        )
         self._clock = clock
         self._made_up_at: dict[str, float] = {}
         self._known: OrderedDict[bytes, None] = OrderedDict()
@@ -45,16 +50,18 @@ class Strangers:
         address, now = _address(request), self._clock.elapsed()
         if self._is_shared(address):
             return
-        made_up_at = self._made_up_at.get(address, now)
-        wait = self._allowance.wait_seconds(made_up_at, now)
+        counts = self._counts(address)
+        made_up_at = {place: self._made_up_at.get(place, now) for place in counts}
+        wait = max(one.wait_seconds(made_up_at[place], now) for place, one in counts.items())
         if wait > 0:
             raise TooManyRequests(
                 "Too many requests without a known lease come from this address.",
                 wait_seconds=wait,
             )
-        if address not in self._made_up_at and len(self._made_up_at) >= MOST_ADDRESSES:
+        if not counts.keys() <= self._made_up_at.keys() and len(self._made_up_at) >= MOST_ADDRESSES:
             self._forget_addresses()
-        self._made_up_at[address] = self._allowance.once_more(made_up_at, now)
+        for place, allowance in counts.items():
+            self._made_up_at[place] = allowance.once_more(made_up_at[place], now)
 
     @contextmanager
     def counted_unless_known(self, request: web.Request) -> Iterator[None]:
@@ -81,9 +88,18 @@ class Strangers:
         there = ip_address(address.partition("%")[0])
         return any(there in network for network in self._shared)
 
+    def _counts(self, address: str) -> dict[str, Allowance]:
+        """Return what a request from there counts against, and how much each may."""
+        counts = {address: self._allowance}
+        there = IPv6Address(address.partition("%")[0]) if ":" in address else None
+        if there is not None and there.ipv4_mapped is None:
+            counts[str(IPv6Network((there, 64), strict=False))] = self._of_network
+        return counts
+
     def _count_back(self, address: str) -> None:
-        if address in self._made_up_at:
-            self._made_up_at[address] = self._allowance.once_less(self._made_up_at[address])
+        for place, allowance in self._counts(address).items():
+            if place in self._made_up_at:
+                self._made_up_at[place] = allowance.once_less(self._made_up_at[place])
 
     def _remember(self, shown: bytes) -> None:
         """Keep what was shown as the newest; let go of what was shown longest ago."""

@@ -2,6 +2,7 @@
 
 - Grants are never deleted: the versions of a record would begin at 1 again.
 - How old a record is, the store's own clock says as well; no replica's clock alone deletes anything.
+  A lease is over by the store's clock alone: it may live for weeks without being written.
 - Each replica clears its own shards, a few records a second. What cannot be read stays.
 """
 
@@ -97,7 +98,10 @@ class Clearing:
     async def _is_lease_over(self, segment: str) -> bool:
         """A lease that was ended early stays for its whole time: who is below it is told so."""
         lease = await _found(self._cleared.leases, segment)
-        return lease is not None and self._is_past(lease, lease.value.ends_at, LEASE_KEPT_SECONDS)
+        if lease is None:
+            return False
+        life_seconds = (lease.value.ends_at - lease.value.created_at).total_seconds()
+        return lease.age_seconds > life_seconds + LEASE_KEPT_SECONDS
 
     async def _is_login_over(self, segment: str) -> bool:
         """Tell by whichever of the three kinds it is; to the readers of the others it is damaged."""

@@ -45,6 +45,8 @@ from credbroker.wire.confirmed import read_asked, write_asked
 
 HELD_SECONDS = 8.0
 LOOK_SECONDS = 0.5
+# Of all polls together: a login may be polled by anybody who began it, as often as he likes.
+LOOKS_PER_SECOND = 100.0
 
 _SEALED_FOR = "login"
 
@@ -79,7 +81,6 @@ class Confirmed:
     login: str
     cookie: str
     go_to: str
-    back_to: str
     seconds: int
     user_code: str = ""
 
@@ -129,6 +130,7 @@ class Confirming:
         self._rules = rules
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._paces: dict[str, _Pace] = {}
+        self._held = 0
 
     async def begin(
         self, issuer: str, role: str, client_nonce: str, origin: Origin, host: str = ""
@@ -194,8 +196,7 @@ class Confirming:
         await self._logins.note("login_confirmed", login, origin)
         seconds = int((login.expires_at - self._clock.now()).total_seconds())
         code = device.user_code if device and not device.verification_uri_complete else ""
-        back_to = self._returning.back_to(login.issuer)
-        return Confirmed(login.id, cookie, address, back_to, seconds, code)
+        return Confirmed(login.id, cookie, address, seconds, code)
 
     async def poll(self, sealed: str, client_nonce: str, origin: Origin) -> LoggedIn | None:
         """Return the lease once the person has logged in; None if that takes longer than 8 s.
@@ -209,6 +210,14 @@ class Confirming:
             raise _state_over() from None
         if confirming.digest(client_nonce) != asked.nonce_hash:
             raise Malformed("invalid client_nonce", "Log in again.")
+        self._held += 1
+        try:
+            return await self._hold(asked, origin)
+        finally:
+            self._held -= 1
+
+    async def _hold(self, asked: AskedLogin, origin: Origin) -> LoggedIn | None:
+        """Look until there is something, the more polls are held the more seldom."""
         until = self._clock.elapsed() + HELD_SECONDS
         news = self._logins.news_of(asked.id)
         while True:
@@ -218,7 +227,8 @@ class Confirming:
             left = until - self._clock.elapsed()
             if left <= 0:
                 return None
-            await self._logins.wait(news, min(LOOK_SECONDS, left))
+            pause = max(LOOK_SECONDS, self._held / LOOKS_PER_SECOND)
+            await self._logins.wait(news, min(pause, left))
 
     async def _onward(
         self, login: ConfirmedLogin, scopes: ScopeSet
@@ -231,7 +241,7 @@ class Confirming:
         return None, await self._returning.address(login, scopes)
 
     async def _count_wrong(self, login: ConfirmedLogin, version: int, origin: Origin) -> None:
-        login = confirming.tried(login)
+        login = confirming.tried(login, self._entropy.token(8))
         await self._logins.put(login, version)
         await self._logins.note("login_code_wrong", login, origin, tries=login.tries)
         if login.note:

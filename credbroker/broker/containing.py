@@ -233,8 +233,10 @@ class Containing:
         """Have every replica look at a lease again whose record says by now that it is over.
 
         Ends that come at once are written at once. Raises `Busy`, and `StoreUnavailable` kinds;
-        what could not be written is, as soon as the store takes it.
+        what could not be written is, as soon as the store takes it. Raises `ClockOff` without that:
+        by such a clock the marks of others look old, and its own may to them.
         """
+        self._check_clock()
         now = self._clock.now()
         mark = Mark.of(now, now + datetime.timedelta(seconds=ENDED_KEPT_SECONDS))
         self._owed[lease_id] = mark
@@ -254,6 +256,7 @@ class Containing:
     async def _pay(self) -> None:
         """Write the ends of single leases that are not written yet, all in one."""
         if owed := dict(self._owed):
+            self._check_clock()
             await self._add(Kind.LEASE, owed, ENDED_BYTES)
             for name in owed:
                 self._owed.pop(name, None)

@@ -75,8 +75,9 @@ class Leasing:
     async def identify(self, token: LeaseToken, origin: Origin) -> Caller:
         """Return the caller that shows this lease token.
 
-        Raises `LeaseUnknown` or `LeaseEnded`, also if a lease it was made from has ended, and
-        `StoreUnavailable` if it is not known here and the store says nothing in time.
+        Raises `LeaseUnknown` or `LeaseEnded`, also if a lease it was made from has ended;
+        `StoreUnavailable` if it is not known here and the store says nothing in time; and
+        `ClockOff` if it ran out by a clock that is known to be wrong.
         """
         answer_by = self._clock.elapsed() + ANSWER_SECONDS
         recalled = await self._recall.get(token.id)
@@ -105,7 +106,10 @@ class Leasing:
         self._check_alive(lease)
 
     def _check_alive(self, lease: Lease) -> None:
-        leases.check_alive(lease, self._clock.now())
+        now = self._clock.now()
+        if lease.ended_at is None and now >= lease.ends_at:
+            self._check_clock()  # nobody takes back what a client does who is told so
+        leases.check_alive(lease, now)
         self._containing.judge(lease)
 
     def new_token(self, line: str = "") -> LeaseToken:
@@ -214,7 +218,11 @@ class Leasing:
         return token, child
 
     async def end(self, caller: Caller, **by: object) -> None:
-        """End the caller's lease, and with it every lease made from it; the trail has `by`, too."""
+        """End the caller's lease, and with it every lease made from it; the trail has `by`, too.
+
+        Raises `ClockOff` where others might not hear of it, and what the store raises.
+        """
+        self._check_clock()
         while True:
             stored = await self._records.get(caller.lease.id)
             if stored is None:

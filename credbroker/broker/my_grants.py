@@ -3,7 +3,7 @@
 - A grant is a person's only if the issuer's `sub` in it is theirs: a credkey that came to name somebody
   else shows nothing. What is not theirs is not there for them, and the try is in the audit trail.
 - The leases of a grant are found by what their ids begin with, and by the logins that the grant
-  remembers: nobody looks through all leases.
+  remembers: nobody looks through all leases. Whoever looks, they are read a few at a time.
 """
 
 from __future__ import annotations
@@ -86,6 +86,7 @@ class MyGrants:
         self._judge = judge
         self._audit = means.audit
         self._clock = means.clock
+        self._in_turn = asyncio.Lock()
 
     async def belongings(self, visitor: Visitor) -> Belongings:
         """Return all that is the visitor's. Raises `StoreUnavailable` kinds."""
@@ -162,8 +163,10 @@ class MyGrants:
         found: list[Lease] = []
         for start in range(0, len(ids), READS_AT_ONCE):
             some = ids[start : start + READS_AT_ONCE]
-            asked = (self._leasing.known(lease_id) for lease_id in some)
-            for one in await asyncio.gather(*asked, return_exceptions=True):
+            async with self._in_turn:
+                asked = (self._leasing.known(lease_id) for lease_id in some)
+                read = await asyncio.gather(*asked, return_exceptions=True)
+            for one in read:
                 if isinstance(one, Lease):
                     found.append(one)
                 elif isinstance(one, BaseException) and not isinstance(one, RecordDamaged):

@@ -23,6 +23,7 @@ from credbroker.domain import confirming
 from credbroker.domain.attenuation import Ceiling
 from credbroker.domain.confirming import PENDING_SECONDS, ConfirmedLogin
 from credbroker.domain.errors import (
+    Busy,
     CredbrokerError,
     LoginExpired,
     Malformed,
@@ -110,7 +111,7 @@ class Placing:
         if grant.key != key:
             login = confirming.meant_for(login, grant, key)
             assert login.pending is not None
-            grant, version = login.pending, await self._put(login, version)
+            grant, version = login.pending, await self._bound(login, version)
         if key.credkey != login.credkey:
             await self._remembering.robot(login.credkey, key)
         kept, replaced = await self._taking_in.keep(grant)
@@ -143,6 +144,13 @@ class Placing:
         if grant is not None and key.credkey == login.credkey:
             confirming.check_overtaken(grant, await self._in_place(key))
         return login, grant, stored.version
+
+    async def _bound(self, login: ConfirmedLogin, version: int) -> int:
+        """Write where the grant goes, before it does; return the record's version then."""
+        try:
+            return await self._put(login, version)
+        except StaleVersionError:
+            raise Busy("This login is being stored in another place.", "Try again.") from None
 
     def _is_due(self, login_id: str) -> bool:
         age = confirming.age_by_name(login_id, self._clock.now())

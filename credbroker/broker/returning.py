@@ -2,6 +2,8 @@
 
 - Only the browser that confirmed can bring the answer (it has the cookie); from any other nothing is
   used up at the issuer. So who confirms a login himself and hands the issuer's link on gets nothing.
+- A browser may ask twice, at two replicas: who finds the code used up looks whether the other has an
+  answer, before the login is given up.
 - Verifier and nonce follow from the login's id by the seal, so that any replica can go on.
 - An answer that cannot be stored is revoked. A process that dies between the issuer's answer and the
   record takes a refresh token with it that nobody ever held; the trail then has `login_confirmed`
@@ -19,9 +21,9 @@ from credbroker.broker.placing import Placing
 from credbroker.broker.running import Means
 from credbroker.broker.taking_in import AskedFor, TakingIn
 from credbroker.domain import confirming
-from credbroker.domain.confirming import ConfirmedLogin
+from credbroker.domain.confirming import CameBack, ConfirmedLogin
 from credbroker.domain.device import LoginOutcome, LoginOver
-from credbroker.domain.errors import LoginDenied, NotAllowed, StoreUnclear
+from credbroker.domain.errors import LoginDenied, LoginExpired, NotAllowed, StoreUnclear
 from credbroker.domain.grants import Grant
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
@@ -29,6 +31,10 @@ from credbroker.ports import LoginSeal, Waypoint
 
 PAGE_SECONDS = 45.0
 """How long a browser waits for the issuer; the login goes on beyond it."""
+
+OTHERS_SECONDS = 5.0
+"""How long another replica may take to store what the issuer gave it."""
+LOOK_SECONDS = 0.5
 
 
 class Returning:
@@ -48,6 +54,7 @@ class Returning:
         self._logins = logins
         self._taking_in = taking_in
         self._placing = placing
+        self._clock = means.clock
         self._deeds = means.deeds
         self._waypoints = means.waypoints
         self._seal = seal
@@ -68,18 +75,18 @@ class Returning:
             challenge=confirming.challenge(self._verifier(login.id)),
         )
 
-    async def returned(self, state: str, code: Secret | None, cookie: str, origin: Origin) -> str:
+    async def returned(self, answer: CameBack, cookie: str, origin: Origin) -> str:
         """Take the issuer's answer from the browser that confirmed; return the person's credkey.
 
-        `code` is None if the issuer gave an error. Nothing is used up unless the cookie is the
-        right one (`NotAllowed`). Raises `LoginDenied`, `LoginExpired`, and `Busy` while it goes on.
+        Nothing is used up unless cookie and issuer are the right ones (`NotAllowed`). Raises
+        `LoginDenied`, `LoginExpired`, and `Busy` while it goes on.
         """
-        login, _ = await self._confirmed_by(state, cookie, origin)
+        login, _ = await self._confirmed_by(answer, cookie, origin)
         if login.is_answered:
             return login.credkey
         self._logins.check_in_time(login)
         self._logins.check_no_halt()
-        task = self._deeds.begin(self._return_alone(state, code, cookie, origin), "end a login")
+        task = self._deeds.begin(self._return_alone(answer, cookie, origin), "end a login")
         return await self._deeds.result(task, PAGE_SECONDS)
 
     async def take(
@@ -96,6 +103,8 @@ class Returning:
         Raises what the issuer said instead, and whatever keeps the grant from being stored.
         """
         if isinstance(outcome, LoginOver):
+            if isinstance(outcome.error, LoginExpired) and (who := await self._elsewhere(login.id)):
+                return who
             await self._logins.close(login, version, outcome.error, origin)
             raise outcome.error
         await self._waypoints.reach(Waypoint.LOGIN_ANSWERED)
@@ -117,9 +126,9 @@ class Returning:
         return grant.key.credkey
 
     async def _confirmed_by(
-        self, state: str, cookie: str, origin: Origin
+        self, answer: CameBack, cookie: str, origin: Origin
     ) -> tuple[ConfirmedLogin, int]:
-        stored = await self._logins.get(confirming.check_id(state))
+        stored = await self._logins.get(confirming.check_id(answer.state))
         if stored is None or not confirming.is_cookie_of(stored.value, cookie):
             if stored is not None:
                 await self._logins.note("login_other_browser", stored.value, origin)
@@ -130,14 +139,15 @@ class Returning:
             )
         if stored.value.note:
             raise LoginDenied(stored.value.note)
+        issuer = stored.value.issuer
+        confirming.check_sender(answer, issuer, self._taking_in.issuer(issuer).url)
         return stored.value, stored.version
 
-    async def _return_alone(
-        self, state: str, code: Secret | None, cookie: str, origin: Origin
-    ) -> str:
+    async def _return_alone(self, answer: CameBack, cookie: str, origin: Origin) -> str:
         """Redeem the code; a browser that asks twice meets the end of the first time."""
+        state, code = answer.state, answer.code
         async with self._locks.setdefault(state, asyncio.Lock()):
-            login, version = await self._confirmed_by(state, cookie, origin)
+            login, version = await self._confirmed_by(answer, cookie, origin)
             if login.is_answered:
                 return login.credkey
             if code is None:
@@ -147,6 +157,17 @@ class Returning:
                 code, self._verifier(state), self.back_to(login.issuer)
             )
             return await self.take(login, version, outcome, origin, nonce=self._nonce(state))
+
+    async def _elsewhere(self, login_id: str) -> str:
+        """Return the credkey that another replica has of the issuer by now, empty if none does."""
+        until = self._clock.elapsed() + OTHERS_SECONDS
+        while True:
+            stored = await self._logins.get(login_id)
+            if stored is None or stored.value.is_answered:
+                return stored.value.credkey if stored else ""
+            if stored.value.note or self._clock.elapsed() >= until:
+                return ""
+            await self._clock.sleep(LOOK_SECONDS)
 
     async def _revoke(self, issuer: str, refresh_token: Secret) -> None:
         # Where logins are tied together, revoking this one would end the one before.

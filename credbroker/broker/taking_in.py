@@ -15,6 +15,7 @@ import structlog
 from credbroker.broker.containing import Containing
 from credbroker.broker.running import Means, served
 from credbroker.broker.storing import put_surely
+from credbroker.domain.confirming import check_not_ended
 from credbroker.domain.errors import CredbrokerError, IssuerMisbehaved, NotFound
 from credbroker.domain.grants import Grant, GrantState
 from credbroker.domain.names import GrantKey, check_credkey
@@ -139,7 +140,7 @@ class TakingIn:
 
         Returns it, and the refresh token that it replaced, if there was one. A write whose answer
         got lost is known by its login, even if the grant was refreshed since. Raises `LoginDenied`
-        if the place is another person's.
+        if the place is another person's, or a logout has ended the grant's line meanwhile.
         """
         segment = grant.key.segment()
         replaced: Secret | None = None
@@ -149,6 +150,7 @@ class TakingIn:
             if stored is not None:
                 if stored.value.login_id == grant.login_id:
                     return stored.value, replaced
+                check_not_ended(grant, stored.value)
                 kept, version = succeed(stored.value, grant), stored.version
                 replaced = stored.value.refresh_token
             try:

@@ -18,6 +18,7 @@ from credbroker.broker.leasing import Origin
 from credbroker.broker.running import Means
 from credbroker.broker.taking_in import TakingIn
 from credbroker.domain import confirming
+from credbroker.domain.confirming import CameBack
 from credbroker.domain.device import LoginOver
 from credbroker.domain.errors import (
     CredbrokerError,
@@ -51,7 +52,6 @@ class SentOn:
     """Where a browser goes, with a cookie without which it need not come back, good for `seconds`."""
 
     go_to: str
-    back_to: str
     state: str
     cookie: str
     seconds: int
@@ -90,33 +90,34 @@ class Visiting:
             raise NotFound(
                 "Nobody of this issuer can log in to this page.", "Use the commands instead."
             )
-        state, back_to = _STATE + self._entropy.token(16), self._back_to(issuer)
+        state = _STATE + self._entropy.token(16)
         go_to = await self._taking_in.issuer(issuer).authorization_url(
             _WHO,
-            back_to,
+            self._back_to(issuer),
             state=state,
             nonce=self._nonce(state),
             challenge=confirming.challenge(self._verifier(state)),
         )
         begun = BegunVisit(state, issuer, self._clock.now())
         cookie = self._seal.seal(_BEGUN, begun.write())
-        return SentOn(go_to, back_to, state, cookie, int(BEGUN_SECONDS))
+        return SentOn(go_to, state, cookie, int(BEGUN_SECONDS))
 
     def is_visit(self, state: str) -> bool:
         """True if the issuer's answer with this state belongs to a visit, and not to a login."""
         return state.startswith(_STATE)
 
-    async def returned(self, state: str, code: Secret | None, cookie: str, origin: Origin) -> str:
+    async def returned(self, answer: CameBack, cookie: str, origin: Origin) -> str:
         """Take the issuer's answer from the browser that began; return what lets it in, sealed.
 
-        `code` is None if the issuer gave an error. Raises `NotAllowed`, `LoginDenied`,
-        `LoginExpired`, `IssuerMisbehaved`, and `Busy` while it goes on.
+        Raises `NotAllowed`, `LoginDenied`, `LoginExpired`, `IssuerMisbehaved`, and `Busy` while it
+        goes on.
         """
         try:
-            begun = self._begun_by(state, cookie)
-            if code is None:
+            begun = self._begun_by(answer.state, cookie)
+            confirming.check_sender(answer, begun.issuer, self._taking_in.issuer(begun.issuer).url)
+            if answer.code is None:
                 raise LoginDenied("The login was refused at the issuer.", _AGAIN)
-            task = self._deeds.begin(self._visitor(begun, code), "let a visitor in")
+            task = self._deeds.begin(self._visitor(begun, answer.code), "let a visitor in")
             visitor = await self._deeds.result(task, PAGE_SECONDS)
             self._check_not_revoked(visitor)
         except CredbrokerError as error:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Optional
 
 from credbroker.domain.device import DeviceStart
-from credbroker.domain.errors import LoginDenied, Malformed
+from credbroker.domain.errors import LoginDenied, Malformed, NotAllowed
 from credbroker.domain.grants import Grant, GrantState
 from credbroker.domain.leases import id_on
 from credbroker.domain.names import GrantKey
@@ -63,6 +63,8 @@ class ConfirmedLogin:
     expires_at: datetime.datetime
     tries: int = 0
     """How often a code was entered, right ones too, so that nobody can go on for ever."""
+    last_try: str = ""
+    """Random, new with each wrong code: tells two apart that were entered at the same time."""
     cookie_hash: str = ""
     """Of the browser that confirmed; empty while none has."""
     device: Optional[DeviceStart] = None
@@ -81,6 +83,21 @@ class ConfirmedLogin:
     def is_answered(self) -> bool:
         """True once the issuer has logged the person in."""
         return self.pending is not None or bool(self.placed)
+
+
+@dataclass(frozen=True)
+class CameBack:
+    """What a browser brings back from an issuer.
+
+    `issuer` is the one at whose address of ours it arrived; `iss` is what the answer says itself of
+    where it is from, empty if nothing (RFC 9207).
+    """
+
+    state: str
+    code: Optional[Secret]
+    """None if the issuer gave an error."""
+    issuer: str
+    iss: str = ""
 
 
 def new_id(chance: str, started_at: datetime.datetime) -> str:
@@ -151,9 +168,18 @@ def is_cookie_of(login: ConfirmedLogin, cookie: str) -> bool:
     return bool(login.cookie_hash) and hmac.compare_digest(login.cookie_hash, digest(cookie))
 
 
-def tried(login: ConfirmedLogin) -> ConfirmedLogin:
-    """Return the login after one more wrong code; the last try ends it."""
-    login = replace(login, tries=login.tries + 1)
+def check_sender(answer: CameBack, issuer: str, issuer_url: str) -> None:
+    """Raise `NotAllowed` unless the answer is from the issuer that the person was sent to.
+
+    Else one issuer could have us show it another one's code (RFC 9700 section 4.4).
+    """
+    if answer.issuer != issuer or answer.iss not in {"", issuer_url}:
+        raise NotAllowed("This answer is not from the issuer that the login was begun at.")
+
+
+def tried(login: ConfirmedLogin, this_try: str) -> ConfirmedLogin:
+    """Return the login after one more wrong code, `this_try`; the last try ends it."""
+    login = replace(login, tries=login.tries + 1, last_try=this_try)
     return over(login, "A wrong code was entered three times.") if login.tries >= TRIES else login
 
 
@@ -191,28 +217,39 @@ def without_grant(login: ConfirmedLogin) -> ConfirmedLogin:
 def lined(grant: Grant, found: Optional[Grant]) -> Grant:
     """Return a new grant on the line that it will have beside what is found in its place.
 
-    Two logins that wait at a time get the same line, so that the later one keeps the earlier one's
-    leases; after a logout it is another. Raises `LoginDenied` if the place is another person's.
+    Two logins of a person that wait at a time get the same line, so that the later one keeps the
+    earlier one's leases; after a logout it is another. Nobody else's is the same, whatever the
+    issuer calls them. Raises `LoginDenied` if the place is another person's.
     """
     if found is None or found.state is GrantState.ENDED:
-        return replace(grant, line=_line(grant.key, str(found.generation if found else 0)))
+        generation = found.generation if found else 0
+        person = f"{generation} {grant.issuer_url} {grant.subject}"
+        return replace(grant, line=_line(grant.key, person))
     return replace(grant, line=succeed(found, grant).line)
 
 
 def check_overtaken(grant: Grant, found: Optional[Grant]) -> None:
-    """Raise `LoginDenied` if the place has changed so that this login's leases would open nothing.
-
-    Nor does a grant go on with a line that a logout has ended meanwhile.
-    """
+    """Raise `LoginDenied` if the place has changed so that this login's leases would open nothing."""
     if found is None or found.login_id == grant.login_id:
         return
-    if (found.state is GrantState.ENDED) is (found.line == grant.line):
-        raise LoginDenied("This login was overtaken by a logout or by another login.")
+    check_not_ended(grant, found)
+    if found.state is not GrantState.ENDED and found.line != grant.line:
+        raise _overtaken()
+
+
+def check_not_ended(grant: Grant, found: Grant) -> None:
+    """Raise `LoginDenied` if a logout has ended the line that the grant would go on with."""
+    if found.state is GrantState.ENDED and found.line == grant.line:
+        raise _overtaken()
 
 
 def lease_id(login: ConfirmedLogin) -> str:
     """Return the id of the one lease that comes of an answered login, which its line finds."""
     return id_on(login.line, login.id[:_CHANCE_LENGTH])
+
+
+def _overtaken() -> LoginDenied:
+    return LoginDenied("This login was overtaken by a logout or by another login.")
 
 
 def _line(key: GrantKey, distinct: str) -> str:

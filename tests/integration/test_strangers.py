@@ -14,7 +14,7 @@ from credbroker.api import bodies
 from credbroker.api.app import build_app
 from credbroker.api.native import NativeApi, Offered
 from credbroker.api.outlook import Outlook
-from credbroker.api.strangers import MOST_ADDRESSES, MOST_KNOWN, Strangers
+from credbroker.api.strangers import MOST_ADDRESSES, MOST_KNOWN, NETWORK_TIMES, Strangers
 from credbroker.domain.errors import LeaseEnded, LeaseUnknown, StoreUnavailable, TooManyRequests
 from credbroker.domain.limits import Allowance
 from credbroker.wire import native
@@ -241,6 +241,22 @@ def test_addresses_that_many_people_share_are_not_counted(clock: FakeClock) -> N
     outside.spend_all()
     with pytest.raises(TooManyRequests):
         outside.show()
+
+
+def test_a_host_with_a_network_of_addresses_is_one_host_all_the_same(strangers: Strangers) -> None:
+    """IPv6 gives each more addresses than there are people; another network is not held up."""
+    asked = [Peer(strangers, f"2001:db8::{number:x}") for number in range(20 * BURST)]
+    refused = 0
+    for peer in asked:
+        try:
+            strangers.count(peer.request())
+        except TooManyRequests:
+            refused += 1
+    assert refused == (20 - NETWORK_TIMES) * BURST
+    strangers.count(Peer(strangers, "2001:db8:0:1::1").request())
+    strangers.count(Peer(strangers, "fe80::1%eth0").request())
+    for number in range(NETWORK_TIMES * BURST + 1):  # these only look like one network
+        strangers.count(Peer(strangers, f"::ffff:192.0.2.{number}").request())
 
 
 def test_a_good_vault_token_makes_no_other_one_known(strangers: Strangers, peer: Peer) -> None:

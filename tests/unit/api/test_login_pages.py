@@ -115,13 +115,19 @@ async def test_a_person_confirms_logs_in_and_the_client_gets_a_lease(site: Site)
     sent_on, _ = await site.confirm(begun)
     assert sent_on.status == 303
     cookie = next(one for name, one in sent_on.cookies.items() if name.startswith(WAY_BACK))
-    assert (cookie["path"], cookie["samesite"]) == (f"{BELOW}/callback", "Lax")
+    # So no other host of the site can have set it: a phisher has one for his own login.
+    assert cookie.key.startswith("__Host-")
+    assert (cookie["path"], cookie["domain"], cookie["samesite"]) == ("/", "", "Lax")
     assert cookie["secure"]
     assert cookie["httponly"]
     code = site.around.world.issuer.log_in(sent_on.headers["Location"], ADA)
     login = cookie.key.removeprefix(WAY_BACK)
     shown = f"{cookie.key}={cookie.value}"
-    done, text = await site.browse("GET", f"{BELOW}/callback?state={login}&code={code}", shown)
+    way_back = f"callback?state={login}&code={code}"
+    for elsewhere in (f"/v1/auth/oidc-other/oidc/{way_back}", f"{BELOW}/{way_back}&iss=other"):
+        refused, _ = await site.browse("GET", elsewhere, shown)
+        assert refused.status == 403
+    done, text = await site.browse("GET", f"{BELOW}/{way_back}", shown)
     assert (done.status, "Welcome, ada." in text) == (200, True)
     status, answer = await site.poll(begun["state"])
     auth = answer["auth"]

@@ -13,7 +13,7 @@ from credbroker.broker.remembering import Remembering
 from credbroker.broker.returning import Returning
 from credbroker.broker.running import Deeds, Means
 from credbroker.broker.taking_in import Enrolment, TakingIn
-from credbroker.domain.confirming import ConfirmedLogin
+from credbroker.domain.confirming import CameBack, ConfirmedLogin
 from credbroker.domain.grants import Grant
 from credbroker.domain.names import GrantKey
 from credbroker.domain.secret import Secret
@@ -119,12 +119,19 @@ class Login:
         return confirmed
 
     async def come_back(
-        self, code: str | None, side: Side | None = None, cookie: str | None = None
+        self,
+        code: str | None,
+        side: Side | None = None,
+        cookie: str | None = None,
+        *,
+        issuer: str = ISSUER,
+        iss: str = "",
     ) -> str:
-        """Come back from the issuer with this code."""
+        """Come back with this code from the issuer, which says itself that it is `iss`."""
         shown = Secret("authorization code", code) if code is not None else None
         known = self.cookie if cookie is None else cookie
-        return await (side or self.side).returning.returned(self.id, shown, known, ORIGIN)
+        answer = CameBack(self.id, shown, issuer, iss)
+        return await (side or self.side).returning.returned(answer, known, ORIGIN)
 
     async def log_in(self, claims: Mapping[str, object] = ADA, side: Side | None = None) -> str:
         """Do all that a browser does."""

@@ -153,6 +153,16 @@ async def test_no_replicas_clock_alone_deletes_anything() -> None:
     assert attic.there == {"pending", "confirmed", "waiting", "seen", "lease"}
 
 
+async def test_a_lease_that_lives_for_weeks_outlives_a_clock_that_leaps() -> None:
+    """Written long enough ago to be over, if only it were a shorter one."""
+    attic = Attic()
+    await attic.give_lease(seconds=28 * DAY)
+    attic.clock.advance(LEASE_KEPT_SECONDS + DAY)
+    attic.clock._now += datetime.timedelta(days=365)
+    await attic.go_round()
+    assert attic.there == {"lease"}
+
+
 async def test_each_replica_clears_its_own_shards() -> None:
     """Both together clear everything, neither what is the other's."""
     attic = Attic()

@@ -6,14 +6,14 @@ import datetime
 
 import pytest
 
-from credbroker.domain.errors import ClockOff
+from credbroker.domain.errors import ClockOff, LeaseEnded
 from credbroker.domain.grants import GrantState
 from credbroker.domain.secret import Secret
 from credbroker.stores.vault import AppRoleLogin, VaultClient
 from tests.fakes.clock import FakeClock
 from tests.fakes.door import FakeDoor, Reply, Sent, answer
 from tests.fakes.entropy import FakeEntropy
-from tests.unit.broker.world import WANT_READ, World, wish
+from tests.unit.broker.world import ORIGIN, WANT_READ, World, wish
 
 
 class Vault:
@@ -65,6 +65,28 @@ async def test_a_token_at_hand_is_served_by_a_clock_that_is_off() -> None:
     again = await replica.minting.mint_access_token(caller, WANT_READ)
     assert again.token == first.token
     assert world.issuer.connections == 1
+
+
+async def test_a_clock_that_is_off_ends_nobodys_lease() -> None:
+    """A credmon that is told that its lease ran out deletes what its person has stored."""
+    world = World()
+    off: list[ClockOff] = []
+
+    def check_clock() -> None:
+        for error in off:
+            raise error
+
+    world.check_clock = check_clock
+    replica = world.replica()
+    await world.give_grant()
+    token, caller = await world.give_lease(replica)
+    world.clock.advance((caller.lease.ends_at - world.clock.now()).total_seconds())
+    off.append(ClockOff("This replica's clock is days ahead of OpenBao/Vault's."))
+    with pytest.raises(ClockOff):
+        await replica.leasing.identify(token, ORIGIN)
+    off.clear()
+    with pytest.raises(LeaseEnded, match="ran out"):
+        await replica.leasing.identify(token, ORIGIN)
 
 
 def client_of(door: FakeDoor, clock: FakeClock) -> VaultClient:

@@ -183,17 +183,37 @@ async def test_a_confirmation_whose_answer_got_lost_is_repeated() -> None:
     assert await login.come_back(code) == "ada"
 
 
+async def test_wrong_codes_at_one_time_count_each() -> None:
+    """Whoever guesses has three tries, not three rounds of as many as he likes."""
+    around = ConfirmingWorld()
+    login = await around.begin(around.side())
+    tries = [login.confirm(WRONG) for _ in range(5)]
+    said = await asyncio.gather(*tries, return_exceptions=True)
+    judged = [one for one in said if isinstance(one, Malformed | LoginDenied)]
+    assert len(judged) == login.record.tries == 1
+
+
+async def test_polls_held_by_the_thousand_ask_the_store_little() -> None:
+    """A login that was begun once may be polled as often as somebody likes."""
+    around = ConfirmingWorld()
+    login = await around.begin(around.side())
+    reads = around.records.reads
+    polls = [asyncio.ensure_future(login.poll()) for _ in range(1000)]
+    await around.world.clock.pass_time(HELD_SECONDS + 1)
+    assert await asyncio.gather(*polls) == [None] * 1000
+    assert around.records.reads - reads <= 2000
+
+
 async def test_a_login_is_over_after_ten_minutes() -> None:
     """For the page, for the way back and for the poll."""
     around = ConfirmingWorld()
     login = await around.begin(around.side())
     code = around.world.issuer.log_in((await login.confirm()).go_to, ADA)
-    name = login.id
     around.world.clock.advance(LOGIN_SECONDS)
     with pytest.raises(LoginExpired):
         await login.confirm()
     with pytest.raises(LoginExpired):
-        await login.side.returning.returned(name, None, login.cookie, ORIGIN)
+        await login.come_back(None)
     with pytest.raises(Malformed, match="Expired or missing"):
         await login.poll()
     assert not around.world.issuer.redeemed[code]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -270,6 +271,33 @@ async def test_a_replica_whose_clock_is_wrong_makes_no_lease() -> None:
     with pytest.raises(ClockOff):
         await off.engine.containing.revoke(Kind.PERSON, NAMES[Kind.PERSON])
     assert world.revocations.history == []
+
+
+async def test_a_mark_of_a_clock_that_is_off_hides_no_other_end() -> None:
+    """Ten minutes ahead, it takes marks for old that nobody has read yet: such a replica makes none."""
+    world = World()
+    await world.give_grant()
+    good, other = world.replica("good"), world.replica("other")
+    _, caller = await world.give_lease(good)
+    ended, _ = await good.leasing.shorten(caller, 3600.0)
+    kept, _ = await good.leasing.shorten(caller, 3600.0)
+    for token in (ended, kept):
+        await other.leasing.identify(token, ORIGIN)
+    await other.engine.containing.read()
+
+    def wrong() -> None:
+        raise ClockOff("This replica's clock is 600 s ahead of OpenBao/Vault's.")
+
+    world.check_clock = wrong
+    off = world.replica("off", offset=600.0)
+    to_keep = await off.leasing.identify(kept, ORIGIN)
+    await good.leasing.end(await good.leasing.identify(ended, ORIGIN))
+    with contextlib.suppress(ClockOff):
+        await off.leasing.end(to_keep)
+    await other.engine.containing.read()
+    with pytest.raises(LeaseEnded):
+        await other.leasing.identify(ended, ORIGIN)
+    assert world.leases.newest(kept.id).ended_at is None
 
 
 # -- several operators, and a full record -----------------------------------------------------------

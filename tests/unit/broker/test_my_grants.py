@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
 
 from credbroker.broker import my_grants
+from credbroker.broker.walking import READS_AT_ONCE
 from credbroker.domain.errors import LeaseEnded, Malformed, NotFound, RecordDamaged
 from credbroker.domain.grants import GrantState
+from credbroker.domain.leases import Lease
 from credbroker.domain.names import GrantKey
 from credbroker.domain.revocations import Kind
+from credbroker.ports import Stored
 from tests.unit.broker.confirming_world import ADA
 from tests.unit.broker.visit_world import VisitWorld
 from tests.unit.broker.world import ISSUER, KEY, ORIGIN, ROLE, SEGMENT
@@ -63,6 +67,30 @@ async def test_more_leases_than_can_be_looked_at_are_said_to_be_there(
         await around.lease()
     (held,) = (await around.deeds.my_grants.belongings(await around.visitor())).grants
     assert (len(held.leases), held.more) == (2, True)
+
+
+async def test_pages_loaded_over_and_over_leave_the_store_to_others() -> None:
+    """All of them together read a few leases at a time, and each comes to its end."""
+    around = VisitWorld()
+    world = around.world
+    await world.give_grant()
+    for _ in range(40):
+        await around.lease()
+    visitor = await around.visitor()
+    get, now, most = world.leases.get, 0, 0
+
+    async def counted(segment: str) -> Stored[Lease] | None:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        found = await get(segment)
+        now -= 1
+        return found
+
+    world.leases.get = counted  # type: ignore[method-assign]  # stands in for the fake's own
+    pages = await asyncio.gather(*(around.deeds.my_grants.belongings(visitor) for _ in range(20)))
+    assert {len(page.grants[0].leases) for page in pages} == {40}
+    assert most <= READS_AT_ONCE
 
 
 async def test_a_contained_job_is_not_shown_as_alive() -> None:

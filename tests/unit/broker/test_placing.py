@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -12,19 +13,21 @@ from credbroker.domain.attenuation import Ceiling
 from credbroker.domain.confirming import PENDING_SECONDS
 from credbroker.domain.errors import (
     IssuerUnreachable,
+    LeaseEnded,
     LoginDenied,
     LoginExpired,
     Malformed,
     NoRevocation,
     NotAllowed,
+    NotFound,
     StoreUnavailable,
 )
-from credbroker.domain.grants import GrantState
+from credbroker.domain.grants import Grant, GrantState
 from credbroker.domain.names import GrantKey
 from credbroker.domain.robots import Robots
 from credbroker.domain.scopes import ScopeSet
 from tests.unit.broker.confirming_world import ADA, ConfirmingWorld
-from tests.unit.broker.world import ISSUER, KEY, ORIGIN, ROLE
+from tests.unit.broker.world import ISSUER, KEY, ORIGIN, ROLE, WANT_READ
 
 AWAY = StoreUnavailable("OpenBao/Vault does not answer.")
 LATE = PENDING_SECONDS + MARGIN_SECONDS
@@ -134,6 +137,56 @@ async def test_two_first_logins_at_a_time_share_a_line() -> None:
     await two.place(second)
     grant = await one.place(first)
     assert first.lease.line == second.lease.line == grant.line
+
+
+@pytest.mark.parametrize("ended", [False, True])
+async def test_two_people_of_one_identity_key_never_share_a_line(ended: bool) -> None:
+    """Eve logs in while nobody is there, and keeps her lease: it does not open what Ada brings."""
+    around = ConfirmingWorld()
+    side = around.side()
+    if ended:
+        await around.world.give_grant()
+        await around.world.rewrite(state=GrantState.ENDED, refresh_token=None)
+    eve = await (await around.begin(side)).leased({"sub": "sub-eve", "wlcg.credkey": "ada"})
+    login = await around.begin(side)
+    ada = await login.leased()
+    await login.place(ada)
+    await side.replica.minting.mint_access_token(Caller(ada.lease, ORIGIN), WANT_READ)
+    with pytest.raises((NotFound, LeaseEnded)):
+        await side.replica.minting.mint_access_token(Caller(eve.lease, ORIGIN), WANT_READ)
+
+
+async def test_a_logout_at_the_last_moment_is_not_undone() -> None:
+    """The tombstone is written after the place was looked at and before the grant is stored."""
+    around = ConfirmingWorld()
+    await around.world.give_grant()
+    login = await around.begin(around.side())
+    found = await login.leased()
+    put = around.world.grants.put
+
+    async def logout_first(segment: str, value: Grant, version: int) -> int:
+        around.world.grants.put = put  # type: ignore[method-assign]  # only this once
+        await around.world.rewrite(state=GrantState.ENDED, generation=2, refresh_token=None)
+        return await put(segment, value, version)
+
+    around.world.grants.put = logout_first  # type: ignore[method-assign, assignment]  # stands in for the fake's own
+    with pytest.raises(LoginDenied, match="overtaken"):
+        await login.place(found)
+    assert around.world.grant.state is GrantState.ENDED
+
+
+async def test_two_places_at_a_time_are_one_place_and_one_refusal() -> None:
+    """The client sends its handle to two robots at once, through two replicas."""
+    around = ConfirmingWorld()
+    one, two = around.side("one"), around.side("two")
+    login = await around.begin(one)
+    found = await login.leased()
+    both = await asyncio.gather(
+        login.place(found, "ada/one", side=one),
+        login.place(found, "ada/two", side=two),
+        return_exceptions=True,
+    )
+    assert sorted(type(each).__name__ for each in both) == ["Busy", "Grant"]
 
 
 async def test_a_logout_meanwhile_is_not_undone() -> None:

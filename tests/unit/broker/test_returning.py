@@ -7,10 +7,12 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from credbroker.broker.returning import OTHERS_SECONDS
 from credbroker.domain.errors import (
     Busy,
     IssuerMisbehaved,
     LoginDenied,
+    LoginExpired,
     NotAllowed,
     StoreUnavailable,
     StoreUnclear,
@@ -61,6 +63,18 @@ async def test_a_starter_who_confirms_himself_gets_nothing_from_anothers_login(c
     assert "login_other_browser" in around.world.audit.events()
 
 
+@pytest.mark.parametrize(("issuer", "iss"), [("other", ""), (ISSUER, "https://other.test/")])
+async def test_an_answer_of_another_issuer_is_not_taken(issuer: str, iss: str) -> None:
+    """Neither one that arrives at another's address, nor one that names another (RFC 9207)."""
+    around = ConfirmingWorld()
+    login = await around.begin(around.side())
+    code = around.world.issuer.log_in((await login.confirm()).go_to, ADA)
+    with pytest.raises(NotAllowed, match="not from the issuer"):
+        await login.come_back(code, issuer=issuer, iss=iss)
+    assert not around.world.issuer.redeemed
+    assert await login.come_back(code, iss=around.world.issuer.url) == "ada"
+
+
 async def test_a_browser_that_comes_back_twice_sees_the_same() -> None:
     """The code is used once, also by two requests at a time."""
     around = ConfirmingWorld()
@@ -70,6 +84,36 @@ async def test_a_browser_that_comes_back_twice_sees_the_same() -> None:
     assert list(both) == ["ada", "ada"]
     assert await login.come_back(code) == "ada"
     assert around.world.issuer.redeemed[code] == 1
+
+
+@pytest.mark.parametrize("slow", ["nothing", "issuer", "writes", "reads"])
+async def test_a_browser_that_comes_back_to_two_replicas_at_once_is_logged_in(slow: str) -> None:
+    """The code is good for one of them; the other does not end what that one has begun."""
+    around = ConfirmingWorld()
+    one, two = around.side("one"), around.side("two")
+    login = await around.begin(one)
+    code = around.world.issuer.log_in((await login.confirm()).go_to, ADA)
+    around.world.issuer.answer_seconds = 1.0 if slow == "issuer" else 0.0
+    around.records.put_seconds = 1.0 if slow == "writes" else 0.0
+    around.records.get_seconds = 1.0 if slow == "reads" else 0.0
+    coming = [asyncio.ensure_future(login.come_back(code, side=side)) for side in (one, two)]
+    await around.world.clock.pass_time(20.0)
+    assert await asyncio.gather(*coming) == ["ada", "ada"]
+    assert not around.world.issuer.revoked
+    around.records.get_seconds = 0.0
+    assert await login.poll() is not None
+
+
+async def test_a_code_that_came_too_late_ends_the_login_in_seconds() -> None:
+    """Nobody else has an answer, either."""
+    around = ConfirmingWorld()
+    login = await around.begin(around.side())
+    await login.confirm()
+    coming = asyncio.ensure_future(login.come_back("used-up"))
+    await around.world.clock.pass_time(OTHERS_SECONDS + 1.0)
+    with pytest.raises(LoginExpired):
+        await coming
+    assert login.record.note
 
 
 async def test_a_refusal_at_the_issuer_ends_the_poll_at_once() -> None:

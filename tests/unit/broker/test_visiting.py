@@ -61,6 +61,18 @@ async def test_another_browser_is_not_let_in_and_nothing_is_used_up() -> None:
     assert around.world.audit.last("visit_refused")["error"] == "not_allowed"
 
 
+@pytest.mark.parametrize(("issuer", "iss"), [("other", ""), (ISSUER, "https://other.test/")])
+async def test_another_issuers_answer_lets_nobody_in(issuer: str, iss: str) -> None:
+    """Neither one that arrives at another's address, nor one that names another (RFC 9207)."""
+    around = VisitWorld()
+    sent = await around.sent()
+    code = around.world.issuer.log_in(sent.go_to, ADA)
+    with pytest.raises(NotAllowed, match="not from the issuer"):
+        await around.back(sent, code, issuer=issuer, iss=iss)
+    assert not around.world.issuer.redeemed
+    assert await around.back(sent, code, iss=around.world.issuer.url)
+
+
 async def test_who_comes_back_too_late_or_refused_is_not_let_in() -> None:
     """In a sentence each."""
     around = VisitWorld()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from credbroker.broker.leasing import Caller
+from credbroker.domain.confirming import CameBack
 from credbroker.domain.secret import Secret
 from credbroker.domain.ssh_keys import SshKey, SshKeys, place_of
 from tests.unit.broker.confirming_world import ADA
@@ -44,11 +45,20 @@ class VisitWorld:
         """Begin a visit."""
         return await self.deeds.visiting.begin(ISSUER)
 
-    async def back(self, sent: SentOn, code: str | None, cookie: str | None = None) -> str:
-        """Come back from the issuer; return what lets the visitor in."""
+    async def back(
+        self,
+        sent: SentOn,
+        code: str | None,
+        cookie: str | None = None,
+        *,
+        issuer: str = ISSUER,
+        iss: str = "",
+    ) -> str:
+        """Come back from the issuer, which says itself that it is `iss`; return what lets in."""
         shown = Secret("authorization code", code) if code is not None else None
         known = sent.cookie if cookie is None else cookie
-        return await self.deeds.visiting.returned(sent.state, shown, known, ORIGIN)
+        answer = CameBack(sent.state, shown, issuer, iss)
+        return await self.deeds.visiting.returned(answer, known, ORIGIN)
 
     async def let_in(self, claims: Mapping[str, object] = ADA) -> str:
         """Do all that a browser does."""
