@@ -40,7 +40,7 @@ SEED ?= 1
 chaos: $(VENV)/.dev  ## faults by the hundred against several brokers (COUNT=1000: within the hour)
 	$(BIN)/python -m tests.chaos --count $(COUNT) --seed $(SEED)
 
-fuzz: COUNT = 30000
+fuzz: COUNT = 20000
 fuzz: $(VENV)/.dev  ## odd requests to every path in an HTVault's place (COUNT: how many to each target)
 	$(BIN)/python -m tests.fuzz --count $(COUNT) --seed $(SEED)
 

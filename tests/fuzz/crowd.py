@@ -22,6 +22,7 @@ from credbroker.broker.leasing import Caller, Origin
 from credbroker.broker.legacy import LegacyServer
 from credbroker.broker.running import Means
 from credbroker.domain.attenuation import Right, Wanted
+from credbroker.domain.confirming import CameBack
 from credbroker.domain.names import GrantKey
 from credbroker.domain.principals import PrincipalRules
 from credbroker.domain.scopes import ScopeSet
@@ -217,7 +218,8 @@ class Crowd:
         sent = await visiting.begin(ISSUER)
         claims = {"sub": _subject("ada"), "wlcg.credkey": "ada"}
         code = Secret("authorization code", self.world.issuer.log_in(sent.go_to, claims))
-        visit = await visiting.returned(sent.state, code, sent.cookie, _HERE)
+        answer = CameBack(sent.state, code, ISSUER)
+        visit = await visiting.returned(answer, sent.cookie, _HERE)
         visitor = visiting.visitor(visit)
         assert visitor is not None
         self.words["visit"] = visit
@@ -229,8 +231,8 @@ class Crowd:
     async def _log_in(self, begun: Begun, name: str) -> LoggedIn:
         """Do all that somebody does; the grant waits for its place."""
         login, cookie, code = await self._confirm(begun, name)
-        shown = Secret("authorization code", code)
-        await self.htvault.returning.returned(login, shown, cookie, _HERE)
+        answer = CameBack(login, Secret("authorization code", code), ISSUER)
+        await self.htvault.returning.returned(answer, cookie, _HERE)
         found = await self.htvault.confirming.poll(begun.state, NONCE, _HERE)
         pending = self.world.confirmed.newest(login).pending
         assert found is not None

@@ -107,7 +107,9 @@ def _answers(request: bytes, said: bytes) -> list[Said]:
         body, rest = rest[:length], rest[length:]
         if "transfer-encoding" in headers and has_body:
             body, rest = _chunks(rest)
-        found.append(Said(int(status.split()[1]), headers, body, said[: len(said) - len(rest)]))
+        number = int(status.split()[1])
+        if number >= 200:  # what comes before says only that more comes
+            found.append(Said(number, headers, body, said[: len(said) - len(rest)]))
         said = rest
     return found
 

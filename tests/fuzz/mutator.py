@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 # Whatever stands between two of these is a name, a value or a number.
 _NAME = re.compile(rb"[^/:?&= \"\r\n]+")
+_CREDKEY = re.compile(rb" /v1/secret/oauth/[a-z]+/[^/\s]+/([^:\s]+)")
 _ADDRESS = re.compile(rb" /v1/\S*")
 NAMES = (
     b"bob", b"adalbert", b"ADA", b"ada:default", b"ada/robot", b"*", b"+", b"..", b"%00", b"%2f",
@@ -45,7 +46,10 @@ def mutator(by_itself: Callable[[bytes, int], bytes]) -> Callable[[bytes, int, i
 
 
 def _place(text: bytes, dice: random.Random) -> tuple[int, int] | None:
-    """Return where one name stands; half of the times it is one of the request's address."""
+    """Return where one name stands: the credkey, one of the address, or any at all."""
+    credkey = _CREDKEY.search(text)
+    if credkey is not None and dice.random() < 0.3:
+        return credkey.span(1)
     address = _ADDRESS.search(text) if dice.random() < 0.5 else None
     start, end = address.span() if address is not None else (0, len(text))
     places = [found.span() for found in _NAME.finditer(text, start, end)]

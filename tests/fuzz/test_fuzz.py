@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 SEED = 1
-SHORT = {"facade": 1500, "readers": 3000}
+SHORT = {"facade": 1000, "readers": 2000}
 # A fault is met long before; more inputs only cost time where it is not.
-MOST = 6000
+MOST = 15_000
 LOOKUP = b"GET /v1/auth/token/lookup-self HTTP/1.1\nHost: broker.test\nX-Vault-Token: {ada}"
 
 

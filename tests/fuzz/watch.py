@@ -89,13 +89,7 @@ class Watch:
         """Raise `Finding` for whatever must not be after this request."""
         for fault in self._heard.faults:
             raise Finding(f"a fault of the broker's own: {fault}")
-        shown = b"".join(said.raw for said in answers).decode("latin-1")
-        self._check_secrets("an answer", shown)
-        audit = redact(str(self._crowd.world.audit.lines))
-        if self._secret.search(request.partition(b"\n")[0].decode("latin-1")) is None:
-            # An address is written down as it came, but for what has the shape of a token.
-            self._check_secrets("the log", "".join(self._heard.lines))
-            self._check_secrets("the audit trail", audit)
+        self._check_secrets(request, answers)
         self._check_stores()
         self._check_issuer()
         for said in answers:
@@ -103,11 +97,20 @@ class Watch:
             if _DEADLY in said.body.lower() and self._crowd.words["ended"].encode() not in request:
                 raise Finding(f"deadly words about a lease that lives: {said.body!r}")
 
-    def _check_secrets(self, where: str, text: str) -> None:
-        found = self._secret.search(text)
-        if found is not None:
-            whose = [name for name, one in self._crowd.secrets.items() if one == found.group()]
-            raise Finding(f"{where} shows {whose[0]}: {text[:2000]!r}")
+    def _check_secrets(self, request: bytes, answers: list[Said]) -> None:
+        """Nothing shows one; but what Ada takes for a name, not for a secret, may be said of it."""
+        head, _, body = request.decode("latin-1").partition("\r\n\r\n")
+        named = head.partition("\n")[0] + body
+        texts = {
+            "an answer": b"".join(said.raw for said in answers).decode("latin-1"),
+            "the log": "".join(self._heard.lines),
+            "the audit trail": redact(str(self._crowd.world.audit.lines)),
+        }
+        for where, text in texts.items():
+            found = self._secret.search(text)
+            if found is not None and found.group() not in named:
+                whose = [name for name, one in self._crowd.secrets.items() if one == found.group()]
+                raise Finding(f"{where} shows {whose[0]}: {text[:2000]!r}")
 
     def _check_stores(self) -> None:
         """Only what is Ada's may be new or changed."""
