@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from credbroker.demo.private_files import write_private
+from tests.interop.alone import alone_in
 
 if TYPE_CHECKING:
     from credbroker.demo.certificates import Authority
@@ -71,6 +72,11 @@ def install() -> None:
     Raises:
         ProviderError: npm failed.
     """
+    with alone_in(FOLDER):
+        _install()
+
+
+def _install() -> None:
     lock, done = FOLDER / "package-lock.json", FOLDER / "node_modules" / ".package-lock.json"
     if done.exists() and done.stat().st_mtime >= lock.stat().st_mtime:
         return

@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 
 from credbroker.host.clock import SystemClock
+from tests.interop.alone import alone_in
 from tests.interop.condor.crossing import Crossing
 from tests.interop.site import STEP_SECONDS, bare_environment
 
@@ -35,11 +36,13 @@ _FAILED = re.compile(r"Read of access token from .*")
 def install_bindings(into: Path) -> Path:
     """Install HTCondor's bindings for Python into the folder `into`, unless they are there."""
     done = into / "done"
-    if not done.exists() or done.stat().st_mtime < REQUIREMENTS.stat().st_mtime:
-        wanted = ("--require-hashes", "--no-deps", "--upgrade", "-r", str(REQUIREMENTS))
-        pip = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-        subprocess.run((*pip, *wanted, "--target", str(into)), check=True, timeout=_INSTALL_SECONDS)
-        done.touch()
+    with alone_in(into.parent):
+        if not done.exists() or done.stat().st_mtime < REQUIREMENTS.stat().st_mtime:
+            wanted = ("--require-hashes", "--no-deps", "--upgrade", "-r", str(REQUIREMENTS))
+            pip = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+            words = (*pip, *wanted, "--target", str(into))
+            subprocess.run(words, check=True, timeout=_INSTALL_SECONDS)
+            done.touch()
     return into
 
 

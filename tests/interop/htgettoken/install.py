@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import subprocess
@@ -17,6 +16,8 @@ import sys
 from configparser import ConfigParser
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.interop.alone import alone_in
 
 REQUIREMENTS = Path(__file__).parent / "requirements.txt"
 SOURCE = "CREDBROKER_HTGETTOKEN_SOURCE"
@@ -74,8 +75,7 @@ def install(release: Release, into: Path) -> Path:
     """
     done = into / "done"
     stamp = f"{REQUIREMENTS.stat().st_mtime} {release.source}"
-    with Path(f"{into}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone_in(into.parent):
         if not done.exists() or done.read_text() != stamp:
             _install(release, into)
             done.write_text(stamp)
