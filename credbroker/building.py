@@ -17,6 +17,7 @@ from credbroker.broker.htvault import assemble as assemble_htvault
 from credbroker.broker.kerberos_logins import KerberosEntry
 from credbroker.broker.legacy import LegacyServer
 from credbroker.broker.minting import MintingRules
+from credbroker.broker.replicas import name_segment
 from credbroker.broker.responding import Responding
 from credbroker.broker.running import Means
 from credbroker.broker.taking_in import Enrolment
@@ -33,6 +34,7 @@ from credbroker.domain.rotation import Custody, Rule, UnclearRule
 from credbroker.domain.scopes import ScopeSet
 from credbroker.host.http import OutgoingHttp
 from credbroker.host.kerberos import GssAcceptor
+from credbroker.issuers.kept_keys import KeptKeys
 from credbroker.issuers.legacy import FormerHtvault
 from credbroker.issuers.oidc import Dialect, OidcIssuer
 from credbroker.issuers.ssh_signatures import AgentSignatures
@@ -49,6 +51,7 @@ from credbroker.stores.records import (
     login_key_records,
     login_records,
     narrow_records,
+    published_key_records,
     revocation_records,
     rewind_records,
     robot_records,
@@ -78,8 +81,14 @@ async def open_all(
     Raises `Misconfigured` or `StoreUnavailable` kinds.
     """
     vault = await open_vault(settings.vault, clock, entropy, stack)
+    published = published_key_records(vault, settings.vault.mount)
     enrolments = {
-        name: _enrolment(one, await open_issuer(one, clock, stack))
+        name: _enrolment(
+            one,
+            await open_issuer(
+                one, clock, stack, KeptKeys(published, f"keys-{name_segment(name)}", one.url)
+            ),
+        )
         for name, one in settings.issuers.items()
     }
     stores = await open_stores(settings, vault, replica, stack)
@@ -201,8 +210,10 @@ def _custody_folder(settings: Settings) -> Path:
     return settings.custody.folder or settings.audit.folder / "custody"
 
 
-async def open_issuer(settings: IssuerSettings, clock: Clock, stack: AsyncExitStack) -> OidcIssuer:
-    """Return the adapter of one issuer; nothing is asked of it yet."""
+async def open_issuer(
+    settings: IssuerSettings, clock: Clock, stack: AsyncExitStack, kept: KeptKeys | None = None
+) -> OidcIssuer:
+    """Return the adapter of one issuer, whose keys are `kept`; nothing is asked of it yet."""
     door = await stack.enter_async_context(open_door(settings.ca_file))
     secret_file = settings.client_secret_file
     set_rule = settings.unclear_answer
@@ -217,7 +228,7 @@ async def open_issuer(settings: IssuerSettings, clock: Clock, stack: AsyncExitSt
         revoke_replaced=settings.revoke_replaced,
         exchanges=settings.exchange,
     )
-    return OidcIssuer(dialect, door, clock)
+    return OidcIssuer(dialect, door, clock, kept)
 
 
 def open_door(ca_file: Path | None) -> OutgoingHttp:

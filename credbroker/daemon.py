@@ -11,7 +11,7 @@ import argparse
 import asyncio
 import signal
 import socket
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -134,14 +134,15 @@ class Daemon:
             max_field_size=LONGEST_HEADER_BYTES,
         )
         await runner.setup()
-        site = web.TCPSite(
-            runner, self.listen.address, self.listen.port, ssl_context=server_tls(self.listen)
-        )
+        sites = [
+            web.TCPSite(runner, one, self.listen.port, ssl_context=server_tls(self.listen))
+            for one in self.listen.addresses
+        ]
         try:
             await self.look_around()
-            await _listening(site, self.listen)
+            await _listening(sites, self.listen)
             systemd.notify("READY=1")
-            log.info("ready", address=self.listen.address, port=self.listen.port)
+            log.info("ready", address=", ".join(self.listen.addresses), port=self.listen.port)
             async with asyncio.TaskGroup() as tasks:
                 lasting = {
                     name: tasks.create_task(_for_ever(run), name=name)
@@ -263,13 +264,14 @@ def _strangers(settings: Settings, clock: Clock) -> Strangers:
     return Strangers(allowance, clock, shared)
 
 
-async def _listening(site: web.TCPSite, listen: Listen) -> None:
-    try:
-        await site.start()
-    except OSError as error:
-        raise BadSettings(
-            f"Cannot listen on {listen.address} port {listen.port} ({error.strerror})."
-        ) from None
+async def _listening(sites: Sequence[web.TCPSite], listen: Listen) -> None:
+    for site, address in zip(sites, listen.addresses, strict=True):
+        try:
+            await site.start()
+        except OSError as error:
+            raise BadSettings(
+                f"Cannot listen on {address} port {listen.port} ({error.strerror})."
+            ) from None
 
 
 async def _for_ever(task: Coroutine[Any, Any, None]) -> None:

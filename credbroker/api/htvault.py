@@ -20,16 +20,17 @@ from yarl import URL
 from credbroker.api.bodies import body_of
 from credbroker.api.htvault_legacy import HtvaultLegacy, is_foreign
 from credbroker.api.strangers import Strangers
-from credbroker.api.turns import Turns
 from credbroker.api.vault_answers import answer, auth_of, seconds_left
 from credbroker.api.vault_callers import vault_caller
 from credbroker.broker.ending import Ending
 from credbroker.broker.leasing import Caller, Leasing
 from credbroker.broker.minting import Minting
 from credbroker.broker.reaching import Reaching
+from credbroker.broker.turns import Turns
 from credbroker.domain.attenuation import Wanted
 from credbroker.domain.errors import LeaseEnded, Malformed, NotFound
 from credbroker.domain.leases import Lease, check_login
+from credbroker.domain.limits import Allowance
 from credbroker.domain.names import GrantKey
 from credbroker.domain.scopes import ScopeSet
 from credbroker.ports import Clock
@@ -38,6 +39,8 @@ from credbroker.wire.htvault import read_duration, read_seconds, split_list
 
 DEFAULT_SECONDS = 60
 LEAST_SECONDS = 10
+# A credmon reads for all of a person's services at once.
+PACE = Allowance(per_second=50.0, burst=500)
 
 Place = Callable[[Caller, GrantKey, str], Awaitable[None]]
 """Stores, at a place, the login that a handle names."""
@@ -73,7 +76,7 @@ class HtvaultApi:
         self._legacy = legacy
         self._strangers = strangers
         self._clock = clock
-        self._turns = Turns(clock)
+        self._turns = Turns(clock, PACE, "This lease is asked with too often.")
         self._options_file = options_file
 
     def routes(self) -> list[web.RouteDef]:

@@ -1,4 +1,9 @@
-"""Recognises callers by their lease, and makes and ends leases."""
+"""Recognises callers by their lease, and makes and ends leases.
+
+Each lease is a record in the store, and leases make leases: all of one line together make them at a
+steady pace in this process. Logins that need no person have a pace of their own, so that nobody's
+job keeps them from getting a lease.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +15,7 @@ from credbroker.broker.recall import ANSWER_SECONDS, Recall
 from credbroker.broker.running import Means
 from credbroker.broker.storing import put_surely
 from credbroker.broker.trail import names
+from credbroker.broker.turns import Turns
 from credbroker.domain import leases
 from credbroker.domain.attenuation import Right
 from credbroker.domain.confirming import AskedLogin, ConfirmedLogin
@@ -17,9 +23,13 @@ from credbroker.domain.device import PendingLogin
 from credbroker.domain.errors import LeaseUnknown, NotFound
 from credbroker.domain.grants import Grant
 from credbroker.domain.leases import Lease, LeaseToken
+from credbroker.domain.limits import Allowance
 from credbroker.domain.names import GrantKey
 from credbroker.domain.secret import Secret
 from credbroker.ports import RecordStore, StaleVersionError
+
+# All jobs of one submission may want their leases at once.
+PACE = Allowance(per_second=5.0, burst=500)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +81,7 @@ class Leasing:
         self._check_clock = means.check_clock
         self._entropy = means.entropy
         self._longest_job_seconds = longest_job_seconds
+        self._turns = Turns(means.clock, PACE, "Leases of this login are made too often.")
 
     async def identify(self, token: LeaseToken, origin: Origin) -> Caller:
         """Return the caller that shows this lease token.
@@ -169,7 +180,9 @@ class Leasing:
         """Store the lease of a login by which no grant came, for a grant that is there.
 
         It lasts `seconds`. With a `subject` it also reaches the robots of who that is at the issuer.
+        Raises `TooManyRequests` if there were too many, and as `begin` does.
         """
+        await self._turns.wait(f"logins on {line}")
         token, now = self.new_token(line), self._clock.now()
         lease = leases.login_lease(
             token, key, line, seconds=seconds, now=now, subject=subject, origin=origin.address
@@ -180,21 +193,22 @@ class Leasing:
     async def shorten(
         self, caller: Caller, seconds: float | None = None
     ) -> tuple[LeaseToken, Lease]:
-        """Make a lease that reaches what the caller's does, for `seconds`, or for as long."""
+        """Make a lease that reaches what the caller's does, for `seconds`, or for as long.
+
+        Raises `NotAllowed` where the row of leases is too long; else as `open` does.
+        """
         token = self.new_token(caller.lease.line)
         wanted = float("inf") if seconds is None else seconds
         child = leases.shorter(caller.lease, token, wanted, self._clock.now())
-        child = replace(child, origin=caller.origin.address)
-        await self.begin(child)
-        await self._audit.record(
-            "lease_made", **about(caller), child=child.id, ends_at=child.ends_at
-        )
-        return token, child
+        return token, await self._made(caller, child)
 
     async def make_child(
         self, caller: Caller, right: Right, *, job: str, seconds: float
     ) -> tuple[LeaseToken, Lease]:
-        """Make a job's own lease for `right`, which must be within the caller's."""
+        """Make a job's own lease for `right`, which must be within the caller's.
+
+        Raises `OutsideCeiling` if it is not; else as `shorten` does.
+        """
         token = self.new_token(caller.lease.line)
         child = leases.child(
             caller.lease,
@@ -204,18 +218,19 @@ class Leasing:
             seconds=min(seconds, self._longest_job_seconds),
             now=self._clock.now(),
         )
+        return token, await self._made(
+            caller, child, for_job=job, scope=right.scopes, audience=list(right.audiences)
+        )
+
+    async def _made(self, caller: Caller, child: Lease, **more: object) -> Lease:
+        """Store a lease made from the caller's, when it is its turn; the trail has `more` of it."""
+        await self._turns.wait(child.line)
         child = replace(child, origin=caller.origin.address)
         await self.begin(child)
         await self._audit.record(
-            "lease_made",
-            **about(caller),
-            child=child.id,
-            for_job=job,
-            scope=right.scopes,
-            audience=list(right.audiences),
-            ends_at=child.ends_at,
+            "lease_made", **about(caller), child=child.id, **more, ends_at=child.ends_at
         )
-        return token, child
+        return child
 
     async def end(self, caller: Caller, **by: object) -> None:
         """End the caller's lease, and with it every lease made from it; the trail has `by`, too.

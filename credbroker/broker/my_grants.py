@@ -4,6 +4,8 @@
   else shows nothing. What is not theirs is not there for them, and the try is in the audit trail.
 - The leases of a grant are found by what their ids begin with, and by the logins that the grant
   remembers: nobody looks through all leases. Whoever looks, they are read a few at a time.
+- The lease of a person's login reaches their robots as well, also where their own grant is over or
+  never was: it is shown beneath each of them.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -22,13 +24,14 @@ from credbroker.broker.running import Means
 from credbroker.broker.ssh_registering import SshRegistering
 from credbroker.broker.trail import names
 from credbroker.broker.walking import READS_AT_ONCE
+from credbroker.domain.confirming import new_line
 from credbroker.domain.errors import CredbrokerError, LeaseEnded, NotFound, RecordDamaged
 from credbroker.domain.grants import Grant, GrantState
 from credbroker.domain.leases import Lease, check_alive
 from credbroker.domain.names import GrantKey
 from credbroker.domain.revocations import Kind, check_name
 from credbroker.domain.ssh_keys import SshKey
-from credbroker.ports import RecordStore
+from credbroker.ports import RecordStore, Stored
 from credbroker.wire.visits import Visitor
 
 MOST_LEASES = 500
@@ -96,7 +99,8 @@ class MyGrants:
         held = [
             await self._with_leases(one) for key in keys if (one := await self._own(visitor, key))
         ]
-        return Belongings(held, await self._own_keys(visitor))
+        shown = await self._with_reaching(visitor, held)
+        return Belongings(shown, await self._own_keys(visitor))
 
     async def grant(self, visitor: Visitor, key: GrantKey, origin: Origin) -> HeldGrant:
         """Return one grant with its leases. Raises `NotFound` if it is not the visitor's."""
@@ -118,8 +122,7 @@ class MyGrants:
     async def end_lease(self, visitor: Visitor, lease_id: str, origin: Origin) -> None:
         """End a lease, and those made from it. Raises `NotFound` if it is not the visitor's."""
         lease = await self._leasing.known(check_name(Kind.LEASE, lease_id))
-        held = None if lease is None else await self._own(visitor, lease.key)
-        if lease is None or held is None or held.grant.line != lease.line:
+        if lease is None or lease.line not in await self._lines(visitor, lease.key):
             raise await self._refused(visitor, origin, "lease")
         await self._leasing.end(Caller(lease, origin), visit=visitor.visit)
 
@@ -132,17 +135,58 @@ class MyGrants:
 
     async def _own(self, visitor: Visitor, key: GrantKey) -> HeldGrant | None:
         """Return the grant in this place if it is the visitor's."""
-        if key.issuer != visitor.issuer:
-            return None
-        try:
-            stored = await self._grants.get(key.segment())
-        except RecordDamaged:
-            log.warning("grant_not_shown", segment=key.segment())
-            return None
+        stored = await self._in_place(visitor, key)
         if stored is None or not _is_of(visitor, stored.value.issuer_url, stored.value.subject):
             return None
         age = datetime.timedelta(seconds=stored.age_seconds)
         return HeldGrant(stored.value, self._clock.now() - age)
+
+    async def _in_place(self, visitor: Visitor, key: GrantKey) -> Stored[Grant] | None:
+        if key.issuer != visitor.issuer:
+            return None
+        try:
+            return await self._grants.get(key.segment())
+        except RecordDamaged:
+            log.warning("grant_not_shown", segment=key.segment())
+            return None
+
+    async def _lines(self, visitor: Visitor, key: GrantKey) -> set[str]:
+        """Return the lines on which leases for this place are the visitor's.
+
+        Where no grant of theirs lives there is the one that a login for a robot alone is on, too.
+        """
+        stored = await self._in_place(visitor, key)
+        found = stored.value if stored is not None else None
+        lines = set()
+        if found is not None and _is_of(visitor, found.issuer_url, found.subject):
+            lines.add(found.line)
+        own = (key.issuer, key.credkey) == (visitor.issuer, visitor.credkey)
+        if own and (found is None or found.state is GrantState.ENDED):
+            lines.add(new_line(key, found, visitor.issuer_url, visitor.subject))
+        return lines
+
+    async def _with_reaching(
+        self, visitor: Visitor, held: Sequence[HeldGrant]
+    ) -> Sequence[HeldGrant]:
+        """Return the grants, each robot's with the leases of its person's logins that reach it."""
+        robots = [one for one in held if one.grant.key.credkey != visitor.credkey]
+        roles = {one.grant.key.role for one in robots if one.grant.state is not GrantState.ENDED}
+        found = [one for role in sorted(roles) for one in await self._logins(visitor, role)]
+        return [_reached(one, found) if one in robots else one for one in held]
+
+    async def _logins(self, visitor: Visitor, role: str) -> list[Lease]:
+        """Return the living leases of the visitor's own logins in a role."""
+        key = GrantKey(visitor.issuer, visitor.credkey, role)
+        own, lines = await self._own(visitor, key), await self._lines(visitor, key)
+        ids = _logins_of(own.grant) if own is not None else []
+        for line in sorted(lines):
+            ids += await self._leasing.ids_on(line, MOST_LEASES)
+        found = [
+            one
+            for one in await self._read(ids)
+            if (one.key, one.subject) == (key, visitor.subject) and one.line in lines
+        ]
+        return self._living(found)
 
     async def _own_keys(self, visitor: Visitor) -> Sequence[SshKey]:
         found = await self._ssh_registering.registered(visitor.issuer, visitor.credkey)
@@ -154,9 +198,10 @@ class MyGrants:
         if held.grant.state is GrantState.ENDED:
             return held
         ids = await self._leasing.ids_on(held.grant.line, MOST_LEASES + 1)
-        logins = filter(None, [held.grant.login_id, *held.grant.earlier_logins])
-        found = await self._read([*ids[:MOST_LEASES], *logins])
-        living = sorted(self._living(held.grant, found), key=_newest_last)
+        place = (held.grant.key, held.grant.line)
+        read = await self._read([*ids[:MOST_LEASES], *_logins_of(held.grant)])
+        own = [one for one in read if (one.key, one.line) == place]
+        living = sorted(self._living(own), key=_newest_last)
         return HeldGrant(held.grant, held.since, living[::-1], more=len(ids) > MOST_LEASES)
 
     async def _read(self, ids: Sequence[str]) -> list[Lease]:
@@ -173,11 +218,12 @@ class MyGrants:
                     raise one
         return found
 
-    def _living(self, grant: Grant, found: Iterable[Lease]) -> list[Lease]:
-        """Return those of the grant's leases that are alive, and so is what they were made from."""
-        own = {one.id: one for one in found if (one.key, one.line) == (grant.key, grant.line)}
-        alive = {lease_id for lease_id, one in own.items() if self._is_alive(one)}
-        return [own[one] for one in alive if not (own.keys() - alive) & {*own[one].ancestors}]
+    def _living(self, found: Iterable[Lease]) -> list[Lease]:
+        """Return those that are alive, and so is what they were made from."""
+        by_id = {one.id: one for one in found}
+        alive = {lease_id for lease_id, one in by_id.items() if self._is_alive(one)}
+        over = by_id.keys() - alive
+        return [by_id[one] for one in alive if not over & {*by_id[one].ancestors}]
 
     def _is_alive(self, lease: Lease) -> bool:
         try:
@@ -202,6 +248,18 @@ class MyGrants:
 
 def _is_of(visitor: Visitor, issuer_url: str, subject: str) -> bool:
     return (issuer_url, subject) == (visitor.issuer_url, visitor.subject)
+
+
+def _logins_of(grant: Grant) -> list[str]:
+    return list(filter(None, [grant.login_id, *grant.earlier_logins]))
+
+
+def _reached(robot: HeldGrant, logins: Iterable[Lease]) -> HeldGrant:
+    if robot.grant.state is GrantState.ENDED:
+        return robot
+    reaching = [one for one in logins if one.may_reach(robot.grant.key)]
+    newest_first = sorted([*robot.leases, *reaching], key=_newest_last)[::-1]
+    return replace(robot, leases=newest_first)
 
 
 def _newest_last(lease: Lease) -> tuple[datetime.datetime, int]:

@@ -1,7 +1,7 @@
 """What is not asked again so soon: an issuer that is away, a grant in trouble, an answer that did not fit.
 
-These pauses are this process's own and live in memory; they spare the issuer and the refresh token,
-and decide nothing that must be right.
+These pauses are this process's own and live in memory, in which the first of too many is forgotten;
+they spare the issuer and the refresh token, and decide nothing that must be right.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from credbroker.ports import Clock, Entropy
 K = TypeVar("K", bound=Hashable)
 
 LONGEST_PAUSE_SECONDS = 5.0
+MOST_RESTING = 10_000
 
 
 class Rests(Generic[K]):
@@ -40,6 +41,8 @@ class Rests(Generic[K]):
         pause = min(backoff_seconds(failures, self._entropy.fraction()), LONGEST_PAUSE_SECONDS)
         longest = max(LONGEST_PAUSE_SECONDS, seconds or 0.0)
         self._resting = {one: it for one, it in self._resting.items() if now < it[2] + longest}
+        if len(self._resting) >= MOST_RESTING and thing not in self._resting:
+            del self._resting[next(iter(self._resting))]
         self._resting[thing] = (error, failures, now + (pause if seconds is None else seconds))
 
     def wake(self, thing: K) -> None:

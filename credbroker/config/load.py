@@ -212,7 +212,7 @@ def _findings(settings: Settings) -> list[tuple[str, str]]:
     found = [("$.public_url", why) for why in _address_faults(settings.public_url)]
     for number, address in enumerate(settings.vault.addresses):
         found += [(f"$.vault.addresses[{number}]", why) for why in _address_faults(address)]
-    if settings.listen.tls is None and not is_loopback(settings.listen.address):
+    if settings.listen.tls is None and not all(map(is_loopback, settings.listen.addresses)):
         found.append(("$.listen.tls", "this is needed unless the address is a loopback one"))
     if settings.keeper.warn_seconds >= settings.keeper.dormant_seconds:
         found.append(("$.keeper.warn_seconds", "this must be less than dormant_seconds"))

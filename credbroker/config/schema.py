@@ -30,11 +30,16 @@ class Tls(Section, frozen=True):
 
 
 class Listen(Section, frozen=True):
-    """Where the broker listens. Without `tls` only a loopback address is allowed."""
+    """Where the broker listens. Without `tls` only loopback addresses are allowed."""
 
-    address: Text = "127.0.0.1"
+    address: Text | Annotated[list[Text], Meta(min_length=1)] = "127.0.0.1"
     port: Port = 8200
     tls: Tls | None = None
+
+    @property
+    def addresses(self) -> list[str]:
+        """All of them, also where one stands by itself."""
+        return [self.address] if isinstance(self.address, str) else self.address
 
 
 class AppRole(Section, frozen=True):

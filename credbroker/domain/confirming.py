@@ -222,10 +222,14 @@ def lined(grant: Grant, found: Optional[Grant]) -> Grant:
     issuer calls them. Raises `LoginDenied` if the place is another person's.
     """
     if found is None or found.state is GrantState.ENDED:
-        generation = found.generation if found else 0
-        person = f"{generation} {grant.issuer_url} {grant.subject}"
-        return replace(grant, line=_line(grant.key, person))
+        return replace(grant, line=new_line(grant.key, found, grant.issuer_url, grant.subject))
     return replace(grant, line=succeed(found, grant).line)
+
+
+def new_line(key: GrantKey, found: Optional[Grant], issuer_url: str, subject: str) -> str:
+    """Return the line of a person's logins at `key` where there is no grant, or one that ended."""
+    generation = found.generation if found else 0
+    return _line(key, f"{generation} {issuer_url} {subject}")
 
 
 def check_overtaken(grant: Grant, found: Optional[Grant]) -> None:

@@ -12,6 +12,8 @@ from credbroker.domain.secret import Secret
 LEAST_GRACE_SECONDS = 15.0
 """A refresh may wait for a third of the grace. Where that is less than 5 s, the rule would put more
 grants in doubt than its retry saves."""
+MOST_KEY_SET_CHARACTERS = 64 * 1024
+"""An issuer that publishes more has no key set kept; it has no more than two keys as a rule."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,14 @@ class RewindMark:
     halted_by: str = ""
     sorted_by: tuple[str, ...] = ()
     """The replicas that have sorted the grants their hosts remember, since the halt."""
+
+
+@dataclass(frozen=True)
+class PublishedKeys:
+    """The public keys that the issuer at `issuer_url` was heard with last, as a JWK set (RFC 7517)."""
+
+    issuer_url: str
+    key_set: str
 
 
 @dataclass(frozen=True)

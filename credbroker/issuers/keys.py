@@ -4,6 +4,9 @@ Follows the WLCG profile's verification steps: asymmetric algorithms only, `kid`
 key, an unknown `kid` leads to one refetch a minute and then to refusal. Keys are refreshed after 6
 hours and used for at most 4 days while the issuer cannot be reached. Nobody waits for that while
 the key is held, unless nobody has looked at the issuer's keys for half a day.
+
+A broker that starts while the issuer is away goes by the keys that a broker kept, for half a day
+from when the issuer was heard; it asks the issuer again every minute while it does.
 """
 
 from __future__ import annotations
@@ -13,12 +16,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import structlog
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey, import_key
 
 from credbroker.domain.errors import CredbrokerError, IssuerMisbehaved, IssuerUnreachable
 from credbroker.domain.secret import Secret
+from credbroker.issuers.kept_keys import KeptKeys
 from credbroker.issuers.metadata import Metadata
 from credbroker.ports import Clock, HttpDoor, NoAnswerError, NotSentError
 
@@ -30,18 +35,34 @@ LONGEST_SECONDS = 4 * 86400.0
 REFETCH_SECONDS = 60.0
 RETRY_SECONDS = 2.0
 
+KeySet = dict[str, RSAKey | ECKey]
+
+log = structlog.get_logger(__name__)
+
 
 class Keys:
     """The published keys of one issuer."""
 
-    def __init__(self, metadata: Metadata, door: HttpDoor, clock: Clock, seconds: float) -> None:
-        """Fetch keys from where `metadata` says; a fetch may take `seconds`."""
+    def __init__(
+        self,
+        metadata: Metadata,
+        door: HttpDoor,
+        clock: Clock,
+        seconds: float,
+        *,
+        kept: KeptKeys | None = None,
+    ) -> None:
+        """Fetch keys from where `metadata` says; a fetch may take `seconds`.
+
+        What was fetched is `kept` for the next start, and found there if the issuer is away then.
+        """
         self._metadata = metadata
         self._door = door
         self._clock = clock
         self._seconds = seconds
-        self._held: dict[str, RSAKey | ECKey] = {}
-        self._fetched_at = float("-inf")
+        self._kept = kept
+        self._held: KeySet = {}
+        self._fetched_at = self._good_until = float("-inf")
         self._tried_at = float("-inf")
         self._fetching = asyncio.Lock()
         self._refreshing: asyncio.Future[None] | None = None
@@ -72,12 +93,7 @@ class Keys:
         Raises `IssuerUnreachable` and its like only if none at hand are young enough.
         """
         async with self._fetching:
-            self._tried_at = began = self._clock.elapsed()
-            try:
-                self._held, self._fetched_at = await self._fetch(), began
-            except CredbrokerError:
-                if not self._are_good():
-                    raise
+            await self._renew()
 
     async def _key(self, key_id: object) -> RSAKey | ECKey:
         if not isinstance(key_id, str):
@@ -103,7 +119,7 @@ class Keys:
             self._refreshing.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def _are_good(self) -> bool:
-        return bool(self._held) and self._age() <= LONGEST_SECONDS
+        return bool(self._held) and self._clock.elapsed() <= self._good_until
 
     def _lacks(self, key_id: str) -> bool:
         return key_id not in self._held or self._age() > FRESH_SECONDS
@@ -113,20 +129,47 @@ class Keys:
 
     async def _refetch(self) -> None:
         must = not self._are_good()
-        began = self._clock.elapsed()
-        if began - self._tried_at < (RETRY_SECONDS if must else REFETCH_SECONDS):
-            if must:
-                raise IssuerUnreachable("The issuer's keys could not be fetched a moment ago.")
-            return
-        try:
-            self._held, self._fetched_at = await self._fetch(), began
-            self._tried_at = self._clock.elapsed()
-        except CredbrokerError:
-            self._tried_at = self._clock.elapsed()
-            if must:
-                raise
+        tried = self._clock.elapsed() - self._tried_at
+        if tried >= (RETRY_SECONDS if must else REFETCH_SECONDS):
+            await self._renew()
+        elif must:
+            raise IssuerUnreachable("The issuer's keys could not be fetched a moment ago.")
 
-    async def _fetch(self) -> dict[str, RSAKey | ECKey]:
+    async def _renew(self) -> None:
+        """Fetch the keys, or go on with those at hand, or with those that were kept; else raise."""
+        began = self._clock.elapsed()
+        try:
+            self._held = await self._fetch()
+            self._fetched_at, self._good_until = began, began + LONGEST_SECONDS
+            self._keep()
+        except CredbrokerError:
+            if not self._are_good() and not await self._recall():
+                raise
+        finally:
+            self._tried_at = self._clock.elapsed()
+
+    def _keep(self) -> None:
+        if self._kept is not None and self._held:
+            keys = [self._held[key_id].as_dict(private=False) for key_id in sorted(self._held)]
+            self._kept.keep(json.dumps({"keys": keys}, sort_keys=True))
+
+    async def _recall(self) -> bool:
+        """Take the keys that were kept, if they are young enough; they count as due to be fetched."""
+        found = await self._kept.found() if self._kept is not None else None
+        if found is None:
+            return False
+        text, age = found
+        if age > IDLE_SECONDS:
+            return False
+        try:
+            self._held = _read_set(text)
+        except IssuerMisbehaved as error:
+            log.warning("kept_keys_damaged", why=error.sentence)
+            return False
+        self._good_until = self._clock.elapsed() + IDLE_SECONDS - age
+        return self._are_good()
+
+    async def _fetch(self) -> KeySet:
         endpoints = await self._metadata.endpoints()
         try:
             answer = await self._door.get(endpoints.jwks, seconds=self._seconds)
@@ -134,11 +177,16 @@ class Keys:
             raise IssuerUnreachable("The issuer's keys cannot be fetched.") from error
         if answer.status != 200:
             raise IssuerUnreachable(f"The issuer answers {answer.status} instead of its keys.")
-        try:
-            published = json.loads(answer.body)["keys"]
-            return {entry["kid"]: key for entry in published if (key := _read_key(entry))}
-        except (ValueError, TypeError, KeyError, RecursionError):
-            raise IssuerMisbehaved("The issuer's keys cannot be read.") from None
+        return _read_set(answer.body)
+
+
+def _read_set(text: str | bytes) -> KeySet:
+    """Return the signing keys of a JWK set, by `kid`; raise `IssuerMisbehaved` if it is none."""
+    try:
+        published = json.loads(text)["keys"]
+        return {entry["kid"]: key for entry in published if (key := _read_key(entry))}
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise IssuerMisbehaved("The issuer's keys cannot be read.") from None
 
 
 def _read_key(entry: object) -> RSAKey | ECKey | None:

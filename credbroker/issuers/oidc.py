@@ -27,6 +27,7 @@ from credbroker.domain.rotation import Rule
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
 from credbroker.domain.tokens import AccessToken
+from credbroker.issuers.kept_keys import KeptKeys
 from credbroker.issuers.keys import Keys
 from credbroker.issuers.metadata import Metadata
 from credbroker.ports import (
@@ -81,13 +82,15 @@ class Dialect:
 class OidcIssuer:
     """One configured issuer. Follows `ports.Issuer`."""
 
-    def __init__(self, dialect: Dialect, door: HttpDoor, clock: Clock) -> None:
-        """Speak to the issuer through `door`."""
+    def __init__(
+        self, dialect: Dialect, door: HttpDoor, clock: Clock, kept: KeptKeys | None = None
+    ) -> None:
+        """Speak to the issuer through `door`; its keys are `kept` for a start without it."""
         self._dialect = dialect
         self._door = door
         self._clock = clock
         self._metadata = Metadata(dialect.url, door, clock, dialect.seconds)
-        self._keys = Keys(self._metadata, door, clock, dialect.seconds)
+        self._keys = Keys(self._metadata, door, clock, dialect.seconds, kept=kept)
 
     @property
     def url(self) -> str:

@@ -16,7 +16,13 @@ from credbroker.domain.errors import (
 )
 from credbroker.domain.grants import Grant
 from credbroker.domain.leases import Lease
-from credbroker.domain.marks import Heartbeat, IssuerMark, RewindMark, SpoolKey
+from credbroker.domain.marks import (
+    Heartbeat,
+    IssuerMark,
+    PublishedKeys,
+    RewindMark,
+    SpoolKey,
+)
 from credbroker.domain.narrow import NarrowToken
 from credbroker.domain.revocations import Revocations
 from credbroker.domain.robots import Robots
@@ -34,10 +40,12 @@ from credbroker.wire.confirmed import (
 from credbroker.wire.marks import (
     read_heartbeat,
     read_issuer_mark,
+    read_published,
     read_rewind,
     read_spool_key,
     write_heartbeat,
     write_issuer_mark,
+    write_published,
     write_rewind,
     write_spool_key,
 )
@@ -149,6 +157,11 @@ def revocation_records(client: VaultClient, mount: str) -> VaultRecords[Revocati
 def rewind_records(client: VaultClient, mount: str) -> VaultRecords[RewindMark]:
     """Return the store of the counter that a restored snapshot is seen by; one record."""
     return VaultRecords(client, mount, "marks", write_rewind, read_rewind)
+
+
+def published_key_records(client: VaultClient, mount: str) -> VaultRecords[PublishedKeys]:
+    """Return the store of the public keys that issuers were heard with; one record for each."""
+    return VaultRecords(client, mount, "marks", write_published, read_published)
 
 
 def spool_key_records(client: VaultClient, mount: str) -> VaultRecords[SpoolKey]:

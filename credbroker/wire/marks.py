@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from credbroker.domain.errors import Malformed
-from credbroker.domain.marks import Heartbeat, IssuerCount, IssuerMark, RewindMark, SpoolKey
+from credbroker.domain.marks import (
+    MOST_KEY_SET_CHARACTERS,
+    Heartbeat,
+    IssuerCount,
+    IssuerMark,
+    PublishedKeys,
+    RewindMark,
+    SpoolKey,
+)
 from credbroker.domain.rotation import Rule, UnclearRule
 from credbroker.domain.secret import Secret
 from credbroker.wire.fields import Fields, write_optional_instant
@@ -102,6 +110,20 @@ def read_spool_key(record: object) -> SpoolKey:
     """Read the spool's key pair; raise `Malformed` if the record is damaged."""
     fields = record_fields(record, "The spool's key")
     return SpoolKey(fields.text("public"), Secret("spool key", fields.text("private")))
+
+
+def write_published(keys: PublishedKeys) -> Record:
+    """Write an issuer's public keys, the set as one text."""
+    return present(format=FORMAT, issuer_url=keys.issuer_url, key_set=keys.key_set)
+
+
+def read_published(record: object) -> PublishedKeys:
+    """Read an issuer's public keys; raise `Malformed` if the record is damaged."""
+    fields = record_fields(record, "The record of an issuer's keys")
+    key_set = fields.text("key_set")
+    if len(key_set) > MOST_KEY_SET_CHARACTERS:
+        raise Malformed("The record of an issuer's keys is too long.")
+    return PublishedKeys(fields.text("issuer_url"), key_set)
 
 
 def _read_count(record: object) -> IssuerCount:

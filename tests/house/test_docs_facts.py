@@ -38,9 +38,10 @@ ROOMS = sorted(path.stem for path in (ROOT / "credbroker").iterdir() if path.ste
 # Errors that only commands and `serve` itself meet; the API never answers with them.
 NEVER_ANSWERED = {"broker_unreachable", "bad_settings", "local_file_unfit"}
 
-# How the package writes a line of the audit trail.
+# How the package writes a line of the audit trail, or adds fields to one.
 RECORDING = {
     "self._audit.record", "self._note", "audit.record", "self._logins.note", "self.note",
+    "self._made",
 }  # fmt: skip
 
 
@@ -132,6 +133,16 @@ def test_every_incident_has_a_test() -> None:
     assert [row[0] for row in stated if len(row) != 4 or not named(row[3])] == []
 
 
+@pytest.mark.parametrize(
+    "heading", ["What the transport must bear", "Endpoints", "Differences that are meant"]
+)
+def test_what_clients_of_an_htvault_meet_has_a_test(heading: str) -> None:
+    """Each row of these tables names one, by file and name."""
+    stated = rows(DOCS / "htvault-compatibility.md", heading)
+    assert stated
+    assert [row[0] for row in stated if not any("::" in one for one in named(row[-1]))] == []
+
+
 def test_the_custody_page_has_the_table_of_moves() -> None:
     """Each event, from where to where, and no other."""
     stated = {
@@ -149,13 +160,18 @@ def test_a_wrong_name_would_be_noticed() -> None:
     assert not exists("broker.baking")
 
 
-def test_the_token_path_names_what_it_walks_through() -> None:
-    """Each of its ten steps names at least one function or class."""
-    steps = re.split(r"^\d+\. ", (DOCS / "token-path.md").read_text("utf-8"), flags=re.MULTILINE)[
-        1:
-    ]
-    assert len(steps) == 10
-    assert all(re.search(r"`\w+\.\w+\.\w+", step) for step in steps)
+@pytest.mark.parametrize(
+    ("heading", "steps"),
+    [("One token's path", 10), ("A login with htgettoken", 10), ("A read with a vault token", 6)],
+)
+def test_the_token_path_names_what_it_walks_through(heading: str, steps: int) -> None:
+    """Each step of each walk names at least one function or class."""
+    page = (DOCS / "token-path.md").read_text("utf-8")
+    _, walk = re.split(rf"^#+ {heading}$", page, flags=re.MULTILINE)
+    walk = re.split(r"^#", walk, flags=re.MULTILINE)[0]
+    walked = re.split(r"^\d+\. ", walk, flags=re.MULTILINE)[1:]
+    assert len(walked) == steps
+    assert all(re.search(r"`\w+\.\w+\.\w+", step) for step in walked)
 
 
 def test_the_floors_drawn_are_those_that_are_checked() -> None:

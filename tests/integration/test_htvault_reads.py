@@ -299,6 +299,24 @@ async def test_what_is_not_there_or_too_large_is_said_in_vaults_form(alice: Clie
     assert "64 KiB" in said(large)
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "/v1/auth/oidc-{issuer}/oidc/device_wait", 404),
+        ("GET", "/v1/sys/mounts", 404),
+        ("GET", "/v1/identity/entity/id", 404),
+        ("PUT", "/v1/secret/oauth/creds/{issuer}/alice:default", 405),
+        ("LIST", "/v1/secret/oauth/creds/{issuer}/", 400),
+    ],
+)
+async def test_what_has_no_counterpart_is_not_there(
+    alice: Client, method: str, path: str, status: int
+) -> None:
+    """Nor are methods that HTTP does not have; no client deletes anything on these words."""
+    answer = await alice.ask(method, path.format(issuer=alice.broker.world.issuer_name))
+    assert (answer.status, DEADLY.encode() in answer.body) == (status, False)
+
+
 async def test_htgettokens_options_are_given_to_all(broker_world: BrokerWorld) -> None:
     """As plain text, as the operator keeps them."""
     options = broker_world.folder / "options"

@@ -85,11 +85,13 @@ def daemon(
     session: Session,
     deeds: Deeds,
     heart: Heart | None = None,
+    *,
+    address: str | list[str] = "127.0.0.1",
 ) -> Daemon:
     """Return a broker that serves `app` on loopback."""
     vault, engine = cast("VaultClient", session), cast("Engine", heart or Heart())
     htvault = cast("Htvault", Expiring())
-    listen = Listen(address="127.0.0.1", port=port)
+    listen = Listen(address=address, port=port)
     return Daemon(app, listen, vault, engine, htvault, deeds, [], SystemEntropy())
 
 
@@ -124,6 +126,26 @@ async def test_a_refresh_begun_by_the_last_caller_is_finished() -> None:
         await asyncio.wait_for(running, 5)
         assert stored.is_set()
         assert await asked == 503
+
+
+async def test_both_address_families_are_served_where_both_are_named() -> None:
+    """No single address stands for all of IPv4 and of IPv6."""
+
+    async def handle(_request: web.Request) -> web.Response:
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_get("/", handle)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    broker = daemon(app, port, Session(), Deeds(CLOCK), address=["127.0.0.1", "::1"])
+    async with asyncio.TaskGroup() as tasks, aiohttp.ClientSession() as client:
+        running = tasks.create_task(broker.run())
+        for host in ("127.0.0.1", "[::1]"):
+            assert await ask(client, f"http://{host}:{port}/") == 200
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(running, 5)
 
 
 async def ask(client: aiohttp.ClientSession, url: str) -> int:

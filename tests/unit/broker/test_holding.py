@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 
-from credbroker.broker.holding import HeldTokens
+from credbroker.broker.holding import MOST_RIGHTS, HeldTokens
 from credbroker.domain.attenuation import Right
 from credbroker.domain.names import GrantKey
 from credbroker.domain.scopes import ScopeSet
@@ -42,7 +42,7 @@ def test_expired_tokens_do_not_pile_up() -> None:
     for number in range(5000):
         held.put(f"line-{number}", READ, access_token(clock, str(number)))
         clock.advance(30)
-    assert len(held._held) <= 1000
+    assert held._size == len(held._held) <= 1000
 
 
 def test_a_logout_takes_the_tokens_of_its_line_and_no_others() -> None:
@@ -53,7 +53,8 @@ def test_a_logout_takes_the_tokens_of_its_line_and_no_others() -> None:
         for right in (READ, Right(ScopeSet.parse("storage.read:/x"))):
             held.put(line, right, access_token(clock, line))
     held.forget("line-1")
-    assert {line for line, _ in held._held} == {"line-2"}
+    assert set(held._held) == {"line-2"}
+    assert held._size == 2
 
 
 # -- what is in use ------------------------------------------------------------------------------
@@ -179,3 +180,65 @@ def test_a_clock_that_is_set_makes_no_renewal_early_or_late() -> None:
     clock._now -= datetime.timedelta(days=4)
     clock.advance(590)
     assert len(held.take_due()) == 1
+
+
+# -- how many ------------------------------------------------------------------------------------
+
+
+def right(number: int) -> Right:
+    """Return one of many rights."""
+    return Right(ScopeSet.parse(f"storage.read:/{number}"))
+
+
+def filled(clock: FakeClock, held: HeldTokens, line: str = "line-1") -> None:
+    """Put as many tokens of a line at hand as it may have."""
+    for number in range(MOST_RIGHTS):
+        held.put(line, right(number), access_token(clock, str(number), 1200))
+
+
+def gone(held: HeldTokens, up_to: int = MOST_RIGHTS, line: str = "line-1") -> list[int]:
+    """Return the numbers whose token is not at hand."""
+    return [number for number in range(up_to) if right(number) not in held._held[line]]
+
+
+def test_the_token_that_was_least_recently_asked_for_makes_room() -> None:
+    """A token renewed makes none necessary, and another line has room of its own."""
+    clock = FakeClock()
+    held = HeldTokens(clock)
+    for line in ("line-1", "line-2"):
+        filled(clock, held, line)
+    assert held.get("line-1", right(0)) is not None
+    held.put("line-1", right(1), access_token(clock, "renewed", 1200))
+    assert gone(held) == []
+    held.put("line-1", READ, access_token(clock, "new", 1200))
+    assert held.get("line-1", READ) is not None
+    assert (gone(held), gone(held, line="line-2")) == ([2], [])
+    assert held._size == 2 * MOST_RIGHTS
+
+
+def test_a_token_that_somebody_comes_back_for_goes_last() -> None:
+    """Not for any number of rights that nobody was told to come back for."""
+    clock = FakeClock()
+    held = HeldTokens(clock)
+    filled(clock, held)
+    for number in (0, 1):
+        held.served(KEY, "line-1", right(number), 600)
+    for number in range(MOST_RIGHTS, 3 * MOST_RIGHTS):
+        held.put("line-1", right(number), access_token(clock, str(number), 1200))
+    assert gone(held) == list(range(2, MOST_RIGHTS))
+    clock.advance(600 * 1.1 + 61)
+    held.put("line-1", READ, access_token(clock, "new", 1200))
+    assert 0 in gone(held)
+
+
+def test_where_everybody_comes_back_the_first_makes_room_and_is_not_due() -> None:
+    """The line of a person who asks for ever more rights stays within its bound."""
+    clock = FakeClock()
+    held = HeldTokens(clock)
+    for number in range(MOST_RIGHTS + 5):
+        held.put("line-1", right(number), access_token(clock, str(number), 1200))
+        held.served(KEY, "line-1", right(number), 600)
+    assert gone(held, MOST_RIGHTS + 5) == [0, 1, 2, 3, 4]
+    assert len(list(held.in_use())) == MOST_RIGHTS
+    clock.advance(590)
+    assert len(held.take_due()) == len(held._uses) == MOST_RIGHTS

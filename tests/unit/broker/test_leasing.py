@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 from dataclasses import replace
 
 import pytest
 
 from credbroker.broker.containing import SILENT_SECONDS
-from credbroker.broker.leasing import Caller
+from credbroker.broker.leasing import PACE, Caller
 from credbroker.broker.storing import TRIES
+from credbroker.broker.turns import LONGEST_WAIT_SECONDS
 from credbroker.domain.attenuation import Right
 from credbroker.domain.errors import (
     AuditUnavailable,
@@ -19,10 +21,12 @@ from credbroker.domain.errors import (
     OutsideCeiling,
     StoreUnavailable,
     StoreUnclear,
+    TooManyRequests,
 )
 from credbroker.domain.leases import DEEPEST, LeaseToken
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
+from tests.fakes.clock import turns
 from tests.unit.broker.world import DAY, LINE, ORIGIN, READ, Replica, World
 
 AWAY = StoreUnavailable("OpenBao/Vault does not answer.")
@@ -279,3 +283,57 @@ async def test_the_trail_links_a_job_to_its_person_and_holds_no_secret() -> None
     assert (line["lease"], line["child"], line["for_job"]) == (token.id, job.lease.id, "job-1")
     assert job.lease.line == LINE
     assert job_token.secret.reveal() not in str(world.audit.lines)
+
+
+async def test_a_submission_gets_all_its_leases_at_once_and_no_line_fills_the_store() -> None:
+    """Whoever goes on waits for a turn, then is sent away, whichever lease of the line is shown."""
+    world, replica, _, caller = await settled_world()
+    for _ in range(PACE.burst - 1):
+        await job_of(replica, caller)
+    world.clock.advance(0.1)  # off the steps of the pace, which no sum of fractions hits
+    token, _ = await replica.leasing.shorten(caller)
+    shorter = await replica.leasing.identify(token, ORIGIN)
+    late = [
+        asyncio.ensure_future(job_of(replica, shorter))
+        for _ in range(int(PACE.per_second * LONGEST_WAIT_SECONDS))
+    ]
+    await turns()
+    stored = len(world.leases.history)
+    for one in (caller, shorter):
+        with pytest.raises(TooManyRequests, match="too often"):
+            await job_of(replica, one)
+        with pytest.raises(TooManyRequests):
+            await replica.leasing.shorten(one)
+    assert not any(one.done() for one in late)
+    await world.clock.pass_time(LONGEST_WAIT_SECONDS + 1)
+    await asyncio.gather(*late)
+    assert len(world.leases.history) == stored + len(late)
+
+
+async def test_leases_made_too_often_hurt_no_other_line_and_no_login() -> None:
+    """Neither another person, nor who logs in by ticket or key on the same line."""
+    world, replica, _, caller = await settled_world()
+    for _ in range(PACE.burst - 1):
+        await job_of(replica, caller)
+    bob = replace(caller, lease=replace(caller.lease, line="line-b"))
+    await job_of(replica, bob)
+    for _ in range(PACE.burst - 1):
+        await replica.leasing.open(caller.lease.key, LINE, "", 60.0, ORIGIN)
+    world.clock.advance(0.1)  # off the steps of the pace, which no sum of fractions hits
+    await replica.leasing.open(caller.lease.key, LINE, "", 60.0, ORIGIN)
+    stored = len(world.leases.history)
+    late = asyncio.ensure_future(replica.leasing.open(caller.lease.key, LINE, "", 60.0, ORIGIN))
+    await turns()
+    assert len(world.leases.history) == stored
+    world.clock.advance(1)
+    await late
+
+
+async def test_what_is_refused_costs_no_turn() -> None:
+    """Here a right that the lease does not reach."""
+    _, replica, _, caller = await settled_world()
+    _, job = await job_of(replica, caller)
+    for _ in range(PACE.burst):
+        with pytest.raises(OutsideCeiling):
+            await job_of(replica, job, WRITE)
+    await job_of(replica, caller)

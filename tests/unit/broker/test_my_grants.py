@@ -9,6 +9,7 @@ import pytest
 
 from credbroker.broker import my_grants
 from credbroker.broker.walking import READS_AT_ONCE
+from credbroker.domain.confirming import new_line
 from credbroker.domain.errors import LeaseEnded, Malformed, NotFound, RecordDamaged
 from credbroker.domain.grants import GrantState
 from credbroker.domain.leases import Lease
@@ -198,6 +199,51 @@ async def test_the_grants_of_robots_are_shown_to_who_brought_them() -> None:
     await around.deeds.my_grants.log_out(visitor, mine, ORIGIN)
     assert around.world.grants.newest(mine.segment()).state is GrantState.ENDED
     assert not (await around.deeds.my_grants.belongings(await around.visitor(NAMESAKE))).grants
+
+
+async def a_robot(around: VisitWorld) -> GrantKey:
+    """Return the place of a grant that ada brought for a robot."""
+    key = GrantKey(ISSUER, "ada/backup", ROLE)
+    await around.deeds.placing._remembering.robot("ada", key)
+    await around.world.give_grant(key, "line-r", "robot")
+    return key
+
+
+async def test_a_login_that_reaches_a_robot_is_shown_there_and_can_be_ended() -> None:
+    """Also after the own grant was logged out of; another person's, and a ticket's, are not."""
+    around = VisitWorld()
+    await around.world.give_grant()
+    robot = await a_robot(around)
+    login = await around.lease()
+    around.world.clock.advance(1)
+    await around.job(login)
+    await around.lease(subject="")
+    await around.lease(subject="sub-eve")
+    await around.lease(line="line-before")
+    visitor, deeds = await around.visitor(), around.deeds.my_grants
+    await deeds.log_out(visitor, KEY, ORIGIN)
+    own, theirs = (await deeds.belongings(visitor)).grants
+    assert (own.leases, theirs.grant.key) == ((), robot)
+    assert [one.id for one in theirs.leases] == [login.lease.id]
+    await deeds.end_lease(visitor, login.lease.id, ORIGIN)
+    assert around.world.leases.newest(login.lease.id).ended_at is not None
+    assert not (await deeds.belongings(visitor)).grants[1].leases
+
+
+async def test_a_login_that_brought_nothing_but_a_robot_is_shown_there() -> None:
+    """No grant says on which line it is; to somebody else of that name it is not theirs."""
+    around = VisitWorld()
+    await a_robot(around)
+    line = new_line(KEY, None, around.world.issuer.url, "sub-ada")
+    login = await around.lease(line=line)
+    namesake, visitor = await around.visitor(NAMESAKE), await around.visitor()
+    deeds = around.deeds.my_grants
+    with pytest.raises(NotFound):
+        await deeds.end_lease(namesake, login.lease.id, ORIGIN)
+    (held,) = (await deeds.belongings(visitor)).grants
+    assert [one.id for one in held.leases] == [login.lease.id]
+    await deeds.end_lease(visitor, login.lease.id, ORIGIN)
+    assert around.world.leases.newest(login.lease.id).ended_at is not None
 
 
 async def test_a_damaged_grant_hides_nothing_else() -> None:

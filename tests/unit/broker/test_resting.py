@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from credbroker.broker import resting
 from credbroker.broker.resting import LONGEST_PAUSE_SECONDS, Rests
 from credbroker.domain.errors import IssuerFailed, IssuerUnreachable
 from tests.fakes.clock import FakeClock
@@ -63,3 +64,12 @@ def test_what_rested_long_ago_is_forgotten() -> None:
         rests.rest(thing, AWAY)
         clock.advance(1)
     assert len(rests._resting) < 20
+
+
+def test_of_too_many_the_first_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So the memory for it has a bound; one that fails again takes nobody's room."""
+    monkeypatch.setattr(resting, "MOST_RESTING", 2)
+    rests = Rests[str](FakeClock(), FakeEntropy())
+    for name in ("first", "second", "second", "third"):
+        rests.rest(name, AWAY)
+    assert list(rests._resting) == ["second", "third"]

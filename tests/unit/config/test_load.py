@@ -105,6 +105,8 @@ def test_an_unknown_key_is_named_with_its_file(tmp_path: Path, place: str) -> No
         ("issuers", {}, "issuers"),
         ("listen", {"port": 70000}, "listen.port"),
         ("listen", {"address": "0.0.0.0"}, "listen.tls"),
+        ("listen", {"address": ["127.0.0.1", "::"]}, "listen.tls"),
+        ("listen", {"address": []}, "listen.address"),
         ("listen", {"tls": {"key_file": "/x"}}, "listen.tls.certificate_file"),
         ("audit/folder", 5, "audit.folder"),
         ("audit/folder", "", "audit.folder"),

@@ -14,7 +14,9 @@ from joserfc import jws
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
 from credbroker.domain.errors import IssuerMisbehaved, IssuerUnreachable
+from credbroker.domain.marks import PublishedKeys
 from credbroker.domain.secret import Secret
+from credbroker.issuers.kept_keys import KeptKeys
 from credbroker.issuers.keys import (
     FRESH_SECONDS,
     IDLE_SECONDS,
@@ -27,6 +29,7 @@ from credbroker.issuers.metadata import Metadata
 from credbroker.ports import HttpAnswer, NotSentError
 from tests.fakes.clock import FakeClock, turns
 from tests.fakes.door import FakeDoor, Reply, Sent, answer
+from tests.fakes.store import MemoryRecords
 from tests.unit.issuers.test_metadata import URL, document
 
 Key = RSAKey | ECKey
@@ -60,10 +63,10 @@ def signed(key: Any = OURS, header: dict[str, Any] | None = None, claims: Any = 
     return Secret("access token", text)
 
 
-def keys_of(published: Published, clock: FakeClock) -> Keys:
+def keys_of(published: Published, clock: FakeClock, kept: KeptKeys | None = None) -> Keys:
     """Return the broker's view of an issuer's keys."""
     door = FakeDoor(published)
-    return Keys(Metadata(URL, door, clock, 5), door, clock, 5)
+    return Keys(Metadata(URL, door, clock, 5), door, clock, 5, kept=kept)
 
 
 @pytest.mark.parametrize("key", [OURS, RSA], ids=["ES256", "RS256"])
@@ -303,3 +306,105 @@ async def test_keys_that_cannot_be_fetched_afresh_leave_those_at_hand(clock: Fak
     clock.advance(LONGEST_SECONDS + 1)
     with pytest.raises(IssuerUnreachable):
         await keys.fetch_afresh()
+
+
+# Kept for a start while the issuer is away
+
+
+@pytest.fixture
+def kept(clock: FakeClock) -> KeptKeys:
+    """A record that outlives the brokers of a test."""
+    return KeptKeys(MemoryRecords[PublishedKeys](clock), "keys", URL)
+
+
+async def heard(clock: FakeClock, kept: KeptKeys, *published: Key) -> None:
+    """Have a broker keep what the issuer publishes, and end."""
+    await keys_of(Published(*published), clock, kept).fetch_afresh()
+    await turns()
+
+
+def dark() -> Published:
+    """Return an issuer that is away."""
+    published = Published(OURS)
+    published.failure = NotSentError()
+    return published
+
+
+async def test_a_broker_that_starts_without_the_issuer_goes_by_the_kept_keys(
+    clock: FakeClock, kept: KeptKeys
+) -> None:
+    """Both kinds of keys, for half a day from when the issuer was heard; nobody else's pass."""
+    await heard(clock, kept, OURS, RSA)
+    clock.advance(IDLE_SECONDS - 120)
+    keys = keys_of(dark(), clock, kept)
+    for key in (OURS, RSA):
+        assert await keys.verify(signed(key)) == CLAIMS
+    for wrong in (NEXT, FOREIGN):
+        with pytest.raises(IssuerMisbehaved):
+            await keys.verify(signed(wrong))
+    clock.advance(119)
+    assert await keys.verify(signed()) == CLAIMS
+    clock.advance(2)
+    with pytest.raises(IssuerUnreachable):
+        await keys.verify(signed())
+
+
+async def test_kept_keys_that_are_too_old_are_not_trusted(clock: FakeClock, kept: KeptKeys) -> None:
+    """A key may have been withdrawn since; without any kept ones it is the same."""
+    await heard(clock, kept, OURS)
+    clock.advance(IDLE_SECONDS + 1)
+    with pytest.raises(IssuerUnreachable):
+        await keys_of(dark(), clock, kept).verify(signed())
+    nothing = KeptKeys(MemoryRecords[PublishedKeys](clock), "keys", URL)
+    with pytest.raises(IssuerUnreachable):
+        await keys_of(dark(), clock, nothing).verify(signed())
+
+
+async def test_a_key_that_was_withdrawn_is_not_among_the_kept_ones(
+    clock: FakeClock, kept: KeptKeys
+) -> None:
+    """What was heard last counts."""
+    await heard(clock, kept, OURS, NEXT)
+    await heard(clock, kept, NEXT)
+    keys = keys_of(dark(), clock, kept)
+    assert await keys.verify(signed(NEXT)) == CLAIMS
+    with pytest.raises(IssuerMisbehaved):
+        await keys.verify(signed(OURS))
+
+
+async def test_an_issuer_that_comes_back_is_believed_rather_than_the_kept_keys(
+    clock: FakeClock, kept: KeptKeys
+) -> None:
+    """It is asked every minute, and nobody waits for that."""
+    await heard(clock, kept, OURS)
+    published = dark()
+    keys = keys_of(published, clock, kept)
+    for _ in range(5):
+        await keys.verify(signed())
+        await turns()
+    assert published.fetches == 1
+    published.failure, published.keys = None, [NEXT.as_dict(private=False)]
+    clock.advance(REFETCH_SECONDS)
+    await keys.verify(signed())
+    await turns()
+    assert published.fetches == 2
+    with pytest.raises(IssuerMisbehaved):
+        await keys.verify(signed())
+
+
+async def test_an_issuer_that_answers_is_not_second_to_what_was_kept(
+    clock: FakeClock, kept: KeptKeys
+) -> None:
+    """Nobody reads the record then."""
+    await heard(clock, kept, OURS)
+    with pytest.raises(IssuerMisbehaved):
+        await keys_of(Published(NEXT), clock, kept).verify(signed())
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"keys": 5}', '{"keys": []}'])
+async def test_a_kept_set_that_cannot_be_read_is_no_set(clock: FakeClock, text: str) -> None:
+    """The issuer is away, and that is said."""
+    records = MemoryRecords[PublishedKeys](clock)
+    await records.put("keys", PublishedKeys(URL, text), 0)
+    with pytest.raises(IssuerUnreachable):
+        await keys_of(dark(), clock, KeptKeys(records, "keys", URL)).verify(signed())

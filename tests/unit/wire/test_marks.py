@@ -11,16 +11,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from credbroker.domain.errors import Malformed
-from credbroker.domain.marks import Heartbeat, IssuerCount, IssuerMark, RewindMark, SpoolKey
+from credbroker.domain.marks import (
+    MOST_KEY_SET_CHARACTERS,
+    Heartbeat,
+    IssuerCount,
+    IssuerMark,
+    PublishedKeys,
+    RewindMark,
+    SpoolKey,
+)
 from credbroker.domain.rotation import Rule, UnclearRule
 from credbroker.domain.secret import Secret
 from credbroker.wire.marks import (
     read_heartbeat,
     read_issuer_mark,
+    read_published,
     read_rewind,
     read_spool_key,
     write_heartbeat,
     write_issuer_mark,
+    write_published,
     write_rewind,
     write_spool_key,
 )
@@ -54,6 +64,7 @@ rewinds = st.builds(
     halted_by=st.just("") | names,
     sorted_by=st.lists(names, max_size=3).map(tuple),
 )
+PUBLISHED = PublishedKeys("https://issuer.test/", '{"keys": []}')
 SPOOL_KEY = SpoolKey("cHVibGlj", Secret("spool key", "cHJpdmF0ZQ"))
 
 Pair = tuple[Mapping[str, object], Callable[[object], object]]
@@ -65,6 +76,7 @@ RECORDS: list[Pair] = [
     (write_heartbeat(Heartbeat("r", 7, {"cms": IssuerCount(5, 1, NOON)})), read_heartbeat),
     (write_rewind(RewindMark(7, NOON, "r", ("r", "s"))), read_rewind),
     (write_spool_key(SPOOL_KEY), read_spool_key),
+    (write_published(PUBLISHED), read_published),
 ]
 
 
@@ -97,6 +109,14 @@ def test_a_spool_key_comes_back_and_shows_its_private_half_nowhere_else() -> Non
     assert read_spool_key(through_json(record)) == SPOOL_KEY
     assert "cHJpdmF0ZQ" in json.dumps(record)
     assert "cHJpdmF0ZQ" not in repr(SPOOL_KEY)
+
+
+def test_an_issuers_keys_come_back_as_one_text() -> None:
+    """One that is too long is refused."""
+    record = write_published(PUBLISHED)
+    assert read_published(through_json(record)) == PUBLISHED
+    with pytest.raises(Malformed, match="too long"):
+        read_published({**record, "key_set": "x" * (MOST_KEY_SET_CHARACTERS + 1)})
 
 
 @pytest.mark.parametrize(("record", "read"), RECORDS)

@@ -1,4 +1,4 @@
-"""A lease that asks too fast waits, and hurts no other."""
+"""Who is too fast waits, and hurts no other."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import asyncio
 
 import pytest
 
-from credbroker.api import turns as turns_module
-from credbroker.api.turns import LONGEST_WAIT_SECONDS, Turns
+from credbroker.broker import turns as turns_module
+from credbroker.broker.turns import LONGEST_WAIT_SECONDS, Turns
 from credbroker.domain.errors import TooManyRequests
 from credbroker.domain.limits import Allowance
 from tests.fakes.clock import FakeClock, turns
 
 PACE = Allowance(per_second=1.0, burst=3)
+TOO_OFTEN = "This is done too often."
 
 
 @pytest.fixture
@@ -22,8 +23,8 @@ def clock() -> FakeClock:
 
 
 async def test_a_burst_passes_at_once_and_the_next_waits_its_turn(clock: FakeClock) -> None:
-    """It goes on when the pace allows it; another lease does not wait at all."""
-    pacing = Turns(clock, PACE)
+    """It goes on when the pace allows it; another one does not wait at all."""
+    pacing = Turns(clock, PACE, TOO_OFTEN)
     for _ in range(PACE.burst):
         await pacing.wait("one")
     late = asyncio.ensure_future(pacing.wait("one"))
@@ -36,10 +37,10 @@ async def test_a_burst_passes_at_once_and_the_next_waits_its_turn(clock: FakeClo
 
 async def test_who_would_wait_too_long_is_sent_away_at_once(clock: FakeClock) -> None:
     """It is told how long; that does not count against it."""
-    pacing = Turns(clock, PACE)
+    pacing = Turns(clock, PACE, TOO_OFTEN)
     waiting = [asyncio.ensure_future(pacing.wait("one")) for _ in range(PACE.burst + 5)]
     await turns()
-    with pytest.raises(TooManyRequests) as refused:
+    with pytest.raises(TooManyRequests, match=TOO_OFTEN) as refused:
         await pacing.wait("one")
     assert refused.value.wait_seconds == pytest.approx(LONGEST_WAIT_SECONDS + 1.0)
     clock.advance(1.0)
@@ -50,12 +51,12 @@ async def test_who_would_wait_too_long_is_sent_away_at_once(clock: FakeClock) ->
     assert all(one.done() for one in waiting)
 
 
-async def test_leases_that_asked_long_ago_are_forgotten(
+async def test_who_came_long_ago_is_forgotten(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So the memory for it has a bound."""
-    monkeypatch.setattr(turns_module, "MOST_LEASES", 2)
-    pacing = Turns(clock, PACE)
+    monkeypatch.setattr(turns_module, "MOST_NAMES", 2)
+    pacing = Turns(clock, PACE, TOO_OFTEN)
     for name in ("first", "second", "third"):
         await pacing.wait(name)
     assert list(pacing._made_up_at) == ["second", "third"]
