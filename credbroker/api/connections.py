@@ -81,3 +81,8 @@ class _Connection(web.RequestHandler):
         if status < 500:
             return self._server.refused(request)
         return super().handle_error(request, status, exc)
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        # A body that nobody could unpack has been answered; whose fault it is, is clear.
+        if not isinstance(kw.get("exc_info"), web.RequestPayloadError):
+            super().log_exception(*args, **kw)

@@ -79,3 +79,17 @@ async def test_a_client_that_waits_before_its_body_is_told_to_go_on(port: int) -
     assert status == 100
     assert rest.startswith(b"HTTP/1.1 200")
     assert rest.endswith(b"good")
+
+
+async def test_a_body_that_nobody_can_unpack_writes_no_stack_trace(
+    port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Any stranger can send one; the framework reads it to its end after the answer."""
+    with caplog.at_level(logging.INFO):
+        said = await ask(
+            port,
+            "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+            "Content-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello",
+        )
+    assert said[0] == 200
+    assert [record for record in caplog.records if record.exc_info] == []
