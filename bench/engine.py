@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from bench.ground import Ground
+    from credbroker.broker.custody.refreshing import Wish
     from credbroker.broker.engine import Engine, Stores
-    from credbroker.broker.refreshing import Wish
 
 _LOOK_AGAIN_SECONDS = 0.05
 # A refresh that was begun is awaited however long it takes.

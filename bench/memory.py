@@ -11,9 +11,9 @@ from bench.ground import ISSUER, ROLE
 from bench.issuer import SCOPES
 from bench.quiet import CLIENT_ID, SUBJECT, URL, NoTrail
 from credbroker.broker.engine import Engine, Rules, Stores, assemble
+from credbroker.broker.logins.taking_in import Enrolment
 from credbroker.broker.minting import MintingRules
 from credbroker.broker.running import Deeds, Means
-from credbroker.broker.taking_in import Enrolment
 from credbroker.domain.errors import Malformed, RecordDamaged
 from credbroker.domain.grants import Grant, GrantState
 from credbroker.domain.keeping import KeepingRules
@@ -90,7 +90,7 @@ class BytesInMemory(Generic[T]):
         return version + 1
 
     async def remove(self, segment: str) -> None:
-        """Delete a record; see `broker.clearing.Clearable.remove`."""
+        """Delete a record; see `broker.keeper.clearing.Clearable.remove`."""
         self._kept.pop(segment, None)
         self._in_order = []
 

@@ -13,7 +13,7 @@ from bench.ground import Ground, open_ground
 from bench.pace import Pace, keep_at_it
 from bench.results import Claim, Figure, figure
 from bench.rounds import Rounds, alternate
-from credbroker.broker.refreshing import Wish
+from credbroker.broker.custody.refreshing import Wish
 from credbroker.domain.attenuation import Right
 from credbroker.domain.scopes import ScopeSet
 

@@ -10,17 +10,17 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from credbroker.broker.confirming import ConfirmingRules
+from credbroker.broker.custody.replicas import name_segment
 from credbroker.broker.engine import Engine, Rules, Stores, assemble
 from credbroker.broker.htvault import Htvault, HtvaultRules, Proofs
 from credbroker.broker.htvault import assemble as assemble_htvault
-from credbroker.broker.kerberos_logins import KerberosEntry
 from credbroker.broker.legacy import LegacyServer
+from credbroker.broker.logins.confirming import ConfirmingRules
+from credbroker.broker.logins.kerberos_logins import KerberosEntry
+from credbroker.broker.logins.taking_in import Enrolment
 from credbroker.broker.minting import MintingRules
-from credbroker.broker.replicas import name_segment
 from credbroker.broker.responding import Responding
 from credbroker.broker.running import Means
-from credbroker.broker.taking_in import Enrolment
 from credbroker.config.load import check_private, read_secret
 from credbroker.config.schema import Issuer as IssuerSettings
 from credbroker.config.schema import Kerberos as KerberosSettings

@@ -186,7 +186,7 @@ class LocalMint(Protocol):
 
 
 class HostMarks(Protocol):
-    """What this host remembers, on disk, of how far Vault had come; see `broker.rewinding`."""
+    """What this host remembers, on disk, of how far Vault had come; see `broker.custody.rewinding`."""
 
     @property
     def counter(self) -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from credbroker.admin.desk import Desk
-from credbroker.broker.issuer_marks import IssuerMarks
+from credbroker.broker.custody.issuer_marks import IssuerMarks
 from credbroker.broker.running import Deeds, Means
 from credbroker.building import open_issuer, open_vault
 from credbroker.config.schema import Issuer as IssuerSettings

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from credbroker.admin.desk import Desk
 from credbroker.admin.office import Office
 from credbroker.admin.throw_away import Login, Place, check_alone, keep, log_in, place_of
-from credbroker.broker.issuer_marks import IssuerMarks
-from credbroker.broker.probing import Measured, Probing
+from credbroker.broker.custody.issuer_marks import IssuerMarks
+from credbroker.broker.custody.probing import Measured, Probing
 from credbroker.config.schema import Issuer as IssuerSettings
 from credbroker.domain.attenuation import Right
 from credbroker.domain.rotation import Rule, UnclearRule

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from credbroker.admin.desk import Desk
 from credbroker.admin.office import Office
-from credbroker.broker.replicas import name_segment
+from credbroker.broker.custody.replicas import name_segment
 from credbroker.broker.storing import put_surely
 from credbroker.broker.walking import walk
 from credbroker.domain import rotation

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 
 from credbroker.admin.desk import Desk
 from credbroker.admin.office import Office
-from credbroker.broker.lifting import Lifting, Restored
+from credbroker.broker.custody.lifting import Lifting, Restored
 
 _HEAD = ("ISSUER", "IDENTITY KEY", "ROLE")
 

@@ -1,7 +1,7 @@
 """The page *My grants and tokens*: what is held in a person's name, and the buttons that end it.
 
 A visitor is whom the issuer named in this very browser, within the last 15 minutes; see
-`broker.visiting`. Every button is a form of the visit's own page. No page holds a token.
+`broker.logins.visiting`. Every button is a form of the visit's own page. No page holds a token.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from credbroker.api.browsers import Forms, as_page, came_back, cookie_of, sent_o
 from credbroker.api.callers import origin
 from credbroker.api.outlook import Outlook
 from credbroker.api.strangers import Strangers
+from credbroker.broker.logins.visiting import VISIT_SECONDS, Visiting
 from credbroker.broker.my_grants import MyGrants
-from credbroker.broker.visiting import VISIT_SECONDS, Visiting
 from credbroker.domain.errors import NotAllowed
 from credbroker.domain.names import GrantKey
 from credbroker.wire.visits import Visitor

@@ -15,7 +15,7 @@ from aiohttp import web
 from credbroker.api.callers import origin
 from credbroker.api.strangers import Strangers
 from credbroker.api.vault_answers import answer, auth_of
-from credbroker.broker.kerberos_logins import KerberosLogins
+from credbroker.broker.logins.kerberos_logins import KerberosLogins
 from credbroker.domain.errors import CredbrokerError
 from credbroker.ports import Clock
 

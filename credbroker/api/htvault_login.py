@@ -16,7 +16,7 @@ from credbroker.api.callers import origin
 from credbroker.api.problems import REQUEST_ID
 from credbroker.api.strangers import Strangers
 from credbroker.api.vault_answers import answer, auth_of, errors, vault_errors
-from credbroker.broker.confirming import Confirming, LoggedIn
+from credbroker.broker.logins.confirming import Confirming, LoggedIn
 from credbroker.domain.errors import GrantLost, Malformed, Refused, StoreUnavailable
 from credbroker.ports import Clock
 from credbroker.wire.fields import parse_object

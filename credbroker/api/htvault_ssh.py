@@ -16,8 +16,8 @@ from credbroker.api.strangers import Strangers
 from credbroker.api.vault_answers import answer, auth_of
 from credbroker.api.vault_callers import vault_caller
 from credbroker.broker.leasing import Caller, Leasing
-from credbroker.broker.ssh_logins import SshLogins
-from credbroker.broker.ssh_registering import SshRegistering
+from credbroker.broker.logins.ssh_logins import SshLogins
+from credbroker.broker.logins.ssh_registering import SshRegistering
 from credbroker.domain.ssh_keys import SshKey
 from credbroker.ports import Clock
 from credbroker.wire.ssh_keys import read_public_keys, read_ssh_proof

@@ -15,8 +15,8 @@ from credbroker.api.callers import origin
 from credbroker.api.grants_pages import GrantsPages
 from credbroker.api.pages.words import rights_in_words
 from credbroker.api.strangers import Strangers
-from credbroker.broker.confirming import Confirmed, Confirming
-from credbroker.broker.returning import Returning
+from credbroker.broker.logins.confirming import Confirmed, Confirming
+from credbroker.broker.logins.returning import Returning
 from credbroker.domain.errors import Malformed
 
 

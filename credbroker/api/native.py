@@ -14,8 +14,8 @@ from credbroker.api.operations import Operation
 from credbroker.api.outlook import Outlook
 from credbroker.api.strangers import Strangers
 from credbroker.broker.ending import Ending
-from credbroker.broker.enrolling import Enrolling
 from credbroker.broker.leasing import Caller, Leasing
+from credbroker.broker.logins.enrolling import Enrolling
 from credbroker.broker.minting import Minting
 from credbroker.domain.attenuation import Wanted
 from credbroker.domain.errors import Malformed

@@ -8,8 +8,8 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass
 
+from credbroker.broker.custody.gate import Standing
 from credbroker.broker.engine import Engine
-from credbroker.broker.gate import Standing
 from credbroker.domain.breaker import Phase
 from credbroker.domain.grants import Grant
 from credbroker.domain.keeping import expiry_warning

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
+from credbroker.broker.custody.refreshing import Refreshing
 from credbroker.broker.leasing import Caller, Leasing, about
 from credbroker.broker.minting import Minting
-from credbroker.broker.refreshing import Refreshing
 from credbroker.broker.running import Means
 from credbroker.broker.storing import put_surely
 from credbroker.broker.trail import about as about_grant

@@ -5,31 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from credbroker.broker.beating import Beating
-from credbroker.broker.claiming import Claiming
-from credbroker.broker.clearing import Clearable, Cleared, Clearing
 from credbroker.broker.containing import Containing
+from credbroker.broker.custody.beating import Beating
+from credbroker.broker.custody.claiming import Claiming
+from credbroker.broker.custody.gate import Gates
+from credbroker.broker.custody.handing_in import HandingIn
+from credbroker.broker.custody.issuer_marks import IssuerMarks
+from credbroker.broker.custody.outages import Outages, Watched
+from credbroker.broker.custody.recovering import Recovering
+from credbroker.broker.custody.refreshing import Custodians, Refreshing
+from credbroker.broker.custody.replicas import Replicas
+from credbroker.broker.custody.rewinding import Rewinding
+from credbroker.broker.custody.sorting import Sorting
+from credbroker.broker.custody.successors import Successors
 from credbroker.broker.ending import Ending
-from credbroker.broker.enrolling import Enrolling
-from credbroker.broker.gate import Gates
-from credbroker.broker.handing_in import HandingIn
 from credbroker.broker.holding import HeldTokens
-from credbroker.broker.issuer_marks import IssuerMarks
-from credbroker.broker.keeping import Keeping
+from credbroker.broker.keeper.clearing import Clearable, Cleared, Clearing
+from credbroker.broker.keeper.keeping import Keeping
 from credbroker.broker.known_grants import KnownGrants
 from credbroker.broker.leasing import Leasing
+from credbroker.broker.logins.enrolling import Enrolling
+from credbroker.broker.logins.taking_in import Enrolment, TakingIn
 from credbroker.broker.minting import Minting, MintingRules
 from credbroker.broker.narrowing import Narrowing
-from credbroker.broker.outages import Outages, Watched
 from credbroker.broker.reaching import Reaching
-from credbroker.broker.recovering import Recovering
-from credbroker.broker.refreshing import Custodians, Refreshing
-from credbroker.broker.replicas import Replicas
-from credbroker.broker.rewinding import Rewinding
 from credbroker.broker.running import Means
-from credbroker.broker.sorting import Sorting
-from credbroker.broker.successors import Successors
-from credbroker.broker.taking_in import Enrolment, TakingIn
 from credbroker.domain.confirming import ConfirmedLogin
 from credbroker.domain.device import PendingLogin
 from credbroker.domain.grants import Grant

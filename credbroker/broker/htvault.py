@@ -7,21 +7,21 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from credbroker.broker.confirmed_logins import ConfirmedLogins
-from credbroker.broker.confirming import Confirming, ConfirmingRules
+from credbroker.broker.custody.outages import Watched
 from credbroker.broker.engine import Engine, Stores
-from credbroker.broker.kerberos_logins import KerberosEntry, KerberosLogins
 from credbroker.broker.legacy import Legacy, LegacyServer
+from credbroker.broker.logins.confirmed_logins import ConfirmedLogins
+from credbroker.broker.logins.confirming import Confirming, ConfirmingRules
+from credbroker.broker.logins.kerberos_logins import KerberosEntry, KerberosLogins
+from credbroker.broker.logins.placing import Placing
+from credbroker.broker.logins.remembering import Remembering
+from credbroker.broker.logins.returning import Returning
+from credbroker.broker.logins.ssh_logins import SshLogins
+from credbroker.broker.logins.ssh_nonces import SshNonces
+from credbroker.broker.logins.ssh_registering import SshRegistering
+from credbroker.broker.logins.visiting import Visiting
 from credbroker.broker.my_grants import MyGrants
-from credbroker.broker.outages import Watched
-from credbroker.broker.placing import Placing
-from credbroker.broker.remembering import Remembering
-from credbroker.broker.returning import Returning
 from credbroker.broker.running import Means
-from credbroker.broker.ssh_logins import SshLogins
-from credbroker.broker.ssh_nonces import SshNonces
-from credbroker.broker.ssh_registering import SshRegistering
-from credbroker.broker.visiting import Visiting
 from credbroker.domain.errors import CredbrokerError
 from credbroker.domain.grants import Grant
 from credbroker.ports import Clock, Issuer, LoginSeal, RecordStore, SshSignatures

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from credbroker.broker.custody.refreshing import Refreshing, Wish
 from credbroker.broker.holding import HeldTokens
 from credbroker.broker.known_grants import KnownGrants
 from credbroker.broker.leasing import Caller, Leasing, about
 from credbroker.broker.narrowing import Narrowing, Way
 from credbroker.broker.recall import FRESH_SECONDS
-from credbroker.broker.refreshing import Refreshing, Wish
 from credbroker.broker.running import Means
 from credbroker.domain.attenuation import Ceiling, Right, Wanted, attenuate
 from credbroker.domain.errors import (

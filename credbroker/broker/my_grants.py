@@ -19,9 +19,9 @@ import structlog
 
 from credbroker.broker.ending import Ended, Ending
 from credbroker.broker.leasing import Caller, Leasing, Origin
-from credbroker.broker.remembering import Remembering
+from credbroker.broker.logins.remembering import Remembering
+from credbroker.broker.logins.ssh_registering import SshRegistering
 from credbroker.broker.running import Means
-from credbroker.broker.ssh_registering import SshRegistering
 from credbroker.broker.trail import names
 from credbroker.broker.walking import READS_AT_ONCE
 from credbroker.domain.confirming import new_line

@@ -16,10 +16,10 @@ from collections.abc import Awaitable, Mapping
 
 import structlog
 
-from credbroker.broker.gate import Gates
+from credbroker.broker.custody.gate import Gates
+from credbroker.broker.custody.refreshing import UNFIT_PAUSE_SECONDS, Refreshing, Wish
+from credbroker.broker.custody.resting import Rests
 from credbroker.broker.holding import HeldTokens
-from credbroker.broker.refreshing import UNFIT_PAUSE_SECONDS, Refreshing, Wish
-from credbroker.broker.resting import Rests
 from credbroker.broker.running import Means, served
 from credbroker.broker.trail import about
 from credbroker.domain.attenuation import Right

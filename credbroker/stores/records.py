@@ -108,7 +108,7 @@ class VaultRecords(Generic[T]):
         return await self._client.listed(self._names, after, limit)
 
     async def remove(self, segment: str) -> None:
-        """Delete a record with its versions; see `broker.clearing.Clearable.remove`."""
+        """Delete a record with its versions; see `broker.keeper.clearing.Clearable.remove`."""
         await self._client.delete(f"{self._names}/{segment}")
 
     def _stored(self, answer: HttpAnswer) -> Stored[T]:

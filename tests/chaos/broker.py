@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from credbroker import daemon
-from credbroker.broker.claiming import Found
-from credbroker.broker.successors import Claimed
+from credbroker.broker.custody.claiming import Found
+from credbroker.broker.custody.successors import Claimed
 from credbroker.config.load import load
 from credbroker.domain.grants import Grant
 from credbroker.host.clock import SystemClock

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from credbroker.broker.successors import Successors
+from credbroker.broker.custody.successors import Successors
 from credbroker.domain import rotation
 from credbroker.domain.grants import Grant, GrantState
 from credbroker.domain.outcomes import Renewed
@@ -13,7 +13,7 @@ from credbroker.domain.outcomes import Renewed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from credbroker.broker.successors import Claimed
+    from credbroker.broker.custody.successors import Claimed
     from credbroker.domain.outcomes import Outcome
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 
 from bench.memory import BytesInMemory
-from credbroker.broker.clearing import Clearable
+from credbroker.broker.keeper.clearing import Clearable
 from credbroker.domain.errors import StoreMisconfigured, StoreUnavailable, StoreUnclear
 from credbroker.domain.grants import Grant
 from credbroker.domain.leases import Lease

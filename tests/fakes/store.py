@@ -100,7 +100,7 @@ class MemoryRecords(Generic[T]):
         return sorted(segment for segment in self._newest if segment > after)[:limit]
 
     async def remove(self, segment: str) -> None:
-        """Delete a record; see `broker.clearing.Clearable.remove`."""
+        """Delete a record; see `broker.keeper.clearing.Clearable.remove`."""
         await turns(1)
         if (failure := self._due("remove")) is not None:
             raise failure.error

@@ -14,12 +14,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from credbroker.api.browsers import WAY_BACK, Forms
-from credbroker.broker.confirming import ConfirmingRules
 from credbroker.broker.engine import Stores
 from credbroker.broker.htvault import Htvault, HtvaultRules, Proofs, assemble
-from credbroker.broker.kerberos_logins import KerberosEntry
 from credbroker.broker.leasing import Caller, Origin
 from credbroker.broker.legacy import LegacyServer
+from credbroker.broker.logins.confirming import ConfirmingRules
+from credbroker.broker.logins.kerberos_logins import KerberosEntry
 from credbroker.broker.running import Means
 from credbroker.domain.attenuation import Right, Wanted
 from credbroker.domain.confirming import CameBack
@@ -38,7 +38,7 @@ from tests.fakes.ssh_agent import AgentKey, ed25519_key
 from tests.unit.broker.world import DAY, GRANTED, ISSUER, ROLE, Replica, World
 
 if TYPE_CHECKING:
-    from credbroker.broker.confirming import Begun, LoggedIn
+    from credbroker.broker.logins.confirming import Begun, LoggedIn
 
 PUBLIC_URL = "https://broker.test"
 OTHERS = ("bob", "adalbert", "ADA", "ada:default", "*")

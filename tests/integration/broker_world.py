@@ -21,7 +21,7 @@ import yaml
 from aiohttp import web
 
 from credbroker import daemon
-from credbroker.broker.replicas import NEWCOMER_SECONDS
+from credbroker.broker.custody.replicas import NEWCOMER_SECONDS
 from credbroker.config.load import load
 from credbroker.demo.issuer import (
     ALL_GRANTS,

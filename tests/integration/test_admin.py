@@ -18,8 +18,8 @@ from credbroker.admin.desk import Desk
 from credbroker.admin.office import Office, open_office
 from credbroker.admin.probe import Wished, probe
 from credbroker.admin.release import release
-from credbroker.broker.issuer_marks import IssuerMarks
-from credbroker.broker.sorting import REWIND_SEGMENT
+from credbroker.broker.custody.issuer_marks import IssuerMarks
+from credbroker.broker.custody.sorting import REWIND_SEGMENT
 from credbroker.config.load import load
 from credbroker.demo.issuer import RefreshPolicy
 from credbroker.domain.attenuation import Right

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hvac.exceptions import InvalidPath
 
-from credbroker.broker.replicas import name_segment
+from credbroker.broker.custody.replicas import name_segment
 from tests.integration.broker_world import READ
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from credbroker.api.answering import answering_problems
 from credbroker.api.htvault_kerberos import HtvaultKerberos
 from credbroker.api.strangers import Strangers
-from credbroker.broker.kerberos_logins import KerberosEntry, KerberosLogins
+from credbroker.broker.logins.kerberos_logins import KerberosEntry, KerberosLogins
 from credbroker.broker.running import Means
 from credbroker.domain.errors import LocalFileUnfit, LoginDenied
 from credbroker.domain.limits import Allowance

@@ -115,7 +115,7 @@ async def test_after_a_restore_no_spent_value_is_posted_and_the_list_is_exact(
 ) -> None:
     """Whose value was used since the snapshot must log in; everybody else goes on."""
     # By OpenBao's clock, which no test can make leap, an operator waits for half a minute.
-    monkeypatch.setattr("credbroker.broker.lifting.LIVE_SECONDS", 0.0)
+    monkeypatch.setattr("credbroker.broker.custody.lifting.LIVE_SECONDS", 0.0)
     folder = world.write_settings("admin")
     brokers = [await world.replica(name) for name in ("one", "two")]
     one, two = brokers

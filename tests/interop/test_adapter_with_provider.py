@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from credbroker.broker.probing import Probing
+from credbroker.broker.custody.probing import Probing
 from credbroker.broker.running import Deeds, Means
 from credbroker.domain.attenuation import Right
 from credbroker.domain.device import LoginOver, StillPending

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from credbroker.admin.desk import Desk
 from credbroker.admin.office import Office
-from credbroker.broker.replicas import name_segment
+from credbroker.broker.custody.replicas import name_segment
 from credbroker.broker.running import Deeds, Means
 from credbroker.config.load import load
 from credbroker.domain.marks import IssuerMark

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from credbroker.admin.restored import restored
-from credbroker.broker.sorting import NAMELESS
+from credbroker.broker.custody.sorting import NAMELESS
 from credbroker.domain.grants import GrantState
 from credbroker.domain.losses import RESTORED
 from credbroker.domain.names import GrantKey

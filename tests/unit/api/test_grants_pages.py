@@ -18,7 +18,7 @@ from credbroker.api.login_pages import LoginPages
 from credbroker.api.outlook import Outlook
 from credbroker.api.pages.words import purpose_in_words, state_in_words
 from credbroker.api.strangers import Strangers
-from credbroker.broker.visiting import VISIT_SECONDS
+from credbroker.broker.logins.visiting import VISIT_SECONDS
 from credbroker.domain.grants import GrantState
 from credbroker.domain.limits import Allowance
 from tests.unit.broker.confirming_world import ADA, SEAL

@@ -9,8 +9,8 @@ from aiohttp.test_utils import make_mocked_request
 
 from credbroker.api.health import Health
 from credbroker.api.outlook import Outlook
-from credbroker.broker.outages import OUTAGE_SECONDS
-from credbroker.broker.sorting import REWIND_SEGMENT
+from credbroker.broker.custody.outages import OUTAGE_SECONDS
+from credbroker.broker.custody.sorting import REWIND_SEGMENT
 from credbroker.domain.errors import ClientRejected, IssuerUnreachable
 from credbroker.domain.marks import RewindMark
 from tests.unit.broker.world import DAY, ISSUER, WANT_READ, Replica, World

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from credbroker.api.answering import answering_problems
 from credbroker.api.htvault_kerberos import HtvaultKerberos
 from credbroker.api.strangers import Strangers
-from credbroker.broker.kerberos_logins import KerberosEntry, KerberosLogins
+from credbroker.broker.logins.kerberos_logins import KerberosEntry, KerberosLogins
 from credbroker.broker.running import Means
 from credbroker.domain.errors import LocalFileUnfit, StoreUnavailable
 from credbroker.domain.leases import LeaseToken

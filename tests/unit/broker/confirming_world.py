@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from credbroker.broker.confirmed_logins import ConfirmedLogins
-from credbroker.broker.confirming import Begun, Confirmed, Confirming, ConfirmingRules, LoggedIn
 from credbroker.broker.leasing import Caller
-from credbroker.broker.placing import Placing
-from credbroker.broker.remembering import Remembering
-from credbroker.broker.returning import Returning
+from credbroker.broker.logins.confirmed_logins import ConfirmedLogins
+from credbroker.broker.logins.confirming import (
+    Begun,
+    Confirmed,
+    Confirming,
+    ConfirmingRules,
+    LoggedIn,
+)
+from credbroker.broker.logins.placing import Placing
+from credbroker.broker.logins.remembering import Remembering
+from credbroker.broker.logins.returning import Returning
+from credbroker.broker.logins.taking_in import Enrolment, TakingIn
 from credbroker.broker.running import Deeds, Means
-from credbroker.broker.taking_in import Enrolment, TakingIn
 from credbroker.domain.confirming import CameBack, ConfirmedLogin
 from credbroker.domain.grants import Grant
 from credbroker.domain.names import GrantKey

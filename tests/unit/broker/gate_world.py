@@ -7,8 +7,8 @@ from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from credbroker.broker.gate import Gate, Gates
-from credbroker.broker.replicas import Share
+from credbroker.broker.custody.gate import Gate, Gates
+from credbroker.broker.custody.replicas import Share
 from credbroker.broker.running import Deeds, Means
 from credbroker.domain.errors import CredbrokerError, IssuerUnreachable, LoginNeeded
 from credbroker.domain.marks import IssuerCount

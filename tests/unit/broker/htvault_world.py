@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from credbroker.broker.confirming import ConfirmingRules
 from credbroker.broker.engine import Stores
 from credbroker.broker.htvault import Htvault, HtvaultRules, Proofs, assemble
+from credbroker.broker.logins.confirming import ConfirmingRules
 from credbroker.broker.running import Means
 from credbroker.issuers.ssh_signatures import AgentSignatures
 from tests.unit.broker.confirming_world import PUBLIC, SEAL

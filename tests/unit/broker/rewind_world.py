@@ -6,11 +6,11 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from credbroker.broker.lifting import Lifting, Restored
-from credbroker.broker.replicas import LIVE_SECONDS, Replicas
-from credbroker.broker.rewinding import Rewinding
+from credbroker.broker.custody.lifting import Lifting, Restored
+from credbroker.broker.custody.replicas import LIVE_SECONDS, Replicas
+from credbroker.broker.custody.rewinding import Rewinding
+from credbroker.broker.custody.sorting import REWIND_SEGMENT, Sorting
 from credbroker.broker.running import Deeds, Means
-from credbroker.broker.sorting import REWIND_SEGMENT, Sorting
 from credbroker.domain import rotation
 from credbroker.domain.grants import Grant, GrantState
 from credbroker.domain.losses import why_lost

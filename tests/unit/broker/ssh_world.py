@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from credbroker.broker.leasing import Caller
+from credbroker.broker.logins.ssh_logins import SshLogins
+from credbroker.broker.logins.ssh_nonces import SshNonces
+from credbroker.broker.logins.ssh_registering import SshRegistering
 from credbroker.broker.running import Means
-from credbroker.broker.ssh_logins import SshLogins
-from credbroker.broker.ssh_nonces import SshNonces
-from credbroker.broker.ssh_registering import SshRegistering
 from credbroker.domain.names import GrantKey
 from credbroker.domain.secret import Secret
 from credbroker.domain.ssh_keys import SeenNonce, SshKey, SshKeys, SshProof

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from credbroker.broker.lifting import Lifting, Restored
-from credbroker.broker.replicas import LIVE_SECONDS
+from credbroker.broker.custody.lifting import Lifting, Restored
+from credbroker.broker.custody.replicas import LIVE_SECONDS
 from credbroker.broker.running import Deeds, Means
 from credbroker.domain.attenuation import Right
 from credbroker.domain.errors import CredbrokerError, IssuerUnreachable
@@ -18,9 +18,9 @@ from credbroker.domain.marks import Heartbeat, RewindMark
 from credbroker.domain.outcomes import NotActedOn, Unclear
 from credbroker.domain.scopes import ScopeSet
 from tests.fakes.host_marks import FakeHostMarks
+from tests.unit.broker.custody.test_refreshing import one_refresh
+from tests.unit.broker.logins.test_enrolling import new_login
 from tests.unit.broker.rewind_world import RestorableRecords
-from tests.unit.broker.test_enrolling import new_login
-from tests.unit.broker.test_refreshing import one_refresh
 from tests.unit.broker.world import READ, Replica, World
 
 OTHER = Right(ScopeSet.parse("compute.read"))

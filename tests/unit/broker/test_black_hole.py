@@ -8,8 +8,8 @@ from itertools import count, islice
 
 import pytest
 
-from credbroker.broker.recovering import Recovering
-from credbroker.broker.refreshing import Wish
+from credbroker.broker.custody.recovering import Recovering
+from credbroker.broker.custody.refreshing import Wish
 from credbroker.domain.attenuation import Right
 from credbroker.domain.errors import CredbrokerError, GrantInDoubt, IssuerUnreachable
 from credbroker.domain.marks import IssuerCount

@@ -24,7 +24,7 @@ from credbroker.domain.leases import Lease
 from credbroker.domain.revocations import CLOCKS_OFF_SECONDS, Kind
 from credbroker.domain.scopes import ScopeSet
 from tests.unit.broker.confirming_world import ADA, ConfirmingWorld
-from tests.unit.broker.test_kerberos_logins import door
+from tests.unit.broker.logins.test_kerberos_logins import door
 from tests.unit.broker.world import ISSUER, KEY, LINE, ORIGIN, Replica, World, wish
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.unit.broker.test_refreshing import one_refresh
+from tests.unit.broker.custody.test_refreshing import one_refresh
 from tests.unit.broker.world import ISSUER, SEGMENT, WANT_READ, World
 
 

@@ -6,8 +6,8 @@ from credbroker.domain.errors import StoreUnavailable, StoreUnclear
 from credbroker.domain.grants import Grant
 from credbroker.domain.rotation import UnclearRule
 from tests.fakes.clock import turns
+from tests.unit.broker.custody.test_refreshing import one_refresh
 from tests.unit.broker.stalling import Posts
-from tests.unit.broker.test_refreshing import one_refresh
 from tests.unit.broker.world import GRACE_SECONDS, World
 
 AWAY = StoreUnavailable("away")

@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 
-from credbroker.broker.resting import LONGEST_PAUSE_SECONDS
+from credbroker.broker.custody.resting import LONGEST_PAUSE_SECONDS
 from credbroker.domain.device import LoginOver, PendingLogin
 from credbroker.domain.errors import (
     GrantInDoubt,
@@ -22,8 +22,8 @@ from credbroker.domain.names import GrantKey
 from credbroker.domain.outcomes import Dead
 from credbroker.domain.rotation import UnclearRule
 from credbroker.wire.oidc import refresh_outcome
+from tests.unit.broker.logins.test_enrolling import new_login
 from tests.unit.broker.stalling import Stall
-from tests.unit.broker.test_enrolling import new_login
 from tests.unit.broker.world import DAY, ISSUER, ROLE, World, wish
 
 READY, LOST = GrantState.READY, GrantState.LOST

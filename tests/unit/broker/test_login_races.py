@@ -12,9 +12,9 @@ from credbroker.domain.grants import Grant, GrantState
 from credbroker.domain.leases import Lease
 from credbroker.domain.scopes import ScopeSet
 from tests.fakes.clock import turns
+from tests.unit.broker.custody.test_refreshing import one_refresh
+from tests.unit.broker.logins.test_enrolling import logged_in, new_login
 from tests.unit.broker.stalling import Stall
-from tests.unit.broker.test_enrolling import logged_in, new_login
-from tests.unit.broker.test_refreshing import one_refresh
 from tests.unit.broker.world import WANT_READ, World, wish
 
 UNCLEAR = StoreUnclear("unclear")

@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 
 from credbroker.broker.containing import SILENT_SECONDS
+from credbroker.broker.custody.refreshing import UNFIT_PAUSE_SECONDS
 from credbroker.broker.leasing import Caller
 from credbroker.broker.minting import Minted, MintingRules
 from credbroker.broker.recall import ANSWER_SECONDS
-from credbroker.broker.refreshing import UNFIT_PAUSE_SECONDS
 from credbroker.domain.attenuation import ANY_AUDIENCE, Ceiling, Wanted
 from credbroker.domain.errors import (
     AuditUnavailable,

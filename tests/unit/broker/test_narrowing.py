@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from credbroker.broker.keeping import PATIENCE_SECONDS
+from credbroker.broker.custody.refreshing import UNFIT_PAUSE_SECONDS
+from credbroker.broker.keeper.keeping import PATIENCE_SECONDS
 from credbroker.broker.leasing import Caller
 from credbroker.broker.narrowing import Narrowing, Way
-from credbroker.broker.refreshing import UNFIT_PAUSE_SECONDS
 from credbroker.broker.running import Means
 from credbroker.domain.attenuation import Right, Wanted
 from credbroker.domain.errors import (

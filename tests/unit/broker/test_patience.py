@@ -6,8 +6,8 @@ from credbroker.domain.errors import StoreUnavailable
 from credbroker.domain.grants import Grant, GrantState
 from credbroker.domain.rotation import Custody
 from tests.fakes.clock import turns
+from tests.unit.broker.custody.test_refreshing import one_refresh
 from tests.unit.broker.stalling import Stall
-from tests.unit.broker.test_refreshing import one_refresh
 from tests.unit.broker.world import World
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from credbroker.broker.htvault import Htvault
-    from credbroker.broker.visiting import SentOn
+    from credbroker.broker.logins.visiting import SentOn
     from credbroker.domain.leases import Lease
     from credbroker.domain.names import GrantKey
     from credbroker.wire.visits import Visitor

@@ -8,14 +8,14 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from credbroker.broker.custody.refreshing import Refreshing, Wish
 from credbroker.broker.ending import Ending
 from credbroker.broker.engine import Engine, Rules, Stores, assemble
-from credbroker.broker.enrolling import Enrolling
 from credbroker.broker.leasing import Caller, Leasing, Origin
+from credbroker.broker.logins.enrolling import Enrolling
+from credbroker.broker.logins.taking_in import Enrolment
 from credbroker.broker.minting import Minting, MintingRules
-from credbroker.broker.refreshing import Refreshing, Wish
 from credbroker.broker.running import Deeds, Means, NoWaypoints, no_clock_to_compare
-from credbroker.broker.taking_in import Enrolment
 from credbroker.domain.attenuation import Ceiling, Right, Wanted
 from credbroker.domain.confirming import ConfirmedLogin
 from credbroker.domain.device import PendingLogin

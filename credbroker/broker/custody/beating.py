@@ -1,0 +1,80 @@
+"""The pulse of a replica: every 10 s it says that it lives and looks at what the others said.
+
+In one beat: the heartbeat with its counts, the issuers' marks, the rewind counter, and the spools
+that nobody owns any more. What fails is tried again at the next beat and stops nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+import structlog
+
+from credbroker.broker.custody.handing_in import HandingIn
+from credbroker.broker.custody.issuer_marks import IssuerMarks
+from credbroker.broker.custody.replicas import Replicas
+from credbroker.broker.custody.rewinding import Rewinding
+from credbroker.domain.errors import CredbrokerError
+from credbroker.domain.marks import IssuerCount
+from credbroker.ports import Clock
+
+BEAT_SECONDS = 10.0
+
+log = structlog.get_logger(__name__)
+
+
+class Beating:
+    """Beats for ever."""
+
+    def __init__(
+        self,
+        replicas: Replicas,
+        marks: IssuerMarks,
+        rewinding: Rewinding,
+        handing_in: HandingIn,
+        counts: Callable[[], Mapping[str, IssuerCount]],
+        *,
+        clock: Clock,
+    ) -> None:
+        """Tell the others `counts`, by issuer, with each beat."""
+        self._steps: dict[str, Callable[[], Awaitable[object]]] = {
+            "heartbeat": lambda: replicas.beat(counts()),
+            "marks": marks.read,
+            "rewind": rewinding.beat,
+            "spool": handing_in.hand_in,
+        }
+        self.handing_in = handing_in
+        self._clock = clock
+        self._beating = asyncio.Lock()
+        self._failing: set[str] = set()
+        self._waiting_entries = 0
+
+    @property
+    def waiting_entries(self) -> int:
+        """How many spooled successors could not be handed in at the last beat."""
+        return self._waiting_entries
+
+    async def run(self) -> None:
+        """Beat for ever, the first time at once."""
+        while True:
+            await self.beat()
+            await self._clock.sleep(BEAT_SECONDS)
+
+    async def beat(self) -> None:
+        """Do all that is due, each for itself; one beat at a time, or one could pass another."""
+        async with self._beating:
+            await self._beat()
+
+    async def _beat(self) -> None:
+        for name, step in self._steps.items():
+            try:
+                result = await step()
+            except CredbrokerError as error:
+                if name not in self._failing:
+                    log.warning("beat_failed", step=name, why=error.sentence)
+                self._failing.add(name)
+            else:
+                self._failing.discard(name)
+                if name == "spool" and isinstance(result, int):
+                    self._waiting_entries = result

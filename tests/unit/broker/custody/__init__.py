@@ -1,0 +1,1 @@
+"""The deeds, against fakes that fail, wait and come too late."""
