@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import shutil
 import socket
 import subprocess
@@ -25,12 +26,17 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent / "provider"
 INSTALL_LIMIT_SECONDS = 240
+START_LIMIT_SECONDS = 60
 STOP_LIMIT_SECONDS = 10
 _FIRST_PORT, _PORTS = 20_000, 12_000
 
 
 class ProviderError(Exception):
     """The issuer could not be installed or started; the sentence says what to do."""
+
+
+class _StandsStillError(ProviderError):
+    """It neither answers nor ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +145,14 @@ class ProviderServer:
         """Start the issuer; afterwards it answers.
 
         Raises:
-            ProviderError: It ended while starting.
+            ProviderError: It ended while starting, or stood still twice.
         """
+        try:
+            self._start()
+        except _StandsStillError:  # node itself was seen to, once in some thousand starts
+            self._start()
+
+    def _start(self) -> None:
         node = shutil.which("node")
         assert node is not None
         with self.log_file.open("a") as log:
@@ -184,6 +196,8 @@ class ProviderServer:
 
     def _await_ready(self, child: subprocess.Popen[str]) -> None:
         assert child.stdout is not None
+        if not select.select([child.stdout], [], [], START_LIMIT_SECONDS)[0]:
+            raise _StandsStillError(f"oidc-provider stands still:\n{self.log_file.read_text()}")
         if child.stdout.readline() != "ready\n":
             raise ProviderError(f"oidc-provider ended while starting:\n{self.log_file.read_text()}")
 
