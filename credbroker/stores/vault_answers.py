@@ -79,14 +79,17 @@ def cannot_serve(answer: HttpAnswer, *, writing: bool) -> bool:
 def checked(answer: HttpAnswer, *, writing: bool = False) -> HttpAnswer:
     """Return a successful answer; raise what any other one means, but for those that cannot serve.
 
-    Raises `StaleVersionError`, `StoreMisconfigured`, and `StoreUnclear` if a write was asked for that
-    may have been made.
+    Raises `StaleVersionError`, `StoreMisconfigured`, `StoreUnavailable` where the server failed, and
+    `StoreUnclear` if a write was asked for that may have been made.
     """
     if answer.status in {200, 204}:
         return answer
     text = answer.body.decode("utf-8", "replace")
     if answer.status == 400 and _STALE in text:
         raise StaleVersionError
-    if writing and answer.status >= 500:
-        raise StoreUnclear("OpenBao/Vault failed in the middle of a write.")
+    if answer.status >= 500:
+        if writing:
+            raise StoreUnclear("OpenBao/Vault failed in the middle of a write.")
+        # A standby that has just started answers so for a moment, to a login too.
+        raise StoreUnavailable(f"OpenBao/Vault failed with status {answer.status}.")
     raise StoreMisconfigured(f"OpenBao/Vault refuses a request with status {answer.status}.")

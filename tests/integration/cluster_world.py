@@ -15,6 +15,7 @@ from credbroker.building import open_vault
 from credbroker.config.load import load
 from credbroker.demo.issuer import Person
 from credbroker.domain.attenuation import Ceiling
+from credbroker.domain.errors import StoreUnavailable
 from credbroker.domain.grants import Grant, GrantState
 from credbroker.domain.leases import Lease, LeaseToken
 from credbroker.domain.names import GrantKey
@@ -30,12 +31,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from credbroker.config.schema import Vault as VaultSettings
     from credbroker.demo.certificates import Authority
     from credbroker.demo.issuer import SigningKeys
     from tests.integration.broker_world import Served
 
 PERSON = Person("alice", "alice's word")
 _AT_ONCE = 16
+_LOGIN_SECONDS = 20.0
 # A replica that has just joined has a sixteenth of an issuer's limit for two minutes.
 _PACE = {"refreshes_at_once": 16, "refreshes_per_second": 800}
 _STRANGERS = {"per_address_per_second": 1000, "per_address_burst": 5000}
@@ -92,9 +95,24 @@ class ClusterWorld(BrokerWorld):
         )
 
     async def serve_at(self, name: str, addresses: Sequence[str]) -> Served:
-        """Start a `credbroker serve` that knows these nodes."""
+        """Start a `credbroker serve` that knows these nodes, once they take a broker's login.
+
+        A standby that has just started fails at that for a moment.
+        """
         self.addresses = list(addresses)
+        settings = load(self.write_settings(f"{name}-looks")).vault
+        until = self.clock.elapsed() + _LOGIN_SECONDS
+        while not await self._takes_logins(settings) and self.clock.elapsed() < until:
+            await self.clock.sleep(0.2)
         return await self.serve(name, port=free_port(SystemEntropy()), limits=_STRANGERS)
+
+    async def _takes_logins(self, settings: VaultSettings) -> bool:
+        async with AsyncExitStack() as stack:
+            try:
+                await open_vault(settings, self.clock, SystemEntropy(), stack)
+            except StoreUnavailable:
+                return False
+        return True
 
     async def give(self, names: Sequence[str]) -> list[str]:
         """Store a grant and a lease on it under each credkey; return the lease tokens."""

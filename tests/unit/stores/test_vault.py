@@ -126,6 +126,14 @@ async def test_a_refused_login_is_the_operators_to_mend(
         await role([ONE], door, clock).log_in()
 
 
+async def test_a_login_at_a_server_that_fails_is_no_fault_of_the_settings(
+    clock: FakeClock,
+) -> None:
+    """A standby that has just started does, for a moment: a broker that starts then is started again."""
+    with pytest.raises(StoreUnavailable, match="500"):
+        await role(NODES, FakeDoor(lambda _: answer(500)), clock).log_in()
+
+
 @pytest.mark.parametrize(
     "fields", [{}, {"auth": None}, {"auth": {"client_token": 5, "lease_duration": 1}}, []]
 )
