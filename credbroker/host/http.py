@@ -37,11 +37,9 @@ class OutgoingHttp:
         self._tls = ssl.create_default_context(cafile=ca_file)
         self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
         self._kept: aiohttp.ClientSession | None = None
-        self._connector: _Connector | None = None
 
     async def __aenter__(self) -> OutgoingHttp:
-        self._connector = _Connector(self._tls)
-        self._kept = self._session(self._connector)
+        self._kept = self._session(_Connector(self._tls))
         return self
 
     async def __aexit__(
@@ -50,9 +48,8 @@ class OutgoingHttp:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._kept is not None and self._connector is not None:
+        if self._kept is not None:
             await self._kept.close()
-            await self._connector.close_rest()
 
     async def get(
         self,
@@ -155,8 +152,9 @@ class _Connector(aiohttp.TCPConnector):
             self._made.add(connection.transport)
         return connection
 
-    async def close_rest(self) -> None:
-        """Close what still waits for its server to end TLS; nobody else would."""
+    async def close(self, *, abort_ssl: bool = False) -> None:
+        """Close all, also what still waits for its server to end TLS; nobody else would."""
+        await super().close(abort_ssl=abort_ssl)
         for transport in list(self._made):
             transport.abort()
         await asyncio.sleep(0)  # noqa: TID251 - one turn of the loop, in which they close

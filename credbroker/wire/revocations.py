@@ -1,16 +1,12 @@
-"""Revocations as the JSON records that Vault keeps; the rules of `wire.records` hold.
-
-The marks travel as one text. OpenBao refuses a request with more than a thousand texts in it, which
-a few hundred marks of three texts each would be.
-"""
+"""Revocations as the JSON records that Vault keeps; the rules of `wire.records` hold."""
 
 from __future__ import annotations
 
 import datetime
-import json
 
 from credbroker.domain.errors import Malformed
 from credbroker.domain.revocations import Kind, Mark, Revocations
+from credbroker.wire.fields import packed
 from credbroker.wire.records import FORMAT, Record, record_fields
 
 _WHAT = "The record of revocations"
@@ -22,8 +18,7 @@ def write_revocations(revocations: Revocations) -> Record:
         name: [int(mark.before.timestamp()), int(mark.kept_until.timestamp())]
         for name, mark in revocations.marks.items()
     }
-    text = json.dumps(marks, separators=(",", ":"))
-    return {"format": FORMAT, "kind": revocations.kind.value, "marks": text}
+    return {"format": FORMAT, "kind": revocations.kind.value, "marks": packed(marks)}
 
 
 def read_revocations(record: object) -> Revocations:
@@ -34,7 +29,7 @@ def read_revocations(record: object) -> Revocations:
     except ValueError:
         raise Malformed(f"{_WHAT} is of a kind this version does not know.") from None
     try:
-        marks = json.loads(fields.text("marks"))
+        marks = fields.packed("marks")
         return Revocations(kind, {name: _mark(*times) for name, times in marks.items()})
     except (AttributeError, OSError, OverflowError, TypeError, ValueError):
         raise Malformed(f"{_WHAT} has marks that are not pairs of times.") from None

@@ -16,6 +16,7 @@ from credbroker.domain.errors import StoreMisconfigured, StoreUnavailable, Store
 from credbroker.domain.grants import Grant
 from credbroker.domain.leases import Lease
 from credbroker.domain.marks import Heartbeat, IssuerMark, RewindMark, SpoolKey
+from credbroker.domain.robots import MOST_ROBOTS, Robots
 from credbroker.domain.rotation import claim, log_out
 from credbroker.domain.secret import Secret
 from credbroker.host.clock import SystemClock
@@ -29,6 +30,7 @@ from credbroker.stores.records import (
     issuer_mark_records,
     lease_records,
     rewind_records,
+    robot_records,
     spool_key_records,
 )
 from credbroker.stores.vault import LOGIN_PAUSE_SECONDS, AppRoleLogin, VaultClient
@@ -314,3 +316,20 @@ async def test_a_restarted_server_is_found_again(openbao: OpenBaoServer, authori
         await records.put("x", FIRST, 0)
         await asyncio.to_thread(openbao.restart)
         assert await records.put("x", SECOND, 1) == 2
+
+
+async def test_openbao_takes_as_many_robots_as_one_person_may_have(
+    shared_openbao: OpenBaoServer, authority: Authority
+) -> None:
+    """It refuses a request with more than a thousand texts in it."""
+    async with OutgoingHttp(str(authority.ca_file)) as door:
+        client = client_of(shared_openbao, door)
+        await client.log_in()
+        records = robot_records(client, "credbroker")
+        robots = Robots("cms", "ada")
+        for number in range(MOST_ROBOTS):
+            robots = robots.added(f"ada/{number}", "default")
+        await records.put("many-robots", robots, 0)
+        found = await records.get("many-robots")
+    assert found is not None
+    assert found.value == robots
