@@ -37,7 +37,7 @@ COMMANDS = {
     "status": Command("credbroker.cli.status", "show how your logins stand"),
     "logout": Command("credbroker.cli.logout", "end a login everywhere"),
     "job": Command("credbroker.cli.job", "make a job's own narrow lease, or end it"),
-    "agent": Command("credbroker.edge.job", "keep a job's token file fresh while it runs"),
+    "agent": Command("credbroker.edge.agent", "keep a job's token file fresh while it runs"),
     "serve": Command("credbroker.daemon", "run the broker"),
     "admin": Command(
         "credbroker.admin.commands",

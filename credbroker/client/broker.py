@@ -51,7 +51,7 @@ class Broker:
         entropy: Entropy,
         lease_token: Optional[Secret] = None,
     ) -> None:
-        """Join the parts; `cli.desk` and `edge.job` show how."""
+        """Join the parts; `cli.desk` and `edge.job.keeping` show how."""
         self._send = send
         self._clock = clock
         self._entropy = entropy

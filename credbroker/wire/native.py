@@ -2,7 +2,8 @@
 
 Server and clients share this file, so the two ends cannot drift apart; the OpenAPI document is made
 from the same dataclasses. Scopes and audiences travel as lists of texts, times as RFC 3339 in UTC,
-durations as whole seconds, lease tokens only ever in the `Authorization` header or an answer body.
+durations as whole seconds. A lease token travels in the `Authorization` header, in an answer's body,
+and, where each entry of a batch has its own, in the request's.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from credbroker.wire.message import ACCESS_TOKEN, LEASE_TOKEN, Message, Request
 LOGINS = "/api/v1/logins"
 LOGIN_POLL = "/api/v1/logins/self/poll"
 TOKENS = "/api/v1/tokens"
+TOKENS_BATCH = "/api/v1/tokens:batch"
 LEASES = "/api/v1/leases"
 LEASE_SELF = "/api/v1/leases/self"
 GRANT_SELF = "/api/v1/grants/self"
 ISSUERS = "/api/v1/issuers"
 CONTAINMENT = "/api/v1/containment"
 OPENAPI = "/api/v1/openapi.json"
+
+MOST_IN_A_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,48 @@ class TokenGiven(Message):
     renew_at: datetime.datetime
     token_type: str = "Bearer"  # noqa: S105 - the name of a kind, no secret
     """The one type there is (RFC 6750)."""
+
+
+@dataclass(frozen=True)
+class AskUnder(Request):
+    """Ask for one access token of a batch, under a lease of its own; the rest as in `AskToken`."""
+
+    lease_token: Secret = field(metadata=LEASE_TOKEN)
+    scopes: Optional[List[str]] = None
+    audiences: Optional[List[str]] = None
+    minimum_seconds: int = 0
+
+
+@dataclass(frozen=True)
+class AskTokens(Request):
+    """Ask for up to `MOST_IN_A_BATCH` access tokens, each under its own lease."""
+
+    entries: List[AskUnder]
+
+
+@dataclass(frozen=True)
+class Problem(Message):
+    """An error as `wire.problem` tells it: the stable word, a sentence, what to do."""
+
+    error: str
+    message: str
+    remedy: Optional[str] = None
+    request_id: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class TokenOrProblem(Message):
+    """What became of one entry: exactly one of the two is there."""
+
+    given: Optional[TokenGiven] = None
+    problem: Optional[Problem] = None
+
+
+@dataclass(frozen=True)
+class TokensGiven(Message):
+    """The answer to a batch, entry by entry in the order in which they were asked."""
+
+    entries: List[TokenOrProblem]
 
 
 @dataclass(frozen=True)

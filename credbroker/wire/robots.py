@@ -22,12 +22,14 @@ def read_robots(record: object) -> Robots:
     """Read a person's robots; raise `Malformed` if the record is damaged."""
     fields = record_fields(record, "The record of robots")
     places = fields.packed("places")
-    if not isinstance(places, list) or not all(map(_is_place, places)):
-        raise Malformed("The record of robots has places that are not pairs of names.")
-    pairs = tuple((credkey, role) for credkey, role in places)
-    return Robots(fields.text("issuer"), fields.text("credkey"), pairs)
+    if not isinstance(places, list):
+        raise Malformed("The record of robots has places that are no list.")
+    return Robots(fields.text("issuer"), fields.text("credkey"), tuple(map(_place, places)))
 
 
-def _is_place(pair: object) -> bool:
-    is_pair = isinstance(pair, list) and len(pair) == 2
-    return is_pair and all(isinstance(name, str) and name for name in pair)
+def _place(pair: object) -> tuple[str, str]:
+    if isinstance(pair, list) and len(pair) == 2:
+        credkey, role = pair
+        if isinstance(credkey, str) and isinstance(role, str) and credkey and role:
+            return credkey, role
+    raise Malformed("The record of robots has places that are not pairs of names.")

@@ -41,6 +41,7 @@ from tests.fixtures_openbao import admin_hvac
 from tests.unit.things import grant, lease
 
 if TYPE_CHECKING:
+    from credbroker.demo.certificates import Authority
     from credbroker.demo.openbao import OpenBaoServer
     from tests.fixtures_openbao import OpenBaoFactory
 

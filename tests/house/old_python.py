@@ -10,31 +10,17 @@ import ast
 import re
 import subprocess
 import sys
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, TypeGuard
 
+from credbroker.zipapp import PARTS
 from tests.house.project import place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.house.project import Project, Source
 
-IN_PYZ = frozenset(
-    [
-        "domain",
-        "wire",
-        "client",
-        "delivery",
-        "edge",
-        "cli",
-        "__init__",
-        "__main__",
-        "host/__init__",
-        "host/clock",
-        "host/entropy",
-    ]
-)
 _VERMIN = ("-t=3.9-", "--no-tips", "--violations", "--pessimistic", "--format", "parsable")
 _VIOLATION = re.compile(r"(?P<file>.+\.py):(?P<line>\d+):\d*:[^:]*:(?P<since>[^:]*):(?P<what>.+)")
 _ANNOTATIONS = ("annotation", "returns")
@@ -89,11 +75,12 @@ def annotations_are_never_evaluated(project: Project) -> Iterator[str]:
 
 
 def _in_pyz(project: Project) -> list[Source]:
-    return [
-        source
-        for source in project.package
-        if source.room in IN_PYZ or "/".join(source.path.with_suffix("").parts[1:]) in IN_PYZ
-    ]
+    return [source for source in project.package if any(map(_below(source), PARTS))]
+
+
+def _below(source: Source) -> Callable[[str], bool]:
+    path = PurePath(*source.path.parts[1:])
+    return lambda part: path == PurePath(part) or PurePath(part) in path.parents
 
 
 def _lines_for_type_checkers(source: Source) -> set[int]:

@@ -212,10 +212,10 @@ def test_what_came_after_python_3_9_is_found_in_the_pyz_rooms(
     tree: Tree, text: str, since: str
 ) -> None:
     """In each of them, and in none of the others."""
-    for module in ("edge/a", "host/clock", "__main__", "host/systemd", "broker/b", "ports"):
+    for module in ("edge/job/a", "host/clock", "__main__", "host/systemd", "broker/b", "ports"):
         tree.write(f"credbroker/{module}.py", text)
     found = tree.found(old_python.old_python_knows_all_names_and_syntax)
-    rooms = ["credbroker/__main__.py", "credbroker/edge/a.py", "credbroker/host/clock.py"]
+    rooms = ["credbroker/__main__.py", "credbroker/edge/job/a.py", "credbroker/host/clock.py"]
     assert sorted(finding.split(":")[0] for finding in found) == rooms
     assert all(finding.endswith(f"needs Python {since}") for finding in found)
 

@@ -9,50 +9,30 @@ token in it expires).
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import signal
-import sys
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Mapping, Optional, Protocol, TextIO
+from typing import TYPE_CHECKING, Callable, Optional, Protocol
 
-from credbroker.client.address import parse_address
-from credbroker.client.blocking import CA_FILE_VARIABLE, Door
-from credbroker.client.broker import Broker
-from credbroker.delivery import lease_file, token_file, whole_file
-from credbroker.delivery.discovery import FILE_VARIABLE
+from credbroker.delivery import token_file, whole_file
 from credbroker.delivery.lease_file import naming_the_login
 from credbroker.domain.errors import (
     CredbrokerError,
     GrantLost,
     LocalFileUnfit,
-    Malformed,
     Refused,
 )
 from credbroker.edge.plan import Failed, Held, Sleep, Stop, next_step
-from credbroker.edge.watched import Watched
-from credbroker.host.clock import SystemClock
-from credbroker.host.entropy import SystemEntropy
 from credbroker.wire.fields import write_instant
 from credbroker.wire.native import AskToken
 
 if TYPE_CHECKING:
-    import argparse
     import datetime
+    from pathlib import Path
 
     from credbroker.client.blocking import BlockingClock
     from credbroker.client.broker import Fetched
     from credbroker.delivery.lease_file import LeaseFile
     from credbroker.domain.tokens import AccessToken
     from credbroker.ports import Entropy
-
-EXAMPLE = """\
-example, in a job's wrapper:
-  export BEARER_TOKEN_FILE=$PWD/bearer_token
-  credbroker agent --job lease.json --while-pid $$ &
-"""
 
 SLICE_SECONDS = 1.0
 """How long a wait may go without a look at the clock and at the watched program."""
@@ -166,91 +146,3 @@ class Agent:
         event = "ready" if before is None else "unchanged" if delivered is before else "renewed"
         expires_at = write_instant(token.expires_at)
         self.say(event, token_file=str(self.path), jti=token.jti, expires=expires_at)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of `credbroker agent`."""
-    parser.add_argument(
-        "--job", metavar="LEASE_FILE", required=True, help="the lease to ask under: a 0600 file"
-    )
-    parser.add_argument(
-        "--token-file",
-        metavar="PATH",
-        help=f"the file to keep fresh (default: ${FILE_VARIABLE})",
-    )
-    parser.add_argument(
-        "--while-pid",
-        metavar="PID",
-        type=int,
-        help="end, and remove the token file, when this program has ended",
-    )
-    parser.add_argument(
-        "--ca-file",
-        metavar="FILE",
-        help=f"the certificate authority to trust (default: ${CA_FILE_VARIABLE}, the lease file's)",
-    )
-
-
-def run(args: argparse.Namespace) -> int:
-    """Keep the file fresh until told to stop or until the job is over.
-
-    Raises:
-        CredbrokerError: No token can be had any more, or a file or option is unfit.
-    """
-    # SIGTERM then ends the agent as ^C does, at once and with everything cleaned up on the way.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    log = Log(SystemClock(), sys.stderr)
-    try:
-        _agent(args, os.environ, log.say).run()
-    except KeyboardInterrupt:
-        log.say("told to stop", kept="the token file")
-    return 0
-
-
-def _agent(args: argparse.Namespace, environ: Mapping[str, str], say: Callable[..., None]) -> Agent:
-    path = args.token_file or environ.get(FILE_VARIABLE)
-    if not path:
-        raise Malformed(
-            "It is not said which file to keep fresh.", f"Give --token-file or set {FILE_VARIABLE}."
-        )
-    job_runs = Watched(args.while_pid).is_running if args.while_pid is not None else lambda: True
-    lease = lease_file.read(Path(args.job))
-    ca_file = args.ca_file or environ.get(CA_FILE_VARIABLE) or lease.ca_file
-    clock, entropy = SystemClock(), SystemEntropy()
-    door = Door(parse_address(lease.broker), clock, ca_file, ca_pem=lease.ca_pem)
-    return Agent(
-        source=Broker(door.send, clock, entropy, lease.lease_token),
-        lease=lease,
-        path=Path(path).absolute(),
-        clock=clock,
-        entropy=entropy,
-        say=say,
-        job_runs=job_runs,
-    )
-
-
-@dataclass(frozen=True)
-class Log:
-    """Writes one line per event: time, event, and fields as name=value.
-
-    A line that cannot be written is lost and nothing else: a full disk must not cost a job its token.
-    `out` is None for a program that was started without standard error.
-    """
-
-    clock: BlockingClock
-    out: Optional[TextIO]
-
-    def say(self, event: str, **fields: object) -> None:
-        """Write one event; fields that are None are left out."""
-        if self.out is None:
-            return
-        words = [f"{name}={_quoted(one)}" for name, one in fields.items() if one is not None]
-        line = " ".join([write_instant(self.clock.now()), "credbroker-agent:", event, *words])
-        with contextlib.suppress(OSError, ValueError):
-            self.out.write(line + "\n")
-            self.out.flush()
-
-
-def _quoted(value: object) -> str:
-    text = str(value)
-    return json.dumps(text) if not text.isprintable() or " " in text or '"' in text else text

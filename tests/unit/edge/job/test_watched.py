@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from credbroker.domain.errors import NotFound
-from credbroker.edge.watched import Watched
+from credbroker.edge.job.watched import Watched
 
 
 def show(proc: Path, state: str = "S", start: int = 777, name: str = "sh") -> None:

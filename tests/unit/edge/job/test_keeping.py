@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import datetime
 import errno
 import io
 import os
-import signal
 from typing import TYPE_CHECKING
 
 import pytest
 
 from credbroker.client.broker import Broker
-from credbroker.delivery import lease_file, whole_file
 from credbroker.delivery.discovery import read_file
 from credbroker.delivery.lease_file import LeaseFile
 from credbroker.domain.errors import (
@@ -26,12 +23,12 @@ from credbroker.domain.errors import (
     LeaseUnknown,
     LocalFileUnfit,
     LoginNeeded,
-    Malformed,
     NotAllowed,
     NotFound,
 )
-from credbroker.edge import job
-from credbroker.edge.job import Agent, Log
+from credbroker.edge.job import keeping
+from credbroker.edge.job.keeping import Agent
+from credbroker.edge.job.log import Log
 from credbroker.host.entropy import SystemEntropy
 from credbroker.wire.jwt import read_access_token
 from credbroker.wire.native import TOKENS
@@ -59,7 +56,7 @@ LEASE = LeaseFile(
 @pytest.fixture(autouse=True)
 def _fewer_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at the clock every ten seconds instead of every one: days pass quicker in a test."""
-    monkeypatch.setattr(job, "SLICE_SECONDS", 10.0)
+    monkeypatch.setattr(keeping, "SLICE_SECONDS", 10.0)
 
 
 @dataclasses.dataclass
@@ -329,46 +326,13 @@ def test_a_log_line_holds_one_event_whatever_its_words(scene: Scene) -> None:
     assert scene.events() == ['kept why="a\\n\\"b\\"" times=2']
 
 
-@pytest.fixture
-def lease_path(tmp_path: Path) -> Path:
-    """A job's lease file."""
-    lease_file.write(tmp_path / "lease.json", LEASE, SystemEntropy())
-    return tmp_path / "lease.json"
+def test_the_file_stays_when_the_agent_is_stopped(scene: Scene) -> None:
+    """Whoever reads it may not be done."""
 
+    def stop() -> None:
+        raise KeyboardInterrupt
 
-def parsed(*arguments: str) -> argparse.Namespace:
-    """Parse the agent's options."""
-    parser = argparse.ArgumentParser()
-    job.add_arguments(parser)
-    return parser.parse_args(arguments)
-
-
-def test_a_job_lease_is_asked_under_by_its_own_rights(lease_path: Path) -> None:
-    """Scopes and audiences come from the lease file, the token file from the environment."""
-    args = parsed("--job", str(lease_path), "--while-pid", str(os.getpid()))
-    agent = job._agent(args, {"BEARER_TOKEN_FILE": "/job/token"}, lambda *_: None)
-    assert agent.lease == LEASE
-    assert str(agent.path) == "/job/token"
-    assert agent.job_runs()
-
-
-def test_the_token_file_must_be_named(lease_path: Path) -> None:
-    """There is no place that is right for every job."""
-    with pytest.raises(Malformed, match="which file"):
-        job._agent(parsed("--job", str(lease_path)), {}, lambda *_: None)
-
-
-def test_being_told_to_stop_is_a_good_end(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """SIGTERM ends the agent as ^C does: exit code 0, the file stays."""
-    before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(job, "_agent", lambda *_: scene.agent)
-    scene.clock.after(100, lambda: os.kill(os.getpid(), signal.SIGTERM))
-    try:
-        assert job.run(parsed("--job", "x")) == 0
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    scene.clock.after(100, stop)
+    with pytest.raises(KeyboardInterrupt):
+        scene.agent.run()
     assert scene.path.exists()
-    assert "told to stop" in capsys.readouterr().err
-    whole_file.remove(scene.path)

@@ -1,0 +1,40 @@
+"""What an agent tells of itself, on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Optional, TextIO
+
+from credbroker.wire.fields import write_instant
+
+if TYPE_CHECKING:
+    from credbroker.client.blocking import BlockingClock
+
+
+@dataclass(frozen=True)
+class Log:
+    """Writes one line per event: time, event, and fields as name=value.
+
+    A line that cannot be written is lost and nothing else: a full disk must not cost a job its token.
+    `out` is None for a program that was started without standard error.
+    """
+
+    clock: BlockingClock
+    out: Optional[TextIO]
+
+    def say(self, event: str, **fields: object) -> None:
+        """Write one event; fields that are None are left out."""
+        if self.out is None:
+            return
+        words = [f"{name}={_quoted(one)}" for name, one in fields.items() if one is not None]
+        line = " ".join([write_instant(self.clock.now()), "credbroker-agent:", event, *words])
+        with contextlib.suppress(OSError, ValueError):
+            self.out.write(line + "\n")
+            self.out.flush()
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    return json.dumps(text) if not text.isprintable() or " " in text or '"' in text else text

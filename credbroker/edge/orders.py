@@ -1,0 +1,134 @@
+"""What is wanted at the edge: for each order one file with a fresh token, kept so.
+
+An order says where its file is, under which secret to ask which server for what, and whom to tell.
+A source knows the orders of one kind of place: an access point, a host's sessions, a list. The
+engine does the rest, and tells the source how each order went.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from credbroker.domain.errors import CredbrokerError
+from credbroker.domain.secret import Secret
+from credbroker.domain.tokens import AccessToken
+
+
+class Form(enum.Enum):
+    """What a file holds."""
+
+    RAW = "raw"
+    """The token and nothing else."""
+    JSON = "json"
+    """One line with one object, which names the token `access_token` and its life `expires_in`."""
+    ENV = "env"
+    """`BEARER_TOKEN=` and the token, as a shell and systemd's EnvironmentFile read it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A file and how it is written: `owner` is (uid, gid), None for whoever runs this.
+
+    With `line_end` the content ends with one; several readers of RAW do not strip it. What is there
+    and cannot be replaced safely is an error; `delivery.token_file` tells.
+    """
+
+    path: Path
+    form: Form = Form.RAW
+    mode: int = 0o600
+    owner: tuple[int, int] | None = None
+    line_end: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """What happens after the file has changed: a command is run, or a program gets a signal.
+
+    A command is its words, without a shell. The program that gets `signal` is the one whose number
+    `pid_file` holds.
+    """
+
+    command: tuple[str, ...] = ()
+    pid_file: Path | None = None
+    signal: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One file that is to be kept fresh.
+
+    Attributes:
+        id: Its name in messages, the same for as long as the order stands.
+        place: The file.
+        server: The name of whom to ask; orders of one server share its bound and its breaker.
+        secret: The lease token, or what else the server knows the asker by.
+        scopes: What to ask for; None for all that the secret gives.
+        audiences: For whom; None for all that the secret gives.
+        minimum_seconds: How long a token must still live when it is delivered.
+        longest_seconds: How old a file may get before it is renewed; None if its token's life alone
+            decides.
+        path_on_server: Where on the server, if there is more than one place to ask.
+        version: Whatever changes when the order was placed anew; a file that was written for another
+            version is renewed at once.
+        hook: Whom to tell.
+    """
+
+    id: str
+    place: Place
+    server: str
+    secret: Secret
+    scopes: tuple[str, ...] | None = None
+    audiences: tuple[str, ...] | None = None
+    minimum_seconds: int = 0
+    longest_seconds: float | None = None
+    path_on_server: str = ""
+    version: str = ""
+    hook: Hook | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """A token that came for an order; ask again in `renew_seconds`."""
+
+    token: AccessToken
+    renew_seconds: float
+
+
+class Asker(Protocol):
+    """The way to one server."""
+
+    most_at_once: int
+    """How many orders go into one request."""
+
+    async def ask(self, orders: Sequence[Order]) -> Sequence[Fresh | CredbrokerError]:
+        """Return for each order, in order, its token or why there is none.
+
+        Raises `CredbrokerError` only for what befalls all of them, as an unreachable server.
+        """
+
+
+class Source(Protocol):
+    """Who knows the orders of one kind of place."""
+
+    def orders(self) -> Mapping[str, Order]:
+        """Return the orders as they stand now, by id. Quick: it is called at each pass."""
+
+    def found(self, order: Order) -> AccessToken | None:
+        """Return the token that lies in the order's file already and serves it; None if there is none.
+
+        It is asked once for each order, before the first delivery: after a restart nothing that is
+        fresh is fetched again.
+        """
+
+    async def changed(self) -> None:
+        """Return as soon as `orders` may return something else."""
+
+    def delivered(self, order: Order, fresh: Fresh) -> None:
+        """Take note that the order's file now holds this token."""
+
+    def failed(self, order: Order, error: CredbrokerError) -> None:
+        """Take note that there was no new token, or that it could not be written; the file stays."""
