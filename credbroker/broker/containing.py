@@ -20,7 +20,7 @@ from typing import Protocol
 import structlog
 
 from credbroker.broker.running import Deeds, Means
-from credbroker.broker.storing import put_surely
+from credbroker.broker.storing import answered, put_surely
 from credbroker.domain.errors import CredbrokerError, StoreUnavailable
 from credbroker.domain.leases import Lease
 from credbroker.domain.names import GrantKey
@@ -144,10 +144,7 @@ class Containing:
         """
         if self._reading is None or self._reading.done():
             self._reading = self._deeds.begin(self._read(), "read revocations")
-        reading = self._reading
-        if not await self._deeds.is_done(reading, seconds):
-            raise StoreUnavailable("OpenBao/Vault did not answer in time.")
-        reading.result()
+        await answered(self._deeds, self._reading, seconds)
 
     async def _read(self) -> None:
         async with self._one_at_a_time:

@@ -16,14 +16,15 @@ import asyncio
 from credbroker.broker.containing import Containing
 from credbroker.broker.recall import ANSWER_SECONDS, Recall
 from credbroker.broker.running import Deeds
-from credbroker.domain.errors import LeaseEnded, StoreUnavailable
+from credbroker.broker.storing import answered
+from credbroker.domain.errors import LeaseEnded
 from credbroker.domain.grants import Grant, GrantState
+from credbroker.domain.limits import Allowance
 from credbroker.domain.names import GrantKey
 from credbroker.ports import Clock, RecordStore
 
-REST_SECONDS = 1.0
 # So many at once, as people do who log out and in again, need not wait for each other.
-AT_ONCE = 5
+PACE = Allowance(per_second=1.0, burst=5)
 # A logout has revoked at the issuer and written by then, or has failed.
 CHANGING_SECONDS = 180.0
 
@@ -41,7 +42,7 @@ class KnownGrants:
         self._clock = clock
         self._deeds = Deeds(clock)
         self._in_turn: dict[str, asyncio.Task[Grant | None]] = {}
-        self._rested_at: dict[str, float] = {}
+        self._made_up_at: dict[str, float] = {}
         self._room = _LEAST_ROOM
 
     async def at(
@@ -103,26 +104,24 @@ class KnownGrants:
         if reading is None:
             reading = self._deeds.begin(self._read_in_turn(segment), "look for a grant")
             self._in_turn[segment] = reading
-        if not await self._deeds.is_done(reading, seconds):
-            raise StoreUnavailable("OpenBao/Vault did not answer in time.")
-        return reading.result()
+        return await answered(self._deeds, reading, seconds)
 
     async def _read_in_turn(self, segment: str) -> Grant | None:
-        ahead = self._rested_at.get(segment, 0.0) - self._clock.elapsed()
-        if ahead > (AT_ONCE - 1) * REST_SECONDS:
-            await self._clock.sleep(ahead - (AT_ONCE - 1) * REST_SECONDS)
+        made_up_at = self._made_up_at.get(segment, 0.0)
+        wait_seconds = PACE.wait_seconds(made_up_at, self._clock.elapsed())
+        if wait_seconds > 0:
+            await self._clock.sleep(wait_seconds)
         # Whoever comes from here on must be told what is so then.
         self._in_turn.pop(segment, None)
-        self._let_rest(segment)
+        self._count(segment)
         return await self._recall.anew(segment, ANSWER_SECONDS)
 
-    def _let_rest(self, segment: str) -> None:
-        """Count a reading: each takes a second of the grant's time, a few may be ahead of it."""
+    def _count(self, segment: str) -> None:
         now = self._clock.elapsed()
-        if len(self._rested_at) >= self._room:
-            self._rested_at = {one: at for one, at in self._rested_at.items() if at > now}
-            self._room = max(_LEAST_ROOM, 2 * len(self._rested_at))
-        self._rested_at[segment] = max(now, self._rested_at.get(segment, now)) + REST_SECONDS
+        if len(self._made_up_at) >= self._room:
+            self._made_up_at = {one: at for one, at in self._made_up_at.items() if at > now}
+            self._room = max(_LEAST_ROOM, 2 * len(self._made_up_at))
+        self._made_up_at[segment] = PACE.once_more(self._made_up_at.get(segment, now), now)
 
 
 def _is_it(grant: Grant | None, line: str | None) -> bool:

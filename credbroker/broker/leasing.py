@@ -18,8 +18,6 @@ from credbroker.broker.trail import names
 from credbroker.broker.turns import Turns
 from credbroker.domain import leases
 from credbroker.domain.attenuation import Right
-from credbroker.domain.confirming import AskedLogin, ConfirmedLogin
-from credbroker.domain.device import PendingLogin
 from credbroker.domain.errors import LeaseUnknown, NotFound
 from credbroker.domain.grants import Grant
 from credbroker.domain.leases import Lease, LeaseToken
@@ -258,19 +256,6 @@ class Leasing:
         self._recall.learn(ended.id, ended)
         await self._containing.ended(ended.id)
         await self._audit.record("lease_ended", **about(caller), **by)
-
-
-def about_login(
-    login: PendingLogin | AskedLogin | ConfirmedLogin, origin: Origin
-) -> dict[str, object]:
-    """Return what every audit line says of a login that is under way."""
-    return {
-        "request_id": origin.request_id,
-        "address": origin.address,
-        "login": login.id,
-        "issuer": login.issuer,
-        "role": login.role,
-    }
 
 
 def about(caller: Caller) -> dict[str, object]:

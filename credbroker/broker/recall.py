@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from credbroker.broker.running import Deeds
+from credbroker.broker.storing import answered
 from credbroker.domain.errors import RecordDamaged, StoreMisconfigured, StoreUnavailable
 from credbroker.ports import Clock, RecordStore
 
@@ -146,9 +147,7 @@ class Recall(Generic[T]):
     async def _read_within(self, segment: str, seconds: float) -> T | None:
         """Read; what comes later than that is still learnt."""
         reading = self._deeds.begin(self._read(segment), "read a record")
-        if not await self._deeds.is_done(reading, seconds):
-            raise StoreUnavailable("OpenBao/Vault did not answer in time.")
-        return reading.result()
+        return await answered(self._deeds, reading, seconds)
 
     async def _read(self, segment: str) -> T | None:
         known, asked_at = self._known.get(segment), self._clock.elapsed()

@@ -1,16 +1,28 @@
-"""Writing a record so that afterwards it is known whether it was written."""
+"""Asking the store within a time, and writing so that afterwards it is known whether it was written."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
+from credbroker.broker.running import Deeds
 from credbroker.domain.errors import StoreUnavailable, StoreUnclear
 from credbroker.ports import RecordStore, StaleVersionError
 
 T = TypeVar("T")
 
 TRIES = 3
+
+
+async def answered(deeds: Deeds, asking: asyncio.Task[T], seconds: float) -> T:
+    """Return what the store answers within `seconds`; the asking, one of `deeds`, goes on after that.
+
+    Raises what the asking raises, and `StoreUnavailable` if nothing came in time.
+    """
+    if not await deeds.is_done(asking, seconds):
+        raise StoreUnavailable("OpenBao/Vault did not answer in time.")
+    return asking.result()
 
 
 async def put_surely(

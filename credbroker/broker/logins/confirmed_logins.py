@@ -11,18 +11,18 @@ from weakref import WeakValueDictionary
 import structlog
 
 from credbroker.broker.custody.rewinding import Rewinding
-from credbroker.broker.leasing import Origin, about_login
+from credbroker.broker.leasing import Origin
 from credbroker.broker.running import Means
-from credbroker.broker.storing import put_surely
+from credbroker.broker.storing import answered, put_surely
 from credbroker.domain import confirming
 from credbroker.domain.confirming import AskedLogin, ConfirmedLogin
+from credbroker.domain.device import PendingLogin
 from credbroker.domain.errors import (
     BrokerFault,
     Busy,
     CredbrokerError,
     LoginDenied,
     LoginExpired,
-    StoreUnavailable,
 )
 from credbroker.ports import RecordStore, StaleVersionError, Stored
 
@@ -58,9 +58,7 @@ class ConfirmedLogins:
     async def check_there(self, login_id: str) -> None:
         """Return if the store answers when asked for the record; raise within seconds if not."""
         asking = self._deeds.begin(self.get(login_id), "look for a login")
-        if not await self._deeds.is_done(asking, THERE_SECONDS):
-            raise StoreUnavailable("OpenBao/Vault did not answer in time.")
-        asking.result()
+        await answered(self._deeds, asking, THERE_SECONDS)
 
     async def get(self, login_id: str) -> Stored[ConfirmedLogin] | None:
         """Return the record; None while nobody has entered a code."""
@@ -114,3 +112,16 @@ class ConfirmedLogins:
     ) -> None:
         """Write a line of the audit trail about a login."""
         await self._audit.record(event, **about_login(login, origin), **more)
+
+
+def about_login(
+    login: PendingLogin | AskedLogin | ConfirmedLogin, origin: Origin
+) -> dict[str, object]:
+    """Return what every audit line says of a login that is under way."""
+    return {
+        "request_id": origin.request_id,
+        "address": origin.address,
+        "login": login.id,
+        "issuer": login.issuer,
+        "role": login.role,
+    }

@@ -16,7 +16,8 @@ from weakref import WeakValueDictionary
 import structlog
 
 from credbroker.broker.custody.rewinding import Rewinding
-from credbroker.broker.leasing import Leasing, Origin, about_login
+from credbroker.broker.leasing import Leasing, Origin
+from credbroker.broker.logins.confirmed_logins import about_login
 from credbroker.broker.logins.taking_in import AskedFor, TakingIn
 from credbroker.broker.running import Means
 from credbroker.broker.storing import put_surely

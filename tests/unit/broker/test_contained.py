@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from credbroker.broker.containing import SILENT_SECONDS
-from credbroker.broker.known_grants import REST_SECONDS
+from credbroker.broker.known_grants import PACE
 from credbroker.domain.attenuation import Ceiling, Wanted
 from credbroker.domain.errors import (
     ClockOff,
@@ -138,7 +138,7 @@ async def test_a_contained_grant_is_not_refreshed_until_its_person_logs_in(kind:
         await replica.refreshing.refresh(replace(wish(), kept=True), 9.0)
     assert posts(world) == 0
     await world.rewrite(created_at=world.clock.now(), line=LINE)  # as a login does
-    await world.clock.pass_time(REST_SECONDS)
+    await world.clock.pass_time(1 / PACE.per_second)
     assert (await replica.minting.mint_access_token(later, EVERYTHING)).token.jti
 
 

@@ -15,7 +15,7 @@ from credbroker.broker.containing import (
     MISSED_SECONDS,
     READ_SECONDS,
 )
-from credbroker.broker.known_grants import AT_ONCE, CHANGING_SECONDS, REST_SECONDS
+from credbroker.broker.known_grants import CHANGING_SECONDS, PACE
 from credbroker.broker.leasing import Caller
 from credbroker.domain.attenuation import Wanted
 from credbroker.domain.errors import (
@@ -86,7 +86,7 @@ class Fleet:
         task = replica.start(minting)
         await turns()
         if not task.done():
-            await self.world.clock.pass_time(REST_SECONDS)
+            await self.world.clock.pass_time(1 / PACE.per_second)
         return (await task).token
 
     async def is_served(self, replica: Replica) -> bool:
@@ -146,14 +146,14 @@ async def test_a_grant_that_is_missing_is_looked_for_once_a_second(fleet: Fleet)
                 await one.minting.mint_access_token(fleet.other, WANT_READ)
             told += 1
 
-    world.clock.advance(AT_ONCE * REST_SECONDS)
+    world.clock.advance(PACE.burst / PACE.per_second)
     hammering = [asyncio.ensure_future(hammer()) for _ in range(20)]
     await world.clock.pass_time(30.0)
     for task in hammering:
         task.cancel()
     await asyncio.gather(*hammering, return_exceptions=True)
-    assert told >= 20 * (30 + AT_ONCE - 2)
-    assert world.grants.reads - before <= 30 / REST_SECONDS + AT_ONCE
+    assert told >= 20 * (30 + PACE.burst - 2)
+    assert world.grants.reads - before <= 30 * PACE.per_second + PACE.burst
 
 
 async def test_who_is_looked_for_by_thousands_is_forgotten_again(fleet: Fleet) -> None:
@@ -161,8 +161,8 @@ async def test_who_is_looked_for_by_thousands_is_forgotten_again(fleet: Fleet) -
     world, known = fleet.world, fleet.replicas[0].minting._known
     for at in range(3000):
         await known.at(GrantKey(KEY.issuer, f"guest-{at}", KEY.role), 9.0)
-        world.clock.advance(REST_SECONDS / 100)
-    assert len(known._rested_at) <= 1100
+        world.clock.advance(0.01 / PACE.per_second)
+    assert len(known._made_up_at) <= 1100
     assert not known._in_turn
 
 
