@@ -66,15 +66,30 @@ def run(args: argparse.Namespace, desk: Optional[Desk] = None) -> int:
     if args.list:
         _list(broker, desk)
         return 0
+    lease = log_in(
+        StartLogin(choose_issuer(args.issuer, broker), args.role), args.qr, desk, address, ca_file
+    )
+    desk.say(f"Fetch a token with: credbroker token {lease.issuer} --role {lease.role}")
+    return 0
+
+
+def log_in(
+    wanted: StartLogin, qr_wish: str, desk: Desk, address: str, ca_file: Optional[str] = None
+) -> LeaseFile:
+    """Take the person through a login at the broker, and return its lease, which is then kept.
+
+    `qr_wish` is auto, always or never. Raises `LoginExpired`, `LoginDenied`, `LocalFileUnfit`.
+    """
+    broker = desk.broker(address, ca_file)
     lease_file.make_leases_folder(desk.environ, desk.entropy)
-    started = broker.start_login(StartLogin(choose_issuer(args.issuer, broker), args.role))
-    _show(started, desk, args.qr)
+    started = broker.start_login(wanted)
+    _show(started, desk, qr_wish)
     state = _wait(started, broker, desk)
     lease = _lease(started, state, address, ca_file)
     path = lease_file.person_path(desk.environ, lease.issuer, lease.role)
     lease_file.write(path, lease, desk.entropy)
     _celebrate(lease, broker, desk)
-    return 0
+    return lease
 
 
 def _list(broker: Broker, desk: Desk) -> None:
@@ -154,4 +169,3 @@ def _celebrate(lease: LeaseFile, broker: Broker, desk: Desk) -> None:
             f" for {left}, until {at_minute(lease.lease_ends_at)}."
         )
     )
-    desk.say(f"Fetch a token with: credbroker token {lease.issuer} --role {lease.role}")

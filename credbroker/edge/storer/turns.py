@@ -1,0 +1,75 @@
+"""One after another, for a person's programs that start at the same moment.
+
+A turn is a lock on a file in a folder of the person's own. It ends with whoever holds it, however
+that ends; waiting for it has an end of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from credbroker.domain.errors import LocalFileUnfit
+
+if TYPE_CHECKING:
+    from credbroker.client.blocking import BlockingClock
+
+_LOOK_SECONDS = 0.1
+
+
+@contextlib.contextmanager
+def turn(
+    path: Path,
+    clock: BlockingClock,
+    seconds: float,
+    *,
+    waiting: Callable[[], object],
+    in_vain: Callable[[], Exception],
+) -> Iterator[bool]:
+    """Hold the turn at `path` for the length of a `with` block; yield whether it was waited for.
+
+    Args:
+        path: The lock's file; its folder is there.
+        clock: By whose time it is waited.
+        seconds: How long to wait at the most.
+        waiting: Called once before the first wait.
+        in_vain: Makes the error to raise when the wait is over.
+    """
+    try:
+        opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as failure:
+        raise LocalFileUnfit(f"{path} cannot be opened: {failure.strerror}.") from None
+    try:
+        yield _wait(opened, clock, seconds, waiting, in_vain)
+    finally:
+        os.close(opened)  # which ends the turn
+
+
+def _wait(
+    opened: int,
+    clock: BlockingClock,
+    seconds: float,
+    waiting: Callable[[], object],
+    in_vain: Callable[[], Exception],
+) -> bool:
+    deadline, waited = clock.elapsed() + seconds, False
+    while not _try(opened):
+        if not waited:
+            waiting()
+        waited = True
+        if clock.elapsed() >= deadline:
+            raise in_vain()
+        clock.block(_LOOK_SECONDS)
+    return waited
+
+
+def _try(opened: int) -> bool:
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
