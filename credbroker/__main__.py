@@ -36,8 +36,17 @@ COMMANDS = {
     "token": Command("credbroker.cli.token", "get a fresh access token"),
     "status": Command("credbroker.cli.status", "show how your logins stand"),
     "logout": Command("credbroker.cli.logout", "end a login everywhere"),
-    "job": Command("credbroker.cli.job", "make a job's own narrow lease, or end it"),
-    "agent": Command("credbroker.edge.agent", "keep a job's token file fresh while it runs"),
+    "job": Command("credbroker.cli.job", "make a job's own narrow lease, look at it, end it"),
+    "deliver": Command(
+        "credbroker.cli.deliver", "have this host keep a token ready whenever you are logged in"
+    ),
+    "agent": Command("credbroker.edge.agent", "keep token files fresh: a job's, a host's, services'"),
+    "condor-storer": Command(
+        "credbroker.edge.storer.command", "let a submit to HTCondor find its tokens in place"
+    ),
+    "credmon": Command(
+        "credbroker.edge.condor.command", "keep the tokens of HTCondor's jobs fresh"
+    ),
     "serve": Command("credbroker.daemon", "run the broker"),
     "admin": Command(
         "credbroker.admin.commands",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from aiohttp import web
@@ -16,7 +16,8 @@ from credbroker.api.strangers import Strangers
 from credbroker.broker.ending import Ending
 from credbroker.broker.leasing import Caller, Leasing
 from credbroker.broker.logins.enrolling import Enrolling
-from credbroker.broker.minting import Minting
+from credbroker.broker.minting import Minted, Minting
+from credbroker.broker.stepping import Stepping
 from credbroker.domain.attenuation import Wanted
 from credbroker.domain.errors import Malformed
 from credbroker.domain.leases import Lease, check_login
@@ -47,12 +48,14 @@ class NativeApi:
         ending: Ending,
         issuers: Mapping[str, Offered],
         *,
+        stepping: Stepping,
         strangers: Strangers,
         outlook: Outlook,
     ) -> None:
         """Serve these deeds, for `issuers` by their short names; `strangers` counts who is nobody."""
         self._enrolling = enrolling
         self._leasing = leasing
+        self._stepping = stepping
         self._minting = minting
         self._ending = ending
         self._issuers = issuers
@@ -127,22 +130,15 @@ class NativeApi:
 
     async def token(self, request: web.Request) -> web.Response:
         """Get an access token."""
-        caller = await self._caller(request)
-        asked = native.AskToken.read(await body_of(request))
-        minted = await self._minting.mint_access_token(caller, _wanted(asked))
-        token = minted.token
-        return _json(
-            native.TokenGiven(
-                access_token=token.value,
-                issuer=minted.issuer,
-                issuer_url=token.issuer_url,
-                scopes=token.scopes.texts(),
-                audiences=list(token.audiences),
-                jti=token.jti,
-                expires_at=token.expires_at,
-                renew_at=minted.renew_at,
-            )
-        )
+        with self._strangers.counted_unless_known(request):
+            shown = shown_token(request)
+            asked = native.AskToken.read(await body_of(request))
+            if asked.next_hash is None:
+                caller = await self._leasing.identify(shown, origin(request))
+            else:
+                caller = await self._stepping.identify(shown, asked.next_hash, origin(request))
+        minted = await self._minting.mint_access_token(caller, wanted_of(asked))
+        return _json(replace(given_of(minted), next_taken=caller.next_taken))
 
     async def make_lease(self, request: web.Request) -> web.Response:
         """Make a job's own narrow lease."""
@@ -156,7 +152,7 @@ class NativeApi:
         wanted = Wanted(ScopeSet.of(asked.scopes), tuple(asked.audiences))
         right = await self._minting.right_of(caller, wanted)
         token, lease = await self._leasing.make_child(
-            caller, right, job=asked.job, seconds=asked.lifetime_seconds
+            caller, right, job=asked.job, seconds=asked.lifetime_seconds, starts=asked.starts
         )
         given = native.LeaseGiven(token.text(), lease.id, asked.job, lease.ends_at)
         return _json(given, status=201)
@@ -182,6 +178,8 @@ class NativeApi:
                 trouble=outlook.trouble,
                 tokens_last_until=outlook.tokens_last_until,
                 narrowing=outlook.narrowing,
+                starts=_starts_of(lease),
+                most_starts=lease.starts.most if lease.starts is not None else None,
             )
         )
 
@@ -200,7 +198,29 @@ class NativeApi:
         return await identify(request, self._leasing, self._strangers)
 
 
-def _wanted(asked: native.AskToken) -> Wanted:
+def _starts_of(lease: Lease) -> list[native.JobStart] | None:
+    if lease.starts is None:
+        return None
+    return [native.JobStart(one.at, one.address) for one in lease.starts.made]
+
+
+def given_of(minted: Minted) -> native.TokenGiven:
+    """Return the message that carries a token."""
+    token = minted.token
+    return native.TokenGiven(
+        access_token=token.value,
+        issuer=minted.issuer,
+        issuer_url=token.issuer_url,
+        scopes=token.scopes.texts(),
+        audiences=list(token.audiences),
+        jti=token.jti,
+        expires_at=token.expires_at,
+        renew_at=minted.renew_at,
+    )
+
+
+def wanted_of(asked: native.AskToken | native.AskUnder) -> Wanted:
+    """Return what is asked for; raise `Malformed`."""
     if asked.minimum_seconds < 0:
         raise Malformed("minimum_seconds must not be negative.")
     return Wanted(

@@ -30,6 +30,7 @@ from credbroker.broker.minting import Minting, MintingRules
 from credbroker.broker.narrowing import Narrowing
 from credbroker.broker.reaching import Reaching
 from credbroker.broker.running import Means
+from credbroker.broker.stepping import Stepping
 from credbroker.domain.confirming import ConfirmedLogin
 from credbroker.domain.device import PendingLogin
 from credbroker.domain.grants import Grant
@@ -83,6 +84,7 @@ class Engine:
 
     containing: Containing
     leasing: Leasing
+    stepping: Stepping
     taking_in: TakingIn
     enrolling: Enrolling
     minting: Minting
@@ -174,6 +176,7 @@ def assemble(
     return Engine(
         containing=containing,
         leasing=leasing,
+        stepping=Stepping(stores.leases, leasing, containing, means),
         taking_in=taking_in,
         enrolling=enrolling,
         minting=minting,

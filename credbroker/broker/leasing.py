@@ -18,7 +18,7 @@ from credbroker.broker.trail import names
 from credbroker.broker.turns import Turns
 from credbroker.domain import leases
 from credbroker.domain.attenuation import Right
-from credbroker.domain.errors import LeaseUnknown, NotFound
+from credbroker.domain.errors import LeaseEnded, LeaseUnknown, NotFound
 from credbroker.domain.grants import Grant
 from credbroker.domain.leases import Lease, LeaseToken
 from credbroker.domain.limits import Allowance
@@ -32,23 +32,26 @@ PACE = Allowance(per_second=5.0, burst=500)
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a request comes from: the peer's address and the request's id."""
+    """Where a request comes from: the peer's address, the request's id, and the host if it said so."""
 
     address: str
     request_id: str
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks: a lease that is alive. `fresh` is False while the store cannot confirm that.
 
-    An answer is due by `answer_by` (`Clock.elapsed`).
+    An answer is due by `answer_by` (`Clock.elapsed`). `next_taken` is None unless the next secret of
+    a job's lease was named, and then says whether it is the one to show from now on.
     """
 
     lease: Lease
     origin: Origin
     fresh: bool = True
     answer_by: float = float("inf")
+    next_taken: bool | None = None
 
     def seconds_left(self, elapsed: float) -> float:
         """Return how long this caller may be kept waiting from `elapsed` on."""
@@ -81,23 +84,41 @@ class Leasing:
         self._longest_job_seconds = longest_job_seconds
         self._turns = Turns(means.clock, PACE, "Leases of this login are made too often.")
 
-    async def identify(self, token: LeaseToken, origin: Origin) -> Caller:
-        """Return the caller that shows this lease token.
+    async def identify(
+        self, token: LeaseToken, origin: Origin, *, seconds: float = ANSWER_SECONDS
+    ) -> Caller:
+        """Return the caller that shows this lease token, who is to be answered in so many seconds.
 
         Raises `LeaseUnknown` or `LeaseEnded`, also if a lease it was made from has ended;
         `StoreUnavailable` if it is not known here and the store says nothing in time; and
         `ClockOff` if it ran out by a clock that is known to be wrong.
         """
-        answer_by = self._clock.elapsed() + ANSWER_SECONDS
-        recalled = await self._recall.get(token.id)
+        answer_by = self._clock.elapsed() + seconds
+        recalled = await self._recall.get(token.id, seconds)
         lease = leases.check_secret(recalled.value, token)
-        self._check_alive(lease)
-        fresh = recalled.fresh and self._containing.is_fresh
-        for ancestor in lease.ancestors:
-            above = await self._recall.get(ancestor, answer_by - self._clock.elapsed())
+        return await self.alive(Caller(lease, origin, recalled.fresh, answer_by))
+
+    async def alive(self, caller: Caller) -> Caller:
+        """Return the caller, whose secret was checked, if all leases it stands on are alive.
+
+        Raises as `identify` does.
+        """
+        self.check_alive(caller.lease)
+        fresh = caller.fresh and self._containing.is_fresh
+        for ancestor in caller.lease.ancestors:
+            left = caller.answer_by - self._clock.elapsed()
+            above = await self._recall.get(ancestor, left)
             self._check_known_and_alive(above.value)
             fresh = fresh and above.fresh
-        return Caller(lease, origin, fresh, answer_by)
+        return replace(caller, fresh=fresh)
+
+    async def recalled(self, lease_id: str) -> Lease | None:
+        """Return a lease as it is remembered; one that is not is read. Raises what the store raises."""
+        return (await self._recall.get(lease_id)).value
+
+    def learn(self, lease: Lease) -> None:
+        """Remember a lease as it was just written, or read."""
+        self._recall.learn(lease.id, lease)
 
     async def confirm(self, caller: Caller) -> None:
         """Return if the caller's lease is alive by the store's word, waiting for it.
@@ -112,9 +133,10 @@ class Leasing:
     def _check_known_and_alive(self, lease: Lease | None) -> None:
         if lease is None:
             raise LeaseUnknown("This lease, or one that it was made from, is gone.")
-        self._check_alive(lease)
+        self.check_alive(lease)
 
-    def _check_alive(self, lease: Lease) -> None:
+    def check_alive(self, lease: Lease) -> None:
+        """Raise `LeaseEnded` if this lease is over, and `ClockOff` where nobody can tell."""
         now = self._clock.now()
         if lease.ended_at is None and now >= lease.ends_at:
             self._check_clock()  # nobody takes back what a client does who is told so
@@ -163,6 +185,20 @@ class Leasing:
         stored = await self._records.get(lease_id)
         return stored.value if stored is not None else None
 
+    async def is_alive(self, lease_id: str) -> bool:
+        """Return whether a lease is alive, and what it was made from, as far as is known here.
+
+        Raises what the store raises for one that is not known.
+        """
+        try:
+            lease = (await self._recall.get(lease_id)).value
+            self._check_known_and_alive(lease)
+            for ancestor in lease.ancestors if lease is not None else ():
+                self._check_known_and_alive((await self._recall.get(ancestor)).value)
+        except (LeaseEnded, LeaseUnknown):
+            return False
+        return True
+
     async def ids_on(self, line: str, most: int) -> list[str]:
         """Return the ids, up to `most`, of leases on a line, in the order of ids.
 
@@ -201,11 +237,12 @@ class Leasing:
         return token, await self._made(caller, child)
 
     async def make_child(
-        self, caller: Caller, right: Right, *, job: str, seconds: float
+        self, caller: Caller, right: Right, *, job: str, seconds: float, starts: int | None = None
     ) -> tuple[LeaseToken, Lease]:
         """Make a job's own lease for `right`, which must be within the caller's.
 
-        Raises `OutsideCeiling` if it is not; else as `shorten` does.
+        With `starts` the job may start so often. Raises `OutsideCeiling` if the right is wider; else
+        as `shorten` does.
         """
         token = self.new_token(caller.lease.line)
         child = leases.child(
@@ -215,15 +252,27 @@ class Leasing:
             job=job,
             seconds=min(seconds, self._longest_job_seconds),
             now=self._clock.now(),
+            starts=starts,
         )
         return token, await self._made(
+            caller, child, for_job=job, scope=right.scopes, audience=list(right.audiences)
+        )
+
+    async def make_standing(self, caller: Caller, right: Right, *, job: str) -> Lease:
+        """Make the lease that a standing order lives by, for as long as the caller's lasts.
+
+        Nobody gets its token; others are made from it. Raises as `make_child` does.
+        """
+        token, now = self.new_token(caller.lease.line), self._clock.now()
+        child = leases.child(caller.lease, token, right, job=job, seconds=float("inf"), now=now)
+        return await self._made(
             caller, child, for_job=job, scope=right.scopes, audience=list(right.audiences)
         )
 
     async def _made(self, caller: Caller, child: Lease, **more: object) -> Lease:
         """Store a lease made from the caller's, when it is its turn; the trail has `more` of it."""
         await self._turns.wait(child.line)
-        child = replace(child, origin=caller.origin.address)
+        child = replace(child, origin=caller.origin.address, host=caller.origin.host)
         await self.begin(child)
         await self._audit.record(
             "lease_made", **about(caller), child=child.id, **more, ends_at=child.ends_at

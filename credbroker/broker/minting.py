@@ -26,6 +26,7 @@ from credbroker.domain.errors import (
 )
 from credbroker.domain.freshness import Freshness, due_at, pick, renew_at
 from credbroker.domain.grants import Grant, GrantState
+from credbroker.domain.leases import check_unchained
 from credbroker.domain.losses import why_lost
 from credbroker.domain.tokens import AccessToken
 
@@ -89,6 +90,8 @@ class Minting:
         issuer or store are away a usable one is served, and who has none waits for them until an
         answer is due. Raises `Refused`, `GrantLost` or `Unavailable` kinds.
         """
+        if caller.next_taken is None:
+            check_unchained(caller.lease)
         grant, fresh = await self.grant_of(caller, oldest=float("inf"))
         right = self._narrowed(grant, caller.lease.ceiling, wanted)
         held = self._held.get(grant.line, right)

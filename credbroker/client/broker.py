@@ -7,9 +7,11 @@ its tokens.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Callable, Optional, TypeVar
+from typing import TYPE_CHECKING, Callable, Optional, Protocol, TypeVar, Union
 
 from credbroker import __version__
 from credbroker.client.http11 import Answer, Request
@@ -17,7 +19,7 @@ from credbroker.domain.attenuation import Right
 from credbroker.domain.errors import BrokerUnreachable, IssuerMisbehaved, Malformed
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.tokens import AccessToken, check_times, serves
-from credbroker.wire import native
+from credbroker.wire import deliveries, native
 from credbroker.wire.jwt import read_access_token
 from credbroker.wire.problem import read_problem
 
@@ -32,6 +34,16 @@ Send = Callable[[Request], Answer]
 T = TypeVar("T")
 
 
+class WallClock(Protocol):
+    """What is needed of time here."""
+
+    def now(self) -> datetime.datetime:
+        """Return the wall-clock time, aware, in UTC."""
+
+
+_DELIVERY_ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
+
+
 @dataclass(frozen=True)
 class Fetched:
     """An access token that passed its checks, with the broker's answer it came in."""
@@ -39,6 +51,84 @@ class Fetched:
     given: native.TokenGiven
     token: AccessToken
     """`obtained_at` is by the broker's clock, so lifetimes do not depend on this machine's."""
+
+
+def request_headers(entropy: Entropy, shown: Optional[Secret] = None) -> dict[str, str]:
+    """Return the headers of a request to the native API that shows a lease token or its like."""
+    headers = {
+        "Accept": "application/json",
+        "Content-Type": "application/json",
+        "User-Agent": f"credbroker/{__version__}",
+        "X-Request-Id": entropy.token(16),
+    }
+    if shown is not None:
+        headers["Authorization"] = f"Bearer {shown.reveal()}"
+    return headers
+
+
+def delivery_target(template: str, named: str) -> str:
+    """Return where one delivery is reached; raise `Malformed` for what can be no id of one."""
+    if not _DELIVERY_ID.match(named):
+        raise Malformed(
+            "That is not the id of an order.", "See the ids with: credbroker deliver list"
+        )
+    return template.format(id=named)
+
+
+def read_answer(answer: Answer, read: Callable[[bytes], T]) -> T:
+    """Return what an answer of the native API says; raise the broker's error if it says one."""
+    if not 200 <= answer.status < 300:
+        raise read_problem(answer.status, answer.body)
+    try:
+        return read(answer.body)
+    except Malformed as unread:
+        raise BrokerUnreachable(
+            f"Something other than a broker answered, or one of another version: {unread.sentence}"
+        ) from None
+
+
+class BrokerTime:
+    """The time by the broker's clock, as far as its last answer told it."""
+
+    def __init__(self, clock: WallClock) -> None:
+        """Begin with this machine's own."""
+        self._clock = clock
+        self._ahead = datetime.timedelta(0)
+
+    def now(self) -> datetime.datetime:
+        """Return the wall-clock time, aware, in UTC."""
+        return self._clock.now() + self._ahead
+
+    def learn(self, answer: Answer) -> None:
+        """Set it by an answer's date; one without a date, or with a strange one, says nothing."""
+        date = answer.headers.get("date", "")
+        with contextlib.suppress(ValueError):
+            # RFC 9110 section 5.6.7: the one form of date that is still written.
+            told = datetime.datetime.strptime(date + "+0000", "%a, %d %b %Y %H:%M:%S GMT%z")
+            self._ahead = told - self._clock.now()
+
+
+def checked_token(
+    given: native.TokenGiven,
+    wanted: Union[native.AskToken, native.AskUnder],
+    now: datetime.datetime,
+) -> AccessToken:
+    """Return the token that came, held against what was asked for. `now` is by the broker's clock.
+
+    Raises:
+        IssuerMisbehaved: It is malformed, out of its time, or does not serve what was asked for.
+    """
+    asked = Right(ScopeSet.of(wanted.scopes or ()).rights(), tuple(wanted.audiences or ()))
+    try:
+        token = read_access_token(given.access_token, now)
+    except Malformed as unread:
+        raise IssuerMisbehaved(f"The token that came cannot be used. {unread.sentence}") from None
+    check_times(token, now)
+    if token.issuer_url != given.issuer_url or token.jti != given.jti:
+        raise IssuerMisbehaved("The token that came is not the one the broker announced.")
+    if not serves(token, asked):
+        raise IssuerMisbehaved("The token that came does not serve what was asked for.")
+    return token
 
 
 class Broker:
@@ -56,7 +146,7 @@ class Broker:
         self._clock = clock
         self._entropy = entropy
         self._lease_token = lease_token
-        self._ahead = datetime.timedelta(0)
+        self._time = BrokerTime(clock)
 
     def under(self, lease_token: Secret) -> Broker:
         """Return the same broker, asked under another lease."""
@@ -64,7 +154,7 @@ class Broker:
 
     def now(self) -> datetime.datetime:
         """Return the time by the broker's clock, as far as its last answer told it."""
-        return self._clock.now() + self._ahead
+        return self._time.now()
 
     def issuers(self) -> native.IssuersOffered:
         """Return which issuers and roles one can log in with."""
@@ -78,15 +168,19 @@ class Broker:
         """Ask once whether the login is done. Raises `LoginDenied`, `LoginExpired`."""
         return self._ask("POST", native.LOGIN_POLL, native.LoginState.read)
 
-    def ask_token(self, wanted: native.AskToken) -> Fetched:
+    def ask_token(self, wanted: native.AskToken, shown: Optional[Secret] = None) -> Fetched:
         """Return an access token that serves what is asked for.
+
+        Args:
+            wanted: What is asked for.
+            shown: The lease token to show this time, in place of the usual one.
 
         Raises:
             IssuerMisbehaved: The token that came is malformed, out of its time, or does not serve
                 what was asked for; nobody else has seen it.
         """
-        given = self._ask("POST", native.TOKENS, native.TokenGiven.read, wanted.write())
-        return Fetched(given, self._checked(given, wanted))
+        given = self._ask("POST", native.TOKENS, native.TokenGiven.read, wanted.write(), shown)
+        return Fetched(given, checked_token(given, wanted, self.now()))
 
     def ask_lease(self, wanted: native.AskLease) -> native.LeaseGiven:
         """Make a job's narrow lease under this one."""
@@ -104,50 +198,28 @@ class Broker:
         """Revoke the person's grant at the issuer and end all its leases."""
         return self._ask("DELETE", native.GRANT_SELF, native.LoggedOut.read)
 
-    def _ask(self, method: str, target: str, read: Callable[[bytes], T], body: bytes = b"") -> T:
-        answer = self._send(Request(method, target, self._headers(), body))
-        self._learn_time(answer.headers.get("date", ""))
-        if not 200 <= answer.status < 300:
-            raise read_problem(answer.status, answer.body)
-        try:
-            return read(answer.body)
-        except Malformed as unread:
-            raise BrokerUnreachable(
-                f"Something other than a broker answered, or one of another version:"
-                f" {unread.sentence}"
-            ) from None
+    def consent(self, named: str, wanted: deliveries.ConsentDelivery) -> deliveries.DeliveryShown:
+        """Consent, under the lease of a login, to a delivery that a host has announced."""
+        target = delivery_target(deliveries.CONSENT, named)
+        return self._ask("POST", target, deliveries.DeliveryShown.read, wanted.write())
 
-    def _headers(self) -> dict[str, str]:
-        headers = {
-            "Accept": "application/json",
-            "Content-Type": "application/json",
-            "User-Agent": f"credbroker/{__version__}",
-            "X-Request-Id": self._entropy.token(16),
-        }
-        if self._lease_token is not None:
-            headers["Authorization"] = f"Bearer {self._lease_token.reveal()}"
-        return headers
+    def my_deliveries(self) -> deliveries.DeliveriesShown:
+        """Return the person's standing orders, at whatever host."""
+        return self._ask("GET", deliveries.MY_DELIVERIES, deliveries.DeliveriesShown.read)
 
-    def _learn_time(self, date: str) -> None:
-        try:
-            # RFC 9110 section 5.6.7: the one form of date that is still written.
-            told = datetime.datetime.strptime(date + "+0000", "%a, %d %b %Y %H:%M:%S GMT%z")
-        except ValueError:
-            return  # no date, or a strange one: keep what is known
-        self._ahead = told - self._clock.now()
+    def end_delivery(self, named: str) -> None:
+        """End a standing order; its hosts get no more tokens for it."""
+        self._ask("DELETE", delivery_target(deliveries.DELIVERY, named), lambda _: None)
 
-    def _checked(self, given: native.TokenGiven, wanted: native.AskToken) -> AccessToken:
-        asked = Right(ScopeSet.of(wanted.scopes or ()).rights(), tuple(wanted.audiences or ()))
-        now = self.now()
-        try:
-            token = read_access_token(given.access_token, now)
-        except Malformed as unread:
-            raise IssuerMisbehaved(
-                f"The token that came cannot be used. {unread.sentence}"
-            ) from None
-        check_times(token, now)
-        if token.issuer_url != given.issuer_url or token.jti != given.jti:
-            raise IssuerMisbehaved("The token that came is not the one the broker announced.")
-        if not serves(token, asked):
-            raise IssuerMisbehaved("The token that came does not serve what was asked for.")
-        return token
+    def _ask(
+        self,
+        method: str,
+        target: str,
+        read: Callable[[bytes], T],
+        body: bytes = b"",
+        shown: Optional[Secret] = None,
+    ) -> T:
+        headers = request_headers(self._entropy, shown or self._lease_token)
+        answer = self._send(Request(method, target, headers, body))
+        self._time.learn(answer)
+        return read_answer(answer, read)

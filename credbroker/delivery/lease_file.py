@@ -33,7 +33,7 @@ _PROBE = b" " * 4096
 class LeaseFile:
     """What a lease file says. `job` is None for a person's login.
 
-    The authorities to trust are `ca_pem`, PEM text, or those in the file `ca_file`, or the system's.
+    With `starts` its secret only begins chains, so often, as `domain.starts` tells. The authorities to trust are `ca_pem`, PEM text, or those in the file `ca_file`, or the system's.
     """
 
     broker: str
@@ -48,6 +48,11 @@ class LeaseFile:
     audiences: Optional[List[str]] = None
     job: Optional[str] = None
     ca_pem: Optional[str] = None
+    starts: Optional[int] = None
+
+    def shown(self) -> LeaseToken:
+        """Return the lease token in its two parts. Raises `LeaseUnknown` if it has another form."""
+        return LeaseToken.parse(self.lease_token.reveal())
 
     @property
     def login_command(self) -> str:
@@ -81,6 +86,7 @@ def write(path: Path, lease: LeaseFile, entropy: Entropy) -> None:
             "lease_ends_at": write_instant(lease.lease_ends_at),
             "job": lease.job,
             "ca_pem": lease.ca_pem,
+            "starts": lease.starts,
         }
     )
     whole_file.replace(path, content + b"\n", entropy)
@@ -197,4 +203,5 @@ def _read_fields(fields: Fields) -> LeaseFile:
         lease_ends_at=fields.instant("lease_ends_at"),
         job=fields.optional("job", fields.text),
         ca_pem=fields.optional("ca_pem", fields.text),
+        starts=int(fields.number("starts")) if "starts" in fields else None,
     )

@@ -18,6 +18,7 @@ from credbroker.domain.attenuation import Ceiling, Right
 from credbroker.domain.errors import LeaseEnded, LeaseUnknown, Malformed, NotAllowed, OutsideCeiling
 from credbroker.domain.names import GrantKey
 from credbroker.domain.secret import Secret
+from credbroker.domain.starts import Starts, check_most, check_no_alarm
 
 # A login's lease, two exchanges for shorter ones (28 days, 7 days), a job's below them.
 DEEPEST = 4
@@ -60,7 +61,8 @@ class Lease:
 
     `subject` is who logged in at the issuer, where the lease also reaches that person's robots, whose
     names lie below its own; empty where it reaches its own grant alone. With `registers` it may
-    register ssh keys. `origin` is the address that it was made for.
+    register ssh keys. `origin` is the address that it was made for. With `starts` its secret begins
+    chains of others, and tokens are given for those alone. `host` is the one that a delivery goes to.
     """
 
     id: str
@@ -76,6 +78,8 @@ class Lease:
     subject: str = ""
     registers: bool = False
     origin: str = ""
+    starts: Starts | None = None
+    host: str = ""
 
     @property
     def is_login(self) -> bool:
@@ -114,6 +118,8 @@ def check_secret(lease: Lease | None, shown: LeaseToken) -> Lease:
 def check_alive(lease: Lease, now: datetime.datetime) -> None:
     """Raise `LeaseEnded` if somebody ended the lease or its time is over."""
     if lease.ended_at is not None:
+        if lease.starts is not None:
+            check_no_alarm(lease.starts)
         raise LeaseEnded("This lease was ended.")
     if now >= lease.ends_at:
         raise LeaseEnded("This lease ran out.")
@@ -123,6 +129,16 @@ def check_login(lease: Lease) -> None:
     """Raise `NotAllowed` unless this is the lease of a person's login."""
     if not lease.is_login:
         raise NotAllowed("A job's lease may only fetch the job's tokens.")
+
+
+def check_unchained(lease: Lease) -> None:
+    """Raise `NotAllowed` if this lease's secret is only good for beginning a chain."""
+    if lease.starts is not None:
+        raise NotAllowed(
+            "Each request under this job's lease must name its next secret.",
+            "Have a job use it through: credbroker agent --job; or make one with: credbroker job new"
+            " --plain",
+        )
 
 
 def login_lease(
@@ -146,11 +162,12 @@ def login_lease(
 
 def child(
     parent: Lease, token: LeaseToken, right: Right, *, job: str, seconds: float,
-    now: datetime.datetime,
+    now: datetime.datetime, starts: int | None = None,
 ) -> Lease:  # fmt: skip
     """Make a lease for a job, good for `right` alone, which must be within the parent's ceiling.
 
-    `seconds` is how long it should last; a longer wish than the parent's own end is cut to it.
+    `seconds` is how long it should last; a longer wish than the parent's own end is cut to it. With
+    `starts` its secret begins so many chains, see `domain.starts`; else it is good until the end.
     """
     ancestors = _below(parent)
     ceiling = Ceiling(right.scopes, right.audiences or None)
@@ -167,6 +184,7 @@ def child(
         job=check_job_name(job),
         subject="",
         registers=False,
+        starts=Starts(token.secret_hash(), check_most(starts)) if starts is not None else None,
     )
 
 
@@ -184,6 +202,7 @@ def shorter(parent: Lease, token: LeaseToken, seconds: float, now: datetime.date
 
 
 def _below(parent: Lease) -> tuple[str, ...]:
+    check_unchained(parent)
     if len(parent.ancestors) + 1 >= DEEPEST:
         raise NotAllowed("This lease is too far from its login to make further leases.")
     return (*parent.ancestors, parent.id)

@@ -1,91 +1,62 @@
-"""`credbroker agent`: keeps token files fresh: of one job, of a host's sessions, of a list of services."""
+"""`credbroker agent`: keeps token files fresh: of one job, of a host's sessions, of a list of services.
+
+Which of them it is, one option says; the part that does it is loaded then and not before. For one
+job the standard library is enough; the others are in the whole of credbroker.
+"""
 
 from __future__ import annotations
 
+import importlib
 import os
-import signal
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Mapping
+from typing import TYPE_CHECKING
 
-from credbroker.client.address import parse_address
-from credbroker.client.blocking import CA_FILE_VARIABLE, Door
-from credbroker.client.broker import Broker
-from credbroker.delivery import lease_file
-from credbroker.delivery.discovery import FILE_VARIABLE
-from credbroker.domain.errors import Malformed
-from credbroker.edge.job.keeping import Agent
-from credbroker.edge.job.log import Log
-from credbroker.edge.job.watched import Watched
-from credbroker.host.clock import SystemClock
-from credbroker.host.entropy import SystemEntropy
+from credbroker.domain.errors import NotFound
+from credbroker.edge.job import command as job
 
 if TYPE_CHECKING:
     import argparse
 
 EXAMPLE = """\
-example, in a job's wrapper:
-  export BEARER_TOKEN_FILE=$PWD/bearer_token
-  credbroker agent --job lease.json --while-pid $$ &
+examples:
+  credbroker agent --job lease.json -- ./analysis      in a job: run it with a fresh token file
+  credbroker agent --list /etc/credbroker/tokens.yaml  on a machine with services
+  credbroker agent --sessions                          on a login host, as root
 """
+
+_ELSEWHERE = {
+    "list": "credbroker.edge.listed",
+    "sessions": "credbroker.edge.sessions.command",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `credbroker agent`."""
-    parser.add_argument(
-        "--job", metavar="LEASE_FILE", required=True, help="the lease to ask under: a 0600 file"
+    kinds = parser.add_mutually_exclusive_group(required=True)
+    kinds.add_argument("--job", metavar="LEASE_FILE", help="one job: ask under this 0600 file")
+    kinds.add_argument("--list", metavar="FILE", help="services: keep what this file lists")
+    kinds.add_argument(
+        "--sessions", action="store_true", help="a login host: keep what people order"
     )
-    parser.add_argument(
-        "--token-file",
-        metavar="PATH",
-        help=f"the file to keep fresh (default: ${FILE_VARIABLE})",
-    )
-    parser.add_argument(
-        "--while-pid",
-        metavar="PID",
-        type=int,
-        help="end, and remove the token file, when this program has ended",
-    )
-    parser.add_argument(
-        "--ca-file",
-        metavar="FILE",
-        help=f"the certificate authority to trust (default: ${CA_FILE_VARIABLE}, the lease file's)",
-    )
+    hosts = parser.add_argument_group("with --sessions")
+    hosts.add_argument("--settings", metavar="FILE", help="the settings of this host's agent")
+    hosts.add_argument("--join", metavar="FILE", help="join with the token in this file, then end")
+    job.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Keep the file fresh until told to stop or until the job is over.
+    """Keep the files fresh until told to stop or until there is nothing more to do.
 
     Raises:
         CredbrokerError: No token can be had any more, or a file or option is unfit.
     """
-    # SIGTERM then ends the agent as ^C does, at once and with everything cleaned up on the way.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    log = Log(SystemClock(), sys.stderr)
+    if args.job is not None:
+        return job.run(args, os.environ)
+    kind = "list" if args.list is not None else "sessions"
     try:
-        _agent(args, os.environ, log.say).run()
-    except KeyboardInterrupt:
-        log.say("told to stop", kept="the token file")
-    return 0
-
-
-def _agent(args: argparse.Namespace, environ: Mapping[str, str], say: Callable[..., None]) -> Agent:
-    path = args.token_file or environ.get(FILE_VARIABLE)
-    if not path:
-        raise Malformed(
-            "It is not said which file to keep fresh.", f"Give --token-file or set {FILE_VARIABLE}."
-        )
-    job_runs = Watched(args.while_pid).is_running if args.while_pid is not None else lambda: True
-    lease = lease_file.read(Path(args.job))
-    ca_file = args.ca_file or environ.get(CA_FILE_VARIABLE) or lease.ca_file
-    clock, entropy = SystemClock(), SystemEntropy()
-    door = Door(parse_address(lease.broker), clock, ca_file, ca_pem=lease.ca_pem)
-    return Agent(
-        source=Broker(door.send, clock, entropy, lease.lease_token),
-        lease=lease,
-        path=Path(path).absolute(),
-        clock=clock,
-        entropy=entropy,
-        say=say,
-        job_runs=job_runs,
-    )
+        code: int = importlib.import_module(_ELSEWHERE[kind]).run(args)
+    except ModuleNotFoundError as missing:
+        raise NotFound(
+            f"agent --{kind} is not in this one-file program (missing here: {missing.name}).",
+            "Use the whole of credbroker.",
+        ) from None
+    return code

@@ -12,6 +12,7 @@ import datetime
 from dataclasses import dataclass, field
 from typing import List, Optional
 
+from credbroker.domain.leases import LeaseToken
 from credbroker.domain.secret import Secret
 from credbroker.wire.message import ACCESS_TOKEN, LEASE_TOKEN, Message, Request
 
@@ -65,11 +66,16 @@ class LoginState(Message):
 
 @dataclass(frozen=True)
 class AskToken(Request):
-    """Ask for an access token; absent scopes or audiences mean all that the lease allows."""
+    """Ask for an access token; absent scopes or audiences mean all that the lease allows.
+
+    Under the lease of a job with `starts`, `next_hash` names the secret that is shown the next time:
+    its SHA-256 in hex. The same shown secret with the same `next_hash` is the same request.
+    """
 
     scopes: Optional[List[str]] = None
     audiences: Optional[List[str]] = None
     minimum_seconds: int = 0
+    next_hash: Optional[str] = None
 
     @classmethod
     def read(cls, body: bytes) -> AskToken:
@@ -91,6 +97,8 @@ class TokenGiven(Message):
     renew_at: datetime.datetime
     token_type: str = "Bearer"  # noqa: S105 - the name of a kind, no secret
     """The one type there is (RFC 6750)."""
+    next_taken: Optional[bool] = None
+    """Where a next secret was named: whether that is the one to show from now on."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +109,10 @@ class AskUnder(Request):
     scopes: Optional[List[str]] = None
     audiences: Optional[List[str]] = None
     minimum_seconds: int = 0
+
+    def shown(self) -> LeaseToken:
+        """Return the lease that the entry shows. Raises `LeaseUnknown` if it is of another form."""
+        return LeaseToken.parse(self.lease_token.reveal())
 
 
 @dataclass(frozen=True)
@@ -137,12 +149,17 @@ class TokensGiven(Message):
 
 @dataclass(frozen=True)
 class AskLease(Request):
-    """Ask for a job's own narrow lease, to last `lifetime_seconds`."""
+    """Ask for a job's own narrow lease, to last `lifetime_seconds`.
+
+    With `starts` the job may start so often with the secret that it gets, and each request for a
+    token names the next secret; absent, one secret is good until the lease ends.
+    """
 
     job: str
     scopes: List[str]
     audiences: List[str]
     lifetime_seconds: int
+    starts: Optional[int] = None
 
 
 @dataclass(frozen=True)
@@ -153,6 +170,14 @@ class LeaseGiven(Message):
     lease_id: str
     job: str
     ends_at: datetime.datetime
+
+
+@dataclass(frozen=True)
+class JobStart(Message):
+    """A job started with its first secret, at that time, from that address."""
+
+    at: datetime.datetime
+    address: str
 
 
 @dataclass(frozen=True)
@@ -176,6 +201,10 @@ class LeaseStatus(Message):
     """While there is trouble: when the first token of the issuer's expires that is in use."""
     narrowing: Optional[str] = None
     """What narrower tokens cost, in a sentence, where each takes a use of the refresh token."""
+    starts: Optional[List[JobStart]] = None
+    """Where the secret of a job's lease is used once: when the job was started."""
+    most_starts: Optional[int] = None
+    """And how often it may be, in all."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from credbroker.domain.leases import Lease
 from credbroker.domain.names import GrantKey
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
-from credbroker.wire.fields import Fields, write_instant, write_optional_instant
+from credbroker.domain.starts import Start, Starts
+from credbroker.wire.fields import Fields, packed, write_instant, write_optional_instant
 
 FORMAT = 1
 Record = Mapping[str, object]
@@ -127,6 +128,8 @@ def write_lease(lease: Lease) -> Record:
         subject=lease.subject or None,
         registers=lease.registers or None,
         origin=lease.origin or None,
+        starts=_packed_starts(lease.starts) if lease.starts is not None else None,
+        host=lease.host or None,
     )
 
 
@@ -152,7 +155,49 @@ def read_lease(record: object) -> Lease:
         subject=fields.optional("subject", fields.text) or "",
         registers=fields.optional("registers", fields.flag) or False,
         origin=fields.optional("origin", fields.text) or "",
+        starts=_read_starts(fields) if "starts" in fields else None,
+        host=fields.optional("host", fields.text) or "",
     )
+
+
+def _packed_starts(starts: Starts) -> str:
+    return packed(
+        present(
+            most=starts.most,
+            made=[_start_fields(one) for one in starts.made],
+            shown=starts.shown or None,
+            present=starts.present or None,
+            before=list(starts.before) if any(starts.before) else None,
+            stepped_at=write_optional_instant(starts.stepped_at),
+            over=" ".join(starts.over) or None,
+            alarm=_start_fields(starts.alarm) if starts.alarm is not None else None,
+        )
+    )
+
+
+def _start_fields(start: Start) -> Record:
+    return {"at": write_instant(start.at), "address": start.address}
+
+
+def _read_starts(record: Fields) -> Starts:
+    fields = Fields(record.packed("starts"), "The lease record, field 'starts',")
+    alarm = fields.optional("alarm", fields.object)
+    shown, named = fields.optional("before", fields.texts) or ("", "")
+    return Starts(
+        first=record.text("secret_hash"),
+        most=int(fields.number("most")),
+        made=tuple(_read_start(one) for one in fields.objects("made")),
+        shown=fields.optional("shown", fields.text) or "",
+        present=fields.optional("present", fields.text) or "",
+        before=(shown, named),
+        stepped_at=fields.optional("stepped_at", fields.instant),
+        over=tuple((fields.optional("over", fields.text) or "").split()),
+        alarm=_read_start(alarm) if alarm is not None else None,
+    )
+
+
+def _read_start(fields: Fields) -> Start:
+    return Start(fields.instant("at"), fields.text("address"))
 
 
 def write_login(login: PendingLogin) -> Record:

@@ -7,6 +7,7 @@ with next; None among them lets one request pass.
 from __future__ import annotations
 
 import base64
+import dataclasses
 import datetime
 import http.server
 import json
@@ -23,17 +24,22 @@ from credbroker.domain.errors import (
     LeaseEnded,
     LeaseUnknown,
     LoginDenied,
+    NotAllowed,
     NotFound,
 )
+from credbroker.domain.leases import LeaseToken
 from credbroker.domain.secret import Secret
+from credbroker.domain.starts import Start, Starts, Verdict
 from credbroker.wire import native
-from credbroker.wire.problem import write_problem
+from credbroker.wire.fields import parse_object
+from credbroker.wire.problem import problem_of, write_problem
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 ISSUER_URL = "https://issuer.example.org/"
 LOGIN_SCOPES = ["openid", "offline_access", "storage.read:/"]
+SHORTER_LEASES = "/v1/auth/token/create"
 
 
 class WallClock(Protocol):
@@ -86,6 +92,7 @@ class FakeBroker:
     denied: bool = False
     grant_state: str = "ready"
     same_token: bool = False
+    longest_lease_seconds: int = 27 * 86400
     told: dict[str, Any] = field(default_factory=dict)
     """What it says of a lease beside the usual, by the fields of `native.LeaseStatus`."""
     claims: dict[str, object] = field(default_factory=dict)
@@ -94,6 +101,11 @@ class FakeBroker:
     leases: dict[str, str | None] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
     given: list[native.TokenGiven] = field(default_factory=list)
+    chains: dict[str, Starts] = field(default_factory=dict)
+    """What is known of each lease whose secrets are used once, by its id."""
+    verdicts: list[Verdict] = field(default_factory=list)
+    takes_no_step: bool = False
+    """As while OpenBao/Vault is away."""
     _pending: dict[str, native.LoginStarted] = field(default_factory=dict)
 
     def __call__(self, request: Request) -> Answer:
@@ -112,10 +124,13 @@ class FakeBroker:
             return Answer(503, headers, write_problem(error, "req-1"))
         return Answer(status, headers, body)
 
-    def new_lease(self, job: str | None = None) -> Secret:
-        """Make a lease that may be used at once."""
+    def new_lease(self, job: str | None = None, starts: int | None = None) -> Secret:
+        """Make a lease that may be used at once; with `starts` its secrets are used once."""
         token = lease_token(len(self.leases) + len(self._pending) + 1)
         self.leases[token.reveal()] = job
+        if starts is not None:
+            shown = LeaseToken.parse(token.reveal())
+            self.chains[shown.id] = Starts(shown.secret_hash(), starts)
         return token
 
     def count(self, target: str) -> int:
@@ -128,9 +143,11 @@ class FakeBroker:
             ("POST", native.LOGINS): self._start,
             ("POST", native.LOGIN_POLL): self._poll,
             ("POST", native.TOKENS): self._token,
+            ("POST", native.TOKENS_BATCH): self._tokens,
             ("POST", native.LEASES): self._lease,
             ("GET", native.LEASE_SELF): self._status,
             ("DELETE", native.LEASE_SELF): self._end,
+            ("POST", SHORTER_LEASES): self._shorter,
             ("DELETE", native.GRANT_SELF): self._log_out,
         }
         return deeds[request.method, request.target](request)
@@ -177,8 +194,8 @@ class FakeBroker:
         ).write()
 
     def _token(self, request: Request) -> tuple[int, bytes]:
-        self._caller(request)
         wanted = native.AskToken.read(request.body)
+        taken = self._step(request, wanted.next_hash)
         if self.same_token and self.given:
             return 200, self.given[-1].write()
         scopes = wanted.scopes or ["storage.read:/"]
@@ -198,16 +215,40 @@ class FakeBroker:
             jti=jti,
             expires_at=self._in(self.lifetime_seconds),
             renew_at=self._in(self.lifetime_seconds * self.renew_fraction),
+            next_taken=taken,
         )
         self.given.append(given)
         return 200, given.write()
 
+    def _tokens(self, request: Request) -> tuple[int, bytes]:
+        entries = native.AskTokens.read(request.body).entries
+        return 200, native.TokensGiven([self._entry(one) for one in entries]).write()
+
+    def _entry(self, entry: native.AskUnder) -> native.TokenOrProblem:
+        headers = {"Authorization": f"Bearer {entry.lease_token.reveal()}"}
+        wanted = native.AskToken(entry.scopes, entry.audiences, entry.minimum_seconds)
+        try:
+            _, body = self._token(Request("POST", native.TOKENS, headers, wanted.write()))
+        except CredbrokerError as error:
+            return native.TokenOrProblem(problem=problem_of(error, "req-1"))
+        return native.TokenOrProblem(given=native.TokenGiven.read(body))
+
     def _lease(self, request: Request) -> tuple[int, bytes]:
         self._caller(request)
         wanted = native.AskLease.read(request.body)
-        token = self.new_lease(wanted.job)
-        ends_at = self._in(wanted.lifetime_seconds)
+        token = self.new_lease(wanted.job, wanted.starts)
+        ends_at = self._in(min(wanted.lifetime_seconds, self.longest_lease_seconds))
         return 201, native.LeaseGiven(token, "lease-id", wanted.job, ends_at).write()
+
+    def _shorter(self, request: Request) -> tuple[int, bytes]:
+        try:
+            self._caller(request)
+        except (LeaseEnded, LeaseUnknown):
+            return 403, b'{"errors":["permission denied"]}'
+        fields = parse_object(request.body, "The request")
+        seconds = int(fields.text("ttl").rstrip("s")) if "ttl" in fields else 86400
+        given = {"client_token": self.new_lease().reveal(), "lease_duration": seconds}
+        return 200, json.dumps({"auth": given}).encode()
 
     def _status(self, request: Request) -> tuple[int, bytes]:
         job = self.leases[self._caller(request)]
@@ -232,6 +273,34 @@ class FakeBroker:
         self.ended.update(self.leases)
         return 200, native.LoggedOut(True, self._in(1800)).write()
 
+    def _step(self, request: Request, next_hash: str | None) -> bool | None:
+        """Check the lease, and take a step if its secrets are used once; see `broker.stepping`."""
+        shown = LeaseToken.parse(_shown(request))
+        if shown.id not in self.chains:
+            self._caller(request)
+            return None
+        if next_hash is None:
+            raise NotAllowed("Each request under this job's lease must name its next secret.")
+        starts = self.chains[shown.id]
+        verdict = starts.judge(shown.secret_hash(), next_hash, self.clock.now())
+        self.verdicts.append(verdict)
+        if verdict is Verdict.UNKNOWN:
+            raise LeaseUnknown("This lease is not known here.")
+        if any(LeaseToken.parse(one).id == shown.id for one in self.ended):
+            raise LeaseEnded("This lease was ended.")
+        if starts.alarm is not None or verdict is Verdict.REUSED:
+            alarm = starts.alarm or Start(self.clock.now(), "192.0.2.7")
+            self.chains[shown.id] = dataclasses.replace(starts, alarm=alarm)
+            raise LeaseEnded("This job's lease was stopped.")
+        if verdict in {Verdict.SPENT, Verdict.LATE}:
+            raise NotAllowed("This job was started too often, or this is an old request of it.")
+        if self.takes_no_step:
+            return False
+        if verdict is not Verdict.REPEAT:
+            by = Start(self.clock.now(), "192.0.2.7")
+            self.chains[shown.id] = starts.gone_on(shown.secret_hash(), next_hash, by)
+        return True
+
     def _caller(self, request: Request) -> str:
         shown = _shown(request)
         if shown not in self.leases:
@@ -245,7 +314,8 @@ class FakeBroker:
 
 
 def _shown(request: Request) -> str:
-    return request.headers.get("Authorization", "").removeprefix("Bearer ")
+    of_vault = request.headers.get("X-Vault-Token", "")
+    return request.headers.get("Authorization", of_vault).removeprefix("Bearer ")
 
 
 class ServedBroker:

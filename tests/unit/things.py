@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from credbroker.domain.leases import Lease, LeaseToken
 from credbroker.domain.names import GrantKey
 from credbroker.domain.scopes import COMPUTE, STORAGE, ScopeSet
 from credbroker.domain.secret import Secret
+from credbroker.domain.starts import Start, Starts
 from credbroker.domain.tokens import AccessToken
 
 NOON = datetime.datetime(2026, 6, 1, 12, tzinfo=datetime.UTC)
@@ -167,7 +169,19 @@ grants = st.builds(
 ceilings = st.builds(
     Ceiling, st.none() | scope_sets, st.none() | st.lists(names, max_size=3).map(tuple)
 )
-leases = st.builds(
+hashes = st.text("0123456789abcdef", min_size=64, max_size=64)
+job_starts = st.builds(Start, instants, names)
+starts = st.builds(
+    Starts,
+    first=hashes,
+    most=st.integers(1, 100),
+    made=st.lists(job_starts, max_size=3).map(tuple),
+    shown=st.just("") | hashes,
+    present=st.just("") | hashes,
+    over=st.lists(hashes.map(lambda it: it[:16]), max_size=3).map(tuple),
+    alarm=st.none() | job_starts,
+)
+unchained_leases = st.builds(
     Lease,
     id=names,
     secret_hash=names,
@@ -182,6 +196,12 @@ leases = st.builds(
     subject=st.just("") | names,
     registers=st.booleans(),
     origin=st.just("") | names,
+    host=st.just("") | names,
+)
+leases = unchained_leases | st.builds(
+    lambda lease, chain: replace(lease, starts=replace(chain, first=lease.secret_hash)),
+    unchained_leases,
+    starts,
 )
 logins = st.builds(
     PendingLogin,

@@ -67,6 +67,8 @@ class Agent:
     entropy: Entropy
     say: Callable[..., None]
     job_runs: Callable[[], bool] = lambda: True
+    on_ready: Callable[[], None] = lambda: None
+    """Called once, when the first token is in the file."""
     held: Optional[Held] = None
     failed: Optional[Failed] = None
     delivered: Optional[Delivered] = None
@@ -86,6 +88,10 @@ class Agent:
                 self.clock.block(min(step.seconds, SLICE_SECONDS))
             else:
                 self._renew()
+        self.leave()
+
+    def leave(self) -> None:
+        """Take the file away, if it is the one written here: the job is over."""
         gone = self.delivered is not None and whole_file.remove(self.path, self.delivered.file)
         self.say("job over", removed=str(self.path) if gone else None)
 
@@ -146,3 +152,5 @@ class Agent:
         event = "ready" if before is None else "unchanged" if delivered is before else "renewed"
         expires_at = write_instant(token.expires_at)
         self.say(event, token_file=str(self.path), jti=token.jti, expires=expires_at)
+        if before is None:
+            self.on_ready()

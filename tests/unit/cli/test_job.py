@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from credbroker.cli import job
 from credbroker.delivery import lease_file
-from credbroker.domain.errors import BrokerUnreachable, LocalFileUnfit, OutsideCeiling
+from credbroker.domain.errors import (
+    BrokerUnreachable,
+    LeaseEnded,
+    LocalFileUnfit,
+    Malformed,
+    OutsideCeiling,
+)
+from credbroker.wire.native import JobStart
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,3 +138,79 @@ def test_a_login_is_not_ended_as_a_job(table: Table) -> None:
         table.run(job, "end", str(path))
     assert "credbroker logout cms --role default" in unfit.value.remedy
     assert path.exists()
+
+
+def test_a_jobs_secret_is_used_once_unless_somebody_says_otherwise(table: Table) -> None:
+    """Ten starts, or as many as said; a plain lease for programs that know nothing of it."""
+    table.log_in()
+    for more, starts in (((), 10), (("--starts", "3"), 3), (("--plain",), None)):
+        (table.folder / "run42.json").unlink(missing_ok=True)
+        assert lease_file.read(new(table, *more)).starts == starts
+        assert json.loads(table.broker.requests[-1].body).get("starts") == starts
+
+
+def new_lasting(table: Table, *how_long: str) -> None:
+    """Make a lease that lasts as long as said."""
+    table.run(
+        job, "new", "cms", "--job", "run42", "--out", str(table.folder / "run42.json"),
+        "--scope", "storage.read:/a", "--audience", "https://dav", *how_long,
+    )  # fmt: skip
+
+
+def test_a_lease_lasts_for_the_wait_and_the_run(table: Table) -> None:
+    """Both are what the batch system is told, too."""
+    table.log_in()
+    new_lasting(table, "--queue", "2d", "--run", "12h")
+    assert json.loads(table.broker.requests[-1].body)["lifetime_seconds"] == 2 * 86400 + 43200
+
+
+@pytest.mark.parametrize(
+    "how_long",
+    [(), ("--queue", "1h"), ("--run", "1h"), ("--for", "1h", "--run", "1h", "--queue", "1h")],
+)
+def test_how_long_is_said_in_one_way(table: Table, how_long: tuple[str, ...]) -> None:
+    """And in whole."""
+    table.log_in()
+    with pytest.raises(Malformed, match="in one way"):
+        new_lasting(table, *how_long)
+    assert table.broker.requests == []
+
+
+def test_a_lease_that_is_shorter_than_asked_for_is_told(table: Table) -> None:
+    """It ends with the login; the job might not."""
+    table.log_in()
+    table.broker.longest_lease_seconds = 3600
+    new_lasting(table, "--queue", "1h", "--run", "1h")
+    assert "1 h less than was asked for" in table.said()
+
+
+def test_each_start_is_shown_with_its_time_and_address(table: Table) -> None:
+    """One that the job did not make stands out."""
+    table.log_in()
+    path = new(table)
+    start = JobStart(table.clock.now(), "192.0.2.7")
+    table.broker.told = {
+        "starts": [start, replace(start, address="203.0.113.9")],
+        "most_starts": 10,
+    }
+    table.answered()
+    assert table.run(job, "show", str(path)) == 0
+    told = table.answered()
+    assert told.startswith(
+        "Job run42: the lease lasts until 2026-06-02 12:00 UTC; its login is ready."
+    )
+    assert "Started 2 times, of 10 at the most:" in told
+    assert "  2026-06-01 12:00:00 UTC  from 203.0.113.9\n" in told
+    table.broker.told = {}
+    table.run(job, "show", str(path))
+    assert "audit trail" in table.answered()
+
+
+def test_what_stopped_a_job_is_told_when_it_is_asked_about(table: Table) -> None:
+    """With the command that makes a new lease."""
+    table.log_in()
+    path = new(table)
+    table.broker.problems.append(LeaseEnded("A secret of it was shown that was over."))
+    with pytest.raises(LeaseEnded) as ended:
+        table.run(job, "show", str(path))
+    assert "credbroker job new cms" in ended.value.remedy

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -19,15 +20,18 @@ from credbroker.domain.leases import (
     check_job_name,
     check_login,
     check_secret,
+    check_unchained,
     child,
     end,
     id_on,
     login_lease,
+    shorter,
     tag_of,
 )
 from credbroker.domain.names import GrantKey
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
+from credbroker.domain.starts import Start, Starts
 from tests.unit.things import LEASE_TOKEN, NOON, ceilings, lease, scope_sets, seconds
 
 READ = Right(ScopeSet.parse("storage.read:/a"), ("https://se.test",))
@@ -157,3 +161,24 @@ def test_a_jobs_name_can_be_shown(name: str) -> None:
 def test_a_usual_jobs_name_is_kept() -> None:
     """Accents and spaces included."""
     assert check_job_name("Größe 1234.0") == "Größe 1234.0"
+
+
+def test_a_jobs_lease_with_starts_makes_no_others_and_says_how_to_use_it() -> None:
+    """Its secret begins chains, and is good for nothing else."""
+    token = LeaseToken("c" * 22, Secret("lease", "t" * 43))
+    made = child(lease(), token, READ, job="job-1", seconds=60, now=NOON, starts=3)
+    assert made.starts == Starts(token.secret_hash(), 3)
+    with pytest.raises(NotAllowed, match="next secret") as refused:
+        shorter(made, LEASE_TOKEN, 60, NOON)
+    assert "agent --job" in refused.value.remedy
+    check_unchained(make_child(lease()))
+
+
+def test_a_lease_that_an_alarm_ended_tells_what_happened() -> None:
+    """To whoever holds it: the job, and the person who asks how it stands."""
+    alarm = Start(NOON, "192.0.2.7")
+    stopped = replace(end(lease(), NOON), starts=Starts("f" * 64, 3, alarm=alarm))
+    with pytest.raises(LeaseEnded, match=r"192\.0\.2\.7"):
+        check_alive(stopped, NOON)
+    with pytest.raises(LeaseEnded, match="was ended"):
+        check_alive(replace(stopped, starts=Starts("f" * 64, 3)), NOON)
