@@ -85,17 +85,24 @@ async def _audited(request: web.Request, handler: Handler, audit: Audit) -> web.
     try:
         return await handler(request)
     except (Refused, GrantLost) as error:
-        await audit.record(
-            "refused",
-            request_id=request[REQUEST_ID],
-            address=request.remote,
-            lease=request.get(LEASE_ID),
-            method=request.method,
-            path=request.path,
-            error=error.code,
-            why=error.sentence,
-        )
+        await record_refusal(audit, request, error, request.get(LEASE_ID))
         raise
+
+
+async def record_refusal(
+    audit: Audit, request: web.Request, error: CredbrokerError, lease_id: str | None
+) -> None:
+    """Write that a request, or one entry of it, was refused to who shows this lease."""
+    await audit.record(
+        "refused",
+        request_id=request[REQUEST_ID],
+        address=request.remote,
+        lease=lease_id,
+        method=request.method,
+        path=request.path,
+        error=error.code,
+        why=error.sentence,
+    )
 
 
 def _of_framework(request: web.Request, error: web.HTTPException) -> web.Response:

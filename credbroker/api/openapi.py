@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,6 +63,11 @@ def _describe(operation: Operation) -> dict[str, Any]:
         },
         "security": [{"lease": []}] if operation.needs_lease else [],
     }
+    if names := re.findall(r"{(\w+)}", operation.path):
+        described["parameters"] = [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+            for name in names
+        ]
     if operation.takes is not None:
         described["requestBody"] = {"required": True, "content": _json(operation.takes.__name__)}
     return described

@@ -64,12 +64,16 @@ class Strangers:
             self._made_up_at[place] = allowance.once_more(made_up_at[place], now)
 
     @contextmanager
-    def counted_unless_known(self, request: web.Request) -> Iterator[None]:
+    def counted_unless_known(
+        self, request: web.Request, shown: bytes | None = None
+    ) -> Iterator[None]:
         """Run a block that succeeds if what the request shows is good; count the request if not.
 
         While the block runs the request counts. Raises `TooManyRequests` instead of running it.
+        What it shows stands in its headers; of one that shows several leases `shown` is the digest
+        of one of them.
         """
-        shown = _shown(request)
+        shown = shown or _shown(request)
         known = shown in self._known
         if not known:
             self.count(request)

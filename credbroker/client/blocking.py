@@ -9,27 +9,22 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Iterator, Optional, Protocol
 
 from credbroker.client.address import Address, is_loopback
-from credbroker.client.http11 import (
-    Answer,
-    AnswerReader,
-    BrokenAnswerError,
-    Request,
-    write_request,
+from credbroker.client.http11 import Answer, AnswerReader, Request, write_request
+from credbroker.client.reaching import (
+    CONNECT_SECONDS,
+    RECEIVED_AT_ONCE,
+    TOTAL_SECONDS,
+    in_words,
+    trust,
 )
-from credbroker.domain.errors import BrokerUnreachable, LocalFileUnfit
 
 if TYPE_CHECKING:
     import datetime
-
-CA_FILE_VARIABLE = "CREDBROKER_CA_FILE"
-CONNECT_SECONDS = 5.0
-TOTAL_SECONDS = 30.0
-_RECEIVED_AT_ONCE = 64 * 1024
+    import ssl
 
 
 class BlockingClock(Protocol):
@@ -67,8 +62,8 @@ class Door:
             LocalFileUnfit: The certificate authorities cannot be used.
         """
         deadline = self.clock.elapsed() + self.total_seconds
-        tls = self._tls() if self.address.is_tls else None
-        with _in_words(self.address), self._connection(tls, deadline) as connection:
+        tls = trust(self.ca_file, self.ca_pem) if self.address.is_tls else None
+        with in_words(self.address), self._connection(tls, deadline) as connection:
             connection.settimeout(self._left(deadline))
             connection.sendall(write_request(request, self.address.authority))
             return self._receive(connection, request.method, deadline)
@@ -78,7 +73,7 @@ class Door:
         answer = None
         while answer is None:
             connection.settimeout(self._left(deadline))
-            answer = reader.feed(connection.recv(_RECEIVED_AT_ONCE))
+            answer = reader.feed(connection.recv(RECEIVED_AT_ONCE))
         return answer
 
     @contextlib.contextmanager
@@ -122,47 +117,3 @@ class Door:
         if left <= 0:
             raise socket.timeout  # noqa: UP041 - not the same before Python 3.10
         return left
-
-    def _tls(self) -> ssl.SSLContext:
-        try:
-            context = ssl.create_default_context(
-                cafile=self.ca_file, cadata=None if self.ca_file else self.ca_pem
-            )
-        except (OSError, ValueError):  # a file without certificates is an SSLError, so an OSError
-            sentence = (
-                f"{self.ca_file} cannot be read as a file of certificate authorities."
-                if self.ca_file
-                else "The certificate authorities in the lease file (ca_pem) cannot be used."
-            )
-            raise LocalFileUnfit(sentence) from None
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        return context
-
-
-@contextlib.contextmanager
-def _in_words(address: Address) -> Iterator[None]:
-    try:
-        yield
-    except ssl.SSLCertVerificationError as untrusted:
-        raise BrokerUnreachable(
-            f"The broker at {address} shows a certificate that is not trusted:"
-            f" {untrusted.verify_message.rstrip('.')}.",
-            f"Name the file of its certificate authority with --ca-file or {CA_FILE_VARIABLE}.",
-        ) from None
-    except BrokenAnswerError as broken:
-        raise BrokerUnreachable(f"The answer from {address} cannot be used: {broken}.") from None
-    except OSError as failure:
-        raise BrokerUnreachable(
-            f"The broker at {address} cannot be reached: {_why(failure)}."
-        ) from None
-
-
-def _why(failure: OSError) -> str:
-    if isinstance(failure, (socket.timeout, TimeoutError)):
-        return "it did not answer in time"
-    if isinstance(failure, socket.gaierror):
-        return "its name cannot be resolved"
-    if isinstance(failure, ssl.SSLError):
-        return "no TLS connection came about"
-    reason = (failure.strerror or str(failure) or type(failure).__name__).rstrip(".")
-    return reason[:1].lower() + reason[1:]

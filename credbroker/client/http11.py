@@ -1,7 +1,8 @@
 """HTTP/1.1 as bytes in and bytes out, without a socket (RFC 9112).
 
-One request and its one answer, on a connection that closes afterwards. The reader is strict: what
-two readers could understand differently is an error, and so is anything too large.
+One request and its one answer; whether another may follow on the connection, the answer says. The
+reader is strict: what two readers could understand differently is an error, and so is anything too
+large.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ LARGEST_BODY = 1024 * 1024
 T = TypeVar("T")
 _Reading = Generator[None, None, T]
 
-_STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-9][0-9]{2})(?: [\t\x20-\x7E\x80-\xFF]*)?\Z")
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [\t\x20-\x7E\x80-\xFF]*)?\Z")
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7E\x80-\xFF]*?)[ \t]*\Z")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[\t\x20-\x7E\x80-\xFF]*)?\Z")
 _LENGTH = re.compile(r"[0-9]{1,10}\Z")
@@ -39,15 +40,21 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer; the names of its headers are in lower case."""
+    """One answer; the names of its headers are in lower case.
+
+    If `may_follow`, another request may go out on the same connection.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    may_follow: bool = False
 
 
-def write_request(request: Request, host: str) -> bytes:
+def write_request(request: Request, host: str, *, keep: bool = False) -> bytes:
     """Return the request as it goes over the wire to `host` (with its port, if not the usual one).
+
+    Unless `keep`, it asks for the connection to be closed afterwards.
 
     Raises:
         ValueError: A part holds a control or non-ASCII character, which could smuggle a header.
@@ -56,7 +63,7 @@ def write_request(request: Request, host: str) -> bytes:
         "Host": host,
         **request.headers,
         "Content-Length": str(len(request.body)),
-        "Connection": "close",
+        **({} if keep else {"Connection": "close"}),
     }
     lines = [f"{request.method} {request.target} HTTP/1.1"]
     lines += [f"{name}: {value}" for name, value in fields.items()]
@@ -96,23 +103,25 @@ class AnswerReader:
 
     def _answer(self, method: str) -> _Reading[Answer]:
         yield  # nothing is there yet: the constructor only starts the reading
-        status, headers = yield from self._head()
+        minor, status, headers = yield from self._head()
         while 100 <= status < 200:  # interim answers come before the real one (RFC 9110 15.2)
             if status == 101:
                 raise BrokenAnswerError("it switches to another protocol")
-            status, headers = yield from self._head()
+            minor, status, headers = yield from self._head()
+        # Who speaks 1.0 would have to say that it stays, and nobody here does (RFC 9112 9.3).
+        may_follow = minor == 1 and "close" not in headers.get("connection", "").lower()
         if method == "HEAD" or status in {204, 304}:
-            return Answer(status, headers, b"")
+            return Answer(status, headers, b"", may_follow)
         body = yield from self._body(headers)
-        return Answer(status, headers, body)
+        return Answer(status, headers, body, may_follow)
 
-    def _head(self) -> _Reading[tuple[int, Dict[str, str]]]:
+    def _head(self) -> _Reading[tuple[int, int, Dict[str, str]]]:
         line = yield from self._line()
         match = _STATUS_LINE.match(line)
         if match is None:
             raise BrokenAnswerError("it does not begin like an HTTP answer")
         headers = yield from self._fields()
-        return int(match.group(1)), headers
+        return int(match.group(1)), int(match.group(2)), headers
 
     def _fields(self) -> _Reading[Dict[str, str]]:
         headers: Dict[str, str] = {}

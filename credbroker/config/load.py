@@ -13,7 +13,7 @@ import os
 import stat
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -21,11 +21,14 @@ import yaml
 
 from credbroker.config.schema import Issuer, Settings
 from credbroker.domain.errors import BadSettings, Malformed
+from credbroker.domain.hosts import check_host_pattern
 from credbroker.domain.marks import LEAST_GRACE_SECONDS
 from credbroker.domain.names import check_short_name
 from credbroker.domain.revocations import LONGEST_SECONDS
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
+
+T = TypeVar("T")
 
 DEFAULT_FOLDER = Path("/etc/credbroker/config.d")
 
@@ -152,6 +155,16 @@ def _to_path(kind: type, value: object) -> object:
     raise ValueError("Expected a file path")
 
 
+def read_part(kind: type[T], fields: object, file: Path, key: str) -> T:
+    """Return what a file says below one of its keys; raise `BadSettings` naming file and key."""
+    try:
+        return msgspec.convert(fields, kind, dec_hook=_to_path)
+    except msgspec.ValidationError as error:
+        text, _, at = str(error).partition(" - at ")
+        problem = f"{text} - at `$.{key}{at.strip('`').removeprefix('$')}`"
+        raise _in_words(problem, {}, file) from None
+
+
 def _convert(merged: dict[str, Any]) -> Settings:
     return msgspec.convert(merged, Settings, dec_hook=_to_path)
 
@@ -230,7 +243,8 @@ def _findings(settings: Settings) -> list[tuple[str, str]]:
         for number, one in enumerate(settings.operators)
         if one.issuer not in settings.issuers
     ]
-    return found + _kerberos_findings(settings) + _htvault_findings(settings)
+    found += _kerberos_findings(settings) + _htvault_findings(settings)
+    return found + _hosts_findings(settings)
 
 
 def _htvault_findings(settings: Settings) -> list[tuple[str, str]]:
@@ -242,6 +256,29 @@ def _htvault_findings(settings: Settings) -> list[tuple[str, str]]:
             why = "this is neither an address nor a network"
             found.append((f"$.htvault.shared_hosts[{number}]", why))
     return found
+
+
+def _hosts_findings(settings: Settings) -> list[tuple[str, str]]:
+    hosts = settings.hosts
+    lists = {"names": hosts.names, **{f"groups.{name}": one for name, one in hosts.groups.items()}}
+    found = [(f"$.hosts.groups.{name}", why) for name in hosts.groups
+             for why in _name_faults("group", name)]  # fmt: skip
+    for at, patterns in lists.items():
+        found += [(f"$.hosts.{at}[{number}]", why) for number, one in enumerate(patterns)
+                  for why in _pattern_faults(one)]  # fmt: skip
+    if hosts.names and hosts.ca_file is None:
+        found.append(("$.hosts.names", "this goes with `ca_file` only"))
+    if hosts.ca_file is not None and settings.listen.tls is None:
+        found.append(("$.hosts.ca_file", "certificates are shown over `listen.tls` only"))
+    return found
+
+
+def _pattern_faults(pattern: str) -> list[str]:
+    try:
+        check_host_pattern(pattern)
+    except Malformed as error:
+        return [error.sentence.rstrip(".")]
+    return []
 
 
 def _kerberos_findings(settings: Settings) -> list[tuple[str, str]]:

@@ -26,6 +26,8 @@ def write(
     *,
     owner: Optional[Tuple[int, int]] = None,
     mode: int = 0o600,
+    as_owner: bool = False,
+    may_replace: Optional[whole_file.MayReplace] = None,
 ) -> whole_file.Identity:
     """Put the token at `path`, whole; on any failure what was there stays. Return which file it is.
 
@@ -35,11 +37,22 @@ def write(
         entropy: Names the temporary file.
         owner: The file's (uid, gid); None for whoever runs this.
         mode: The file's permission bits, set whatever the umask.
+        as_owner: Write with the rights of `owner` alone, as one must in a folder of theirs.
+        may_replace: Says whether the file that is there may go, by its content; None replaces any.
 
     Raises:
+        ForeignFile: It may not.
         LocalFileUnfit: It cannot be written there safely; the sentence says why.
     """
-    return whole_file.replace(path, token.reveal().encode(), entropy, mode=mode, owner=owner)
+    return whole_file.replace(
+        path,
+        token.reveal().encode(),
+        entropy,
+        mode=mode,
+        owner=owner,
+        as_owner=as_owner,
+        may_replace=may_replace,
+    )
 
 
 def holds(path: Path, token: Secret) -> bool:

@@ -2,8 +2,9 @@
 
 At every instant the path holds either the old content or the new one, never part of either, and
 the new one never has a wider mode or another owner than it ends with. Whatever fails, the old file
-is as it was. Links are never written through. Who else may write the folder could swap the file, so
-a folder open to everybody must have the sticky bit.
+is as it was. Links to files are never written through, and links to folders only where they are
+ours or root's. Who else may write the folder could swap the file, so a folder open to everybody must
+have the sticky bit. In a folder of somebody who may mean harm, all is done with that person's rights.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from typing import TYPE_CHECKING, Iterator, Optional, Tuple
+from typing import TYPE_CHECKING, Callable, Iterator, Optional, Tuple
 
+from credbroker.delivery.acting import Owner, rights_of
 from credbroker.domain.errors import LocalFileUnfit
 
 if TYPE_CHECKING:
@@ -24,7 +26,14 @@ LARGEST_BYTES = 256 * 1024
 Identity = Tuple[int, int, int]
 """Which file it is, whatever its path: device, number, and time of the last change of content."""
 
+MayReplace = Callable[[bytes], bool]
+"""Says, by its content, whether a file that is there may make room for a new one."""
+
 _TEMPORARY = ".credbroker-"
+
+
+class ForeignFile(LocalFileUnfit):
+    """There is a file that somebody else made, and that is not to be replaced."""
 
 
 def replace(
@@ -33,7 +42,9 @@ def replace(
     entropy: Entropy,
     *,
     mode: int = 0o600,
-    owner: Optional[Tuple[int, int]] = None,
+    owner: Optional[Owner] = None,
+    as_owner: bool = False,
+    may_replace: Optional[MayReplace] = None,
 ) -> Identity:
     """Put `content` at `path`, with exactly this mode whatever the umask; return which file it is.
 
@@ -45,18 +56,34 @@ def replace(
         entropy: Names the temporary file so that nobody can guess it.
         mode: The permission bits of the new file.
         owner: Its (uid, gid); None for whoever runs this.
+        as_owner: Write with the rights of `owner` alone, as one must in a folder of theirs.
+        may_replace: Asked last, about the content of a file that is there; None replaces any.
 
     Raises:
+        ForeignFile: `may_replace` said no to the file that is there, or it cannot be read.
         LocalFileUnfit: It cannot be written, or what is there is no plain file of ours.
     """
+
+    def check() -> None:
+        if may_replace is not None:
+            _check_replaceable(path, folder_fd, may_replace)
+
     try:
-        with _opened_folder(path.parent) as folder_fd:
+        with rights_of(owner if as_owner else None), _opened_folder(path.parent) as folder_fd:
             _check_folder(path.parent, folder_fd)
             _check_target(path, folder_fd, os.geteuid() if owner is None else owner[0])
             temporary = _TEMPORARY + entropy.token(16)
-            return _swap_in(path.name, temporary, folder_fd, (content, mode, owner))
+            return _swap_in(path.name, temporary, folder_fd, (content, mode, owner), check)
     except OSError as failure:
         raise LocalFileUnfit(f"{path} cannot be written: {_why(failure)}.") from None
+
+
+def is_there(path: Path, file: Identity) -> bool:
+    """True if the file at `path` is this one still, as `replace` returned it."""
+    try:
+        return _identity(path.lstat()) == file
+    except OSError:
+        return False
 
 
 def remove(path: Path, only: Optional[Identity] = None) -> bool:
@@ -80,21 +107,24 @@ def remove(path: Path, only: Optional[Identity] = None) -> bool:
     return True
 
 
-def read(path: Path, *, private: bool, follow_links: bool = False) -> Optional[bytes]:
+def read(
+    path: Path, *, private: bool, follow_links: bool = False, owner: Optional[Owner] = None
+) -> Optional[bytes]:
     """Return the content of a plain file of ours or root's; None if there is no such file.
 
     Args:
         path: The file; a pipe or device in its place is refused, not waited for.
         private: Refuse a file that group or others may read or write.
         follow_links: Accept a symbolic link, for a path that the person chose.
+        owner: Read a file of this (uid, gid) instead, with their rights alone; None for ours.
 
     Raises:
         LocalFileUnfit: It cannot be read, or is not what it must be.
     """
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow_links else os.O_NOFOLLOW)
     try:
-        with os.fdopen(os.open(path, flags), "rb") as opened:
-            _check_readable(path, os.fstat(opened.fileno()), private)
+        with rights_of(owner), os.fdopen(os.open(path, flags), "rb") as opened:
+            _check_readable(path, os.fstat(opened.fileno()), private, owner)
             content = opened.read(LARGEST_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -107,11 +137,23 @@ def read(path: Path, *, private: bool, follow_links: bool = False) -> Optional[b
 
 @contextlib.contextmanager
 def _opened_folder(folder: Path) -> Iterator[int]:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    try:
+        descriptor = os.open(folder, flags | os.O_NOFOLLOW)
+    except OSError:
+        _check_link(folder)
+        descriptor = os.open(folder, flags)
     try:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _check_link(folder: Path) -> None:
+    """Let nobody lead us elsewhere: a link to a folder is followed only if it is ours or root's."""
+    found = folder.lstat()
+    if stat.S_ISLNK(found.st_mode) and found.st_uid not in {os.geteuid(), 0}:
+        raise LocalFileUnfit(f"{folder} is a link that somebody else made.")
 
 
 def _check_folder(folder: Path, folder_fd: int) -> None:
@@ -134,14 +176,29 @@ def _check_target(path: Path, folder_fd: int, owner: int) -> None:
         raise LocalFileUnfit(f"{path} is there already and belongs to somebody else.")
 
 
+def _check_replaceable(path: Path, folder_fd: int, may_replace: MayReplace) -> None:
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+    try:
+        with os.fdopen(os.open(path.name, flags, dir_fd=folder_fd), "rb") as opened:
+            may = may_replace(opened.read(LARGEST_BYTES))
+    except FileNotFoundError:
+        return
+    except OSError:
+        may = False
+    if not may:
+        raise ForeignFile(f"{path} was not made by this program, so it is not replaced.")
+
+
 def _swap_in(
     name: str,
     temporary: str,
     folder_fd: int,
-    new: Tuple[bytes, int, Optional[Tuple[int, int]]],
+    new: Tuple[bytes, int, Optional[Owner]],
+    check: Callable[[], None],
 ) -> Identity:
     try:
         written = _write_new(temporary, folder_fd, *new)
+        check()
         os.rename(temporary, name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
     except BaseException:  # a signal's KeyboardInterrupt must not leave a secret behind either
         with contextlib.suppress(FileNotFoundError):
@@ -154,7 +211,7 @@ def _swap_in(
 
 
 def _write_new(
-    temporary: str, folder_fd: int, content: bytes, mode: int, owner: Optional[Tuple[int, int]]
+    temporary: str, folder_fd: int, content: bytes, mode: int, owner: Optional[Owner]
 ) -> Identity:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(temporary, flags, 0o600, dir_fd=folder_fd), "wb") as opened:
@@ -173,10 +230,12 @@ def _identity(found: os.stat_result) -> Identity:
     return found.st_dev, found.st_ino, found.st_mtime_ns
 
 
-def _check_readable(path: Path, found: os.stat_result, private: bool) -> None:
+def _check_readable(
+    path: Path, found: os.stat_result, private: bool, owner: Optional[Owner]
+) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise LocalFileUnfit(f"{path} is not a plain file.")
-    if found.st_uid not in {os.geteuid(), 0}:
+    if found.st_uid not in {os.geteuid() if owner is None else owner[0], 0}:
         raise LocalFileUnfit(f"{path} belongs to somebody else.")
     if private and found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise LocalFileUnfit(

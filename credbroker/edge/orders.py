@@ -7,26 +7,18 @@ engine does the rest, and tells the source how each order went.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from credbroker.delivery.token_forms import Form
+from credbroker.delivery.whole_file import MayReplace
 from credbroker.domain.errors import CredbrokerError
 from credbroker.domain.secret import Secret
 from credbroker.domain.tokens import AccessToken
 
-
-class Form(enum.Enum):
-    """What a file holds."""
-
-    RAW = "raw"
-    """The token and nothing else."""
-    JSON = "json"
-    """One line with one object, which names the token `access_token` and its life `expires_in`."""
-    ENV = "env"
-    """`BEARER_TOKEN=` and the token, as a shell and systemd's EnvironmentFile read it."""
+__all__ = ["Asker", "Form", "Fresh", "Hook", "Order", "Place", "Source"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +26,9 @@ class Place:
     """A file and how it is written: `owner` is (uid, gid), None for whoever runs this.
 
     With `line_end` the content ends with one; several readers of RAW do not strip it. What is there
-    and cannot be replaced safely is an error; `delivery.token_file` tells.
+    and cannot be replaced safely is an error; `delivery.token_file` tells. With `as_owner` all is
+    done with the rights of `owner` alone, for a folder of somebody who may mean harm. `may_replace`
+    says, by its content, whether a file that is there may go; None replaces any.
     """
 
     path: Path
@@ -42,6 +36,8 @@ class Place:
     mode: int = 0o600
     owner: tuple[int, int] | None = None
     line_end: bool = False
+    as_owner: bool = False
+    may_replace: MayReplace | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +111,7 @@ class Source(Protocol):
     """Who knows the orders of one kind of place."""
 
     def orders(self) -> Mapping[str, Order]:
-        """Return the orders as they stand now, by id. Quick: it is called at each pass."""
+        """Return the orders as they stand now, by id. Quick: it is called whenever they changed."""
 
     def found(self, order: Order) -> AccessToken | None:
         """Return the token that lies in the order's file already and serves it; None if there is none.
@@ -131,4 +127,7 @@ class Source(Protocol):
         """Take note that the order's file now holds this token."""
 
     def failed(self, order: Order, error: CredbrokerError) -> None:
-        """Take note that there was no new token, or that it could not be written; the file stays."""
+        """Take note that there was no new token, or that it could not be written; the file stays.
+
+        Or its hook failed, after `delivered`: the file is new and somebody may not know.
+        """

@@ -76,7 +76,7 @@ def next_step(now: float, held: Optional[Held], failed: Optional[Failed], spread
     """
     if failed is not None and _is_hopeless(held, failed):
         return Stop(failed.error)
-    due = _due(held, failed, spread)
+    due = due_at(held, failed, spread)
     return Renew() if due is None or now >= due else Sleep(due - now)
 
 
@@ -86,7 +86,11 @@ def _is_hopeless(held: Optional[Held], failed: Failed) -> bool:
     return is_final(failed.error) and (held is None or failed.lease_over)
 
 
-def _due(held: Optional[Held], failed: Optional[Failed], spread: float) -> Optional[float]:
+def due_at(held: Optional[Held], failed: Optional[Failed], spread: float) -> Optional[float]:
+    """Return when the next attempt is due, in seconds since boot; None before the first.
+
+    `spread` is a number in [0, 1), the same until that attempt.
+    """
     if failed is not None:
         return failed.at + _pause_after_failure(held, failed, spread)
     return None if held is None else _renewal(held, spread)

@@ -93,15 +93,15 @@ def _reader(kind: Any, field: dataclasses.Field[Any]) -> Reader:
         return _READERS[kind]
     if inner == (str,):
         return Fields.texts
+    if not inner:
+        return lambda fields, name: kind.of(fields.object(name))
     return lambda fields, name: [inner[0].of(one) for one in fields.objects(name)]
 
 
 def _plain(message: Any) -> dict[str, object]:
     """Return the fields as JSON has them; the one place where a message's secrets become text."""
-    return {
-        field.name: _plain_value(getattr(message, field.name))
-        for field in dataclasses.fields(message)
-    }
+    values = {field.name: getattr(message, field.name) for field in dataclasses.fields(message)}
+    return {name: _plain_value(value) for name, value in values.items() if value is not None}
 
 
 def _plain_value(value: object) -> object:
@@ -109,6 +109,8 @@ def _plain_value(value: object) -> object:
         return value.reveal()
     if isinstance(value, datetime.datetime):
         return write_instant(value)
+    if isinstance(value, Message):
+        return _plain(value)
     if isinstance(value, list):
-        return [_plain(one) if isinstance(one, Message) else one for one in value]
+        return [_plain_value(one) for one in value]
     return value

@@ -59,7 +59,9 @@ def test_a_request_cannot_smuggle_a_header(request_: Request) -> None:
 def test_an_answer_reads_the_same_however_it_is_cut(step: int) -> None:
     """Content-Length, chunks and interim answers all work piece by piece."""
     plain = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: 1\r\nx-a: 2\r\n\r\nhello"
-    assert read(plain, step=step) == Answer(200, {"content-length": "5", "x-a": "1, 2"}, b"hello")
+    assert read(plain, step=step) == Answer(
+        200, {"content-length": "5", "x-a": "1, 2"}, b"hello", may_follow=True
+    )
     chunked = (
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 \r\nTransfer-Encoding: chunked\r\n\r\n"
         b"5;x=y\r\nhello\r\nA\r\n 123456789\r\n0\r\nTrailer: t\r\n\r\n"
@@ -122,3 +124,26 @@ def test_no_bytes_make_the_reader_fail_in_another_way(received: bytes, step: int
             read(stream, step=step if stream else 0) if stream else None
         except BrokenAnswerError:
             continue
+
+
+@pytest.mark.parametrize(
+    ("answer", "may"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", True),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", True),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", False),
+        (b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n", False),
+        (b"HTTP/1.1 200 OK\r\nConnection: Close\r\nContent-Length: 0\r\n\r\n", False),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 204 No Content\r\n\r\n", False),
+    ],
+)
+def test_an_answer_says_whether_another_request_may_follow(answer: bytes, may: bool) -> None:
+    """Only one of HTTP/1.1 that does not say that the connection closes."""
+    assert read(answer).may_follow is may
+
+
+def test_a_connection_is_to_be_closed_unless_it_is_to_be_kept() -> None:
+    """By the request's own word."""
+    request = Request("GET", "/", {})
+    assert b"Connection: close\r\n" in write_request(request, "h")
+    assert b"onnection" not in write_request(request, "h", keep=True)

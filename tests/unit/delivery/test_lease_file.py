@@ -45,6 +45,7 @@ LEASE = LeaseFile(
             issuer_url="https://issuer.example.org/",
             audiences=["https://dav"],
             job="run42",
+            starts=10,
         ),
     ],
 )

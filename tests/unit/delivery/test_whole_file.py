@@ -189,6 +189,26 @@ def test_a_file_of_somebody_else_is_not_replaced(
         whole_file.replace(tmp_path / "f", b"x", ENTROPY)
 
 
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_a_link_to_a_folder_is_followed_only_if_it_is_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_ours: bool
+) -> None:
+    """Who owns a link in a folder of theirs must not choose where another program writes."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    if is_ours:
+        whole_file.replace(tmp_path / "link" / "f", b"x", ENTROPY)
+        assert (tmp_path / "elsewhere" / "f").read_bytes() == b"x"
+        return
+    if os.geteuid() == 0:
+        os.chown(tmp_path / "link", 4711, 4711, follow_symlinks=False)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(LocalFileUnfit, match="a link that somebody else made"):
+        whole_file.replace(tmp_path / "link" / "f", b"x", ENTROPY)
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     """The sentence has the path and the reason."""
     with pytest.raises(LocalFileUnfit, match="nowhere/f cannot be written: no such file"):

@@ -1,29 +1,20 @@
-"""The command `agent`: its options, and its end."""
+"""The command `agent`: which of its kinds does the work, and what is missing where there is less."""
 
 from __future__ import annotations
 
 import argparse
-import os
-import signal
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
 
-from credbroker.delivery import lease_file
-from credbroker.domain.errors import Malformed
+from credbroker.domain.errors import NotFound
 from credbroker.edge import agent
-from credbroker.host.entropy import SystemEntropy
-from tests.unit.edge.job.test_keeping import LEASE
+from credbroker.edge.job import command
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-
-@pytest.fixture
-def lease_path(tmp_path: Path) -> Path:
-    """A job's lease file."""
-    lease_file.write(tmp_path / "lease.json", LEASE, SystemEntropy())
-    return tmp_path / "lease.json"
+    from collections.abc import Callable
 
 
 def parsed(*arguments: str) -> argparse.Namespace:
@@ -33,37 +24,58 @@ def parsed(*arguments: str) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def test_a_job_lease_is_asked_under_by_its_own_rights(lease_path: Path) -> None:
-    """Scopes and audiences come from the lease file, the token file from the environment."""
-    args = parsed("--job", str(lease_path), "--while-pid", str(os.getpid()))
-    made = agent._agent(args, {"BEARER_TOKEN_FILE": "/job/token"}, lambda *_: None)
-    assert made.lease == LEASE
-    assert str(made.path) == "/job/token"
-    assert made.job_runs()
+def stand_in(run: Callable[[argparse.Namespace], int]) -> ModuleType:
+    """Return a module that does this."""
+    module = ModuleType("a kind of agent")
+    vars(module)["run"] = run
+    return module
 
 
-def test_the_token_file_must_be_named(lease_path: Path) -> None:
-    """There is no place that is right for every job."""
-    with pytest.raises(Malformed, match="which file"):
-        agent._agent(parsed("--job", str(lease_path)), {}, lambda *_: None)
+@pytest.mark.parametrize(
+    "arguments", [(), ("--job", "a", "--list", "b"), ("--job", "a", "--sessions")]
+)
+def test_exactly_one_kind_is_chosen(arguments: tuple[str, ...]) -> None:
+    """None, or two, is a mistake."""
+    with pytest.raises(SystemExit) as left:
+        parsed(*arguments)
+    assert left.value.code == 2
 
 
-def test_being_told_to_stop_is_a_good_end(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (("--list", "tokens.yaml"), "credbroker.edge.listed"),
+        (("--sessions",), "credbroker.edge.sessions.command"),
+    ],
+)
+def test_each_kind_is_loaded_when_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], name: str
 ) -> None:
-    """SIGTERM ends the agent as ^C does, with exit code 0."""
-    before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(agent, "_agent", lambda *_: Stopped())
-    try:
-        assert agent.run(parsed("--job", "x")) == 0
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    assert "told to stop" in capsys.readouterr().err
+    """With all that was said, and its exit code is the command's."""
+    seen: list[argparse.Namespace] = []
+
+    def run(args: argparse.Namespace) -> int:
+        seen.append(args)
+        return 3
+
+    monkeypatch.setitem(sys.modules, name, stand_in(run))
+    args = parsed(*arguments)
+    assert agent.run(args) == 3
+    assert seen == [args]
 
 
-class Stopped:
-    """An agent that is stopped as soon as it runs."""
+def test_a_job_is_kept_by_the_part_that_needs_no_more_than_python(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What follows two dashes is the job's program, with its own options."""
+    monkeypatch.setattr(command, "run", lambda args, _: 5 if args.program == ["./a", "--b"] else 0)
+    assert agent.run(parsed("--job", "lease.json", "--", "./a", "--b")) == 5
 
-    def run(self) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
-        signal.sigtimedwait([], 5)
+
+def test_what_is_not_in_a_one_file_program_is_said_in_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As for commands that are not."""
+    monkeypatch.setitem(sys.modules, "credbroker.edge.listed", None)
+    with pytest.raises(NotFound, match="one-file program"):
+        agent.run(parsed("--list", "tokens.yaml"))

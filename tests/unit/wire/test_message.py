@@ -35,6 +35,7 @@ class Whole(Message):
     token: Secret = field(metadata=LEASE_TOKEN)
     maybe: str | None = None
     usual: int = 7
+    part: Part | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,9 @@ class Asked(Request):
     name: str
 
 
-WHOLE = Whole("a", 1.5, 2, True, NOON, ["x"], [Part("p")], Secret("lease token", "s3cret"))
+WHOLE = Whole(
+    "a", 1.5, 2, True, NOON, ["x"], [Part("p")], Secret("lease token", "s3cret"), part=Part("q")
+)
 
 
 def test_every_type_comes_back() -> None:
@@ -52,6 +55,7 @@ def test_every_type_comes_back() -> None:
     written = json.loads(WHOLE.write())
     assert written["parts"] == [{"name": "p"}]
     assert (written["token"], written["usual"]) == ("s3cret", 7)
+    assert written["part"] == {"name": "q"}
     assert "maybe" not in written
     read = Whole.read(WHOLE.write())
     assert read == WHOLE
@@ -72,8 +76,14 @@ def test_a_field_with_a_default_may_be_absent_and_no_other() -> None:
 def test_a_wrong_type_is_named_wherever_it_is() -> None:
     """In a part of a list as well."""
     fields = json.loads(WHOLE.write())
-    for name, wrong in (("flag", "yes"), ("count", "2"), ("at", "noon"), ("parts", [{"name": 1}])):
-        with pytest.raises(Malformed, match="name" if name == "parts" else name):
+    for name, wrong in (
+        ("flag", "yes"),
+        ("count", "2"),
+        ("at", "noon"),
+        ("parts", [{"name": 1}]),
+        ("part", {}),
+    ):
+        with pytest.raises(Malformed, match="name" if name.startswith("part") else name):
             Whole.read(json.dumps(fields | {name: wrong}).encode())
 
 

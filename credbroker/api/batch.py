@@ -1,0 +1,159 @@
+"""`/api/v1/tokens:batch`: access tokens for many leases in one request.
+
+Each entry has a lease, an answer and a line in the audit trail of its own: what is refused to one, or
+waits for its issuer, befalls no other. All are answered within `READY_SECONDS`; a token that is still
+on its way by then is there for who asks again. Each lease is recognised once, and one that is unknown
+counts against the address like a request of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+from aiohttp import web
+
+from credbroker.api.answering import record_refusal
+from credbroker.api.bodies import body_of
+from credbroker.api.callers import origin
+from credbroker.api.native import given_of, wanted_of
+from credbroker.api.operations import Operation
+from credbroker.api.problems import REQUEST_ID
+from credbroker.api.strangers import Strangers
+from credbroker.broker.leasing import Caller, Leasing
+from credbroker.broker.minting import Minting
+from credbroker.broker.running import Means
+from credbroker.domain.errors import (
+    BrokerFault,
+    CredbrokerError,
+    GrantLost,
+    Malformed,
+    Refused,
+)
+from credbroker.domain.secret import Secret
+from credbroker.wire import native
+from credbroker.wire.problem import problem_of
+
+READY_SECONDS = 2.0
+"""How long the slowest entry keeps the others waiting."""
+LARGEST_BATCH_BYTES = 256 * 1024
+# While a lease is looked up it counts as unknown: more at once would use an address's allowance up.
+_LOOKED_UP_AT_ONCE = 16
+
+log = structlog.get_logger(__name__)
+
+
+class BatchApi:
+    """Takes a batch apart, calls one deed for each entry, puts the answers together."""
+
+    def __init__(
+        self, leasing: Leasing, minting: Minting, means: Means, *, strangers: Strangers
+    ) -> None:
+        """Mint for callers that `leasing` knows; `strangers` counts who is nobody."""
+        self._leasing = leasing
+        self._minting = minting
+        self._audit = means.audit
+        self._clock = means.clock
+        self._strangers = strangers
+
+    def operations(self) -> list[Operation]:
+        """Return all that is offered here."""
+        return [
+            Operation("POST", native.TOKENS_BATCH, "getTokens",
+                      "Get access tokens, each under a lease of its own.",
+                      self.tokens, takes=native.AskTokens, gives=native.TokensGiven,
+                      needs_lease=False),
+        ]  # fmt: skip
+
+    async def tokens(self, request: web.Request) -> web.Response:
+        """Get an access token, or the reason why there is none, for each entry."""
+        asked = await self._read(request)
+        batch = _Batch(request, self._clock.elapsed() + READY_SECONDS)
+        by_lease: dict[Secret, list[int]] = {}
+        for place, entry in enumerate(asked.entries):
+            by_lease.setdefault(entry.lease_token, []).append(place)
+        answers: dict[int, native.TokenOrProblem] = {}
+
+        async def answer(places: Sequence[int]) -> None:
+            answered = await self._under(batch, [asked.entries[place] for place in places])
+            answers.update(zip(places, answered, strict=True))
+
+        async with asyncio.TaskGroup() as group:
+            for places in by_lease.values():
+                group.create_task(answer(places))
+        given = native.TokensGiven([answers[place] for place in range(len(asked.entries))])
+        return web.Response(body=given.write(), content_type="application/json")
+
+    async def _read(self, request: web.Request) -> native.AskTokens:
+        try:
+            return _asked(await body_of(request, LARGEST_BATCH_BYTES))
+        except Malformed:
+            self._strangers.count(request)  # no lease was seen that would speak for the asker
+            raise
+
+    async def _under(
+        self, batch: _Batch, entries: Sequence[native.AskUnder]
+    ) -> Sequence[native.TokenOrProblem]:
+        """Answer the entries that show one lease."""
+        caller = await self._caller(batch, entries[0])
+        return await asyncio.gather(*(self._answer(batch, caller, entry) for entry in entries))
+
+    async def _caller(self, batch: _Batch, entry: native.AskUnder) -> Caller | CredbrokerError:
+        request, digest = batch.request, entry.lease_token.digest().encode()
+        async with batch.looking_up:
+            try:
+                with self._strangers.counted_unless_known(request, digest):
+                    left = max(0.0, batch.answer_by - self._clock.elapsed())
+                    return await self._leasing.identify(
+                        entry.shown(), origin(request), seconds=left
+                    )
+            except CredbrokerError as error:
+                return error
+
+    async def _answer(
+        self, batch: _Batch, caller: Caller | CredbrokerError, entry: native.AskUnder
+    ) -> native.TokenOrProblem:
+        try:
+            return native.TokenOrProblem(given=await self._given(batch, caller, entry))
+        except CredbrokerError as error:
+            log.info("refused_entry", error=error.code, why=error.sentence)
+            failed = error
+        except Exception:
+            log.exception("broker_fault", path=batch.request.path)
+            failed = BrokerFault("Something went wrong inside the broker.")
+        return native.TokenOrProblem(problem=problem_of(failed, batch.request[REQUEST_ID]))
+
+    async def _given(
+        self, batch: _Batch, caller: Caller | CredbrokerError, entry: native.AskUnder
+    ) -> native.TokenGiven:
+        try:
+            if isinstance(caller, CredbrokerError):
+                raise caller
+            return given_of(await self._minting.mint_access_token(caller, wanted_of(entry)))
+        except (Refused, GrantLost) as error:
+            await record_refusal(self._audit, batch.request, error, _id_of(entry))
+            raise
+
+
+class _Batch:
+    """A request with many entries, and until when it is to be answered (`Clock.elapsed`)."""
+
+    def __init__(self, request: web.Request, answer_by: float) -> None:
+        self.request = request
+        self.answer_by = answer_by
+        self.looking_up = asyncio.Semaphore(_LOOKED_UP_AT_ONCE)
+
+
+def _asked(body: bytes) -> native.AskTokens:
+    asked = native.AskTokens.read(body)
+    if len(asked.entries) > native.MOST_IN_A_BATCH:
+        raise Malformed(f"A batch has at most {native.MOST_IN_A_BATCH} entries.")
+    return asked
+
+
+def _id_of(entry: native.AskUnder) -> str | None:
+    try:
+        return entry.shown().id
+    except Refused:
+        return None

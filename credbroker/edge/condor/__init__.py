@@ -1,0 +1,1 @@
+"""An access point's credmon: HTCondor's files in, fresh tokens for its jobs out."""

@@ -1,0 +1,1 @@
+"""The credmon, part by part."""
