@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from credbroker.broker.custody.replicas import name_segment
+from credbroker.broker.deliveries.clearing import DeliveryStores
+from credbroker.broker.deliveries.deeds import Deliveries
+from credbroker.broker.deliveries.deeds import assemble as assemble_deliveries
+from credbroker.broker.deliveries.hosting import HostRules
 from credbroker.broker.engine import Engine, Rules, Stores, assemble
 from credbroker.broker.htvault import Htvault, HtvaultRules, Proofs
 from credbroker.broker.htvault import assemble as assemble_htvault
@@ -22,11 +26,12 @@ from credbroker.broker.minting import MintingRules
 from credbroker.broker.responding import Responding
 from credbroker.broker.running import Means
 from credbroker.config.load import check_private, read_secret
+from credbroker.config.schema import Hosts, Listen, Settings
 from credbroker.config.schema import Issuer as IssuerSettings
 from credbroker.config.schema import Kerberos as KerberosSettings
-from credbroker.config.schema import Listen, Settings
 from credbroker.config.schema import Vault as VaultSettings
 from credbroker.domain.errors import BadSettings
+from credbroker.domain.hosts import check_host_pattern
 from credbroker.domain.keeping import KeepingRules
 from credbroker.domain.pacing import IssuerLimits
 from credbroker.domain.principals import PrincipalRules
@@ -34,6 +39,7 @@ from credbroker.domain.rotation import Custody, Rule, UnclearRule
 from credbroker.domain.scopes import ScopeSet
 from credbroker.host.http import OutgoingHttp
 from credbroker.host.kerberos import GssAcceptor
+from credbroker.issuers.host_signatures import HostSignatures
 from credbroker.issuers.kept_keys import KeptKeys
 from credbroker.issuers.legacy import FormerHtvault
 from credbroker.issuers.oidc import Dialect, OidcIssuer
@@ -42,10 +48,15 @@ from credbroker.ports import Clock, Entropy
 from credbroker.stores.host_marks import SqliteHostMarks
 from credbroker.stores.login_seal import open_login_seal
 from credbroker.stores.records import (
+    announced_records,
     check_mount,
     confirmed_records,
+    delivery_records,
     grant_records,
     heartbeat_records,
+    host_lease_records,
+    host_records,
+    host_session_records,
     issuer_mark_records,
     lease_records,
     login_key_records,
@@ -71,6 +82,7 @@ class Opened:
     stores: Stores
     enrolments: dict[str, Enrolment]
     proofs: Proofs
+    deliveries: DeliveryStores
 
 
 async def open_all(
@@ -93,7 +105,7 @@ async def open_all(
     }
     stores = await open_stores(settings, vault, replica, stack)
     proofs = await _open_proofs(settings, vault, stack)
-    return Opened(vault, stores, enrolments, proofs)
+    return Opened(vault, stores, enrolments, proofs, _delivery_stores(settings, vault))
 
 
 def build_engine(settings: Settings, opened: Opened, means: Means, replica: str) -> Engine:
@@ -116,6 +128,26 @@ def build_htvault(settings: Settings, opened: Opened, engine: Engine, means: Mea
     return assemble_htvault(
         engine, opened.stores, issuers, proofs=opened.proofs, rules=rules, means=means
     )
+
+
+def build_deliveries(
+    settings: Settings, opened: Opened, engine: Engine, means: Means
+) -> Deliveries:
+    """Return the deeds of hosts and standing orders, over the `engine` of the same replica."""
+    hosts = settings.hosts
+    groups = {name: _patterns(one) for name, one in hosts.groups.items()}
+    return assemble_deliveries(
+        engine,
+        opened.deliveries,
+        means,
+        signatures=HostSignatures(),
+        rules=HostRules(settings.public_url, _patterns(hosts.names), groups),
+        roles={name: tuple(one.roles) for name, one in settings.issuers.items()},
+    )
+
+
+def _patterns(texts: list[str]) -> tuple[str, ...]:
+    return tuple(map(check_host_pattern, texts))
 
 
 def build_responding(
@@ -182,6 +214,17 @@ async def open_stores(
     )
 
 
+def _delivery_stores(settings: Settings, vault: VaultClient) -> DeliveryStores:
+    mount = settings.vault.mount
+    return DeliveryStores(
+        host_records(vault, mount),
+        host_session_records(vault, mount),
+        host_lease_records(vault, mount),
+        announced_records(vault, mount),
+        delivery_records(vault, mount),
+    )
+
+
 async def _open_proofs(settings: Settings, vault: VaultClient, stack: AsyncExitStack) -> Proofs:
     seal = await open_login_seal(login_key_records(vault, settings.vault.mount))
     kerberos = [_kerberos(one, settings, stack) for one in settings.kerberos]
@@ -239,8 +282,11 @@ def open_door(ca_file: Path | None) -> OutgoingHttp:
         raise BadSettings(f"{ca_file}: this does not hold certificates (PEM).") from None
 
 
-def server_tls(listen: Listen) -> ssl.SSLContext | None:
-    """Return what the broker shows its callers; None where the settings want no TLS."""
+def server_tls(listen: Listen, hosts: Hosts) -> ssl.SSLContext | None:
+    """Return what the broker shows its callers; None where the settings want no TLS.
+
+    With authorities for `hosts`, callers may show a certificate of theirs; nobody must.
+    """
     if listen.tls is None:
         return None
     check_private(listen.tls.key_file, "TLS key")
@@ -252,7 +298,17 @@ def server_tls(listen: Listen) -> ssl.SSLContext | None:
         raise BadSettings(
             f"{listen.tls.certificate_file}: this certificate and its key do not work together."
         ) from None
+    if hosts.ca_file is not None:
+        _trust(context, hosts.ca_file)
     return context
+
+
+def _trust(context: ssl.SSLContext, ca_file: Path) -> None:
+    try:
+        context.load_verify_locations(ca_file)
+    except (OSError, ssl.SSLError):
+        raise BadSettings(f"{ca_file}: this does not hold certificates (PEM).") from None
+    context.verify_mode = ssl.CERT_OPTIONAL
 
 
 def rules_of(settings: Settings) -> Rules:

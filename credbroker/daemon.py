@@ -11,9 +11,9 @@ import argparse
 import asyncio
 import signal
 import socket
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,10 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from credbroker.api.app import build_app
+from credbroker.api.batch import BatchApi
 from credbroker.api.connections import Runner
 from credbroker.api.containment import ContainmentApi
+from credbroker.api.deliveries import DeliveriesApi
 from credbroker.api.health import Health
 from credbroker.api.htvault_surface import Around, htvault_routes
 from credbroker.api.metrics import Metrics, Sources
@@ -35,6 +37,7 @@ from credbroker.broker.engine import Engine
 from credbroker.broker.htvault import Htvault
 from credbroker.broker.running import Deeds, Means, NoWaypoints
 from credbroker.building import (
+    build_deliveries,
     build_engine,
     build_htvault,
     build_responding,
@@ -42,7 +45,7 @@ from credbroker.building import (
     server_tls,
 )
 from credbroker.config.load import DEFAULT_FOLDER, load
-from credbroker.config.schema import Listen, Settings
+from credbroker.config.schema import Hosts, Listen, Settings
 from credbroker.domain.errors import BadSettings
 from credbroker.domain.limits import Allowance
 from credbroker.host import hardening, systemd
@@ -109,7 +112,7 @@ async def serve(
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """A broker that is built and not yet running."""
+    """A broker that is built and not yet running; `also` runs for as long as it does."""
 
     app: web.Application
     listen: Listen
@@ -118,7 +121,10 @@ class Daemon:
     htvault: Htvault
     deeds: Deeds
     troubles: list[str]
+    clock: Clock
     entropy: Entropy
+    hosts: Hosts = field(default_factory=Hosts)
+    also: Mapping[str, Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Answer HTTP and keep the Vault login until told to stop; finish what was begun."""
@@ -135,7 +141,9 @@ class Daemon:
         )
         await runner.setup()
         sites = [
-            web.TCPSite(runner, one, self.listen.port, ssl_context=server_tls(self.listen))
+            web.TCPSite(
+                runner, one, self.listen.port, ssl_context=server_tls(self.listen, self.hosts)
+            )
             for one in self.listen.addresses
         ]
         try:
@@ -181,7 +189,14 @@ class Daemon:
             "containing": self.engine.containing.run(),
             "clearing": self.engine.clearing.run(),
             "expiring": self.htvault.expire_for_ever(),
+            "watchdog": self._watchdog().run(),
+            **{name: run() for name, run in self.also.items()},
         }
+
+    def _watchdog(self) -> systemd.Watchdog:
+        """Return what systemd kills this process without: neither round waits long for a server."""
+        keeping, containing = self.engine.keeping, self.engine.containing
+        return systemd.Watchdog(self.clock, [lambda: keeping.passes, lambda: containing.rounds])
 
 
 async def build(
@@ -202,17 +217,12 @@ async def build(
     counted = CollectorRegistry()
     audit = CountedAudit(trail, settings.issuers, counted)
     opened = await open_all(settings, replica, clock, entropy, stack)
-    means = Means(
-        audit,
-        clock,
-        entropy,
-        Deeds(clock),
-        waypoints or NoWaypoints(),
-        opened.vault.check_clock,
-    )
+    waypoints, check_clock = waypoints or NoWaypoints(), opened.vault.check_clock
+    means = Means(audit, clock, entropy, Deeds(clock), waypoints, check_clock)
     engine = build_engine(settings, opened, means, replica)
     htvault = build_htvault(settings, opened, engine, means)
     responding = build_responding(settings, opened, engine, means)
+    deliveries = build_deliveries(settings, opened, engine, means)
     outlook = Outlook(engine, clock, settings.keeper.warn_seconds)
     strangers, names = _strangers(settings, clock), HostNames()
     stack.callback(names.close)
@@ -227,7 +237,9 @@ async def build(
     app = build_app(
         [
             *_native(settings, engine, outlook, strangers).operations(),
+            *BatchApi(engine.leasing, engine.minting, means, strangers=strangers).operations(),
             *ContainmentApi(responding, engine.leasing, strangers).operations(),
+            *DeliveriesApi(deliveries, engine.leasing, strangers).operations(),
         ],
         [
             *Health(own_troubles, outlook).routes(),
@@ -239,8 +251,9 @@ async def build(
         settings.public_url,
     )
     return Daemon(
-        app, settings.listen, opened.vault, engine, htvault, means.deeds, troubles, entropy
-    )
+        app, settings.listen, opened.vault, engine, htvault, means.deeds, troubles, clock, entropy,
+        settings.hosts, {"clearing deliveries": deliveries.clearing.run},
+    )  # fmt: skip
 
 
 def _native(
@@ -252,6 +265,7 @@ def _native(
         engine.minting,
         engine.ending,
         {name: Offered(one.url, list(one.roles)) for name, one in settings.issuers.items()},
+        stepping=engine.stepping,
         strangers=strangers,
         outlook=outlook,
     )

@@ -11,14 +11,21 @@ path "credbroker/data/revocations/*" { capabilities = ["create", "update", "read
 path "credbroker/data/narrow/*" { capabilities = ["create", "update", "read"] }
 path "credbroker/data/ssh/*" { capabilities = ["create", "update", "read"] }
 path "credbroker/data/people/*" { capabilities = ["create", "update", "read"] }
+path "credbroker/data/hosts/*" { capabilities = ["create", "update", "read"] }
+path "credbroker/data/sessions/*" { capabilities = ["create", "update", "read"] }
+path "credbroker/data/announced/*" { capabilities = ["create", "update", "read"] }
+path "credbroker/data/deliveries/*" { capabilities = ["create", "update", "read"] }
 
 # A grant that has ended is overwritten, never deleted.
 path "credbroker/metadata/grants/*" { capabilities = ["read", "list"] }
 
-# Leases, logins and narrow tokens that have ended are cleared away whole.
+# What has ended of leases, logins, narrow tokens and deliveries is cleared away whole.
 path "credbroker/metadata/leases/*" { capabilities = ["read", "list", "delete"] }
 path "credbroker/metadata/logins/*" { capabilities = ["read", "list", "delete"] }
 path "credbroker/metadata/narrow/*" { capabilities = ["read", "list", "delete"] }
+path "credbroker/metadata/sessions/*" { capabilities = ["read", "list", "delete"] }
+path "credbroker/metadata/announced/*" { capabilities = ["read", "list", "delete"] }
+path "credbroker/metadata/deliveries/*" { capabilities = ["read", "list", "delete"] }
 
 # A few small records each, which stay.
 path "credbroker/metadata/issuers/*" { capabilities = ["read", "list"] }

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from credbroker.admin.contain import Wanted, contain, lift, list_contained, rehearse
 from credbroker.admin.desk import Desk, system_desk
+from credbroker.admin.host_join import host_join
 from credbroker.admin.legacy import count_legacy
 from credbroker.admin.office import Office, open_office
 from credbroker.admin.probe import Wished, probe
@@ -27,6 +28,7 @@ examples:
   credbroker admin restored --without old-host
   credbroker admin contain person cms/ada --reason "ticket 4711"
   credbroker admin contained
+  credbroker admin host-join login1.example.org
   credbroker admin legacy --days 7
 """
 
@@ -58,6 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     _add_config(before)
     _add_contain(actions)
+    host = actions.add_parser("host-join", help="print a token by which one host joins")
+    host.add_argument("name", metavar="NAME", help="the host's full name, as login1.example.org")
+    _add_config(host)
 
 
 def _add_issuer_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -85,7 +90,7 @@ def _add_contain(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
     ending.add_argument("kind", choices=[kind.value for kind in Kind])
     ending.add_argument(
         "name", metavar="NAME",
-        help="a lease's id, ISSUER/IDENTITY-KEY, a job's name, an address, or an issuer's name",
+        help="a lease's id, ISSUER/IDENTITY-KEY, a job's name, a host's name or address, or an issuer's name",
     )  # fmt: skip
     moment = ending.add_mutually_exclusive_group()
     moment.add_argument(
@@ -123,6 +128,8 @@ async def _run(args: argparse.Namespace, settings: Settings, desk: Desk) -> None
             await list_contained(office)
         elif args.action == "contain":
             await _contain(args, office)
+        elif args.action == "host-join":
+            await host_join(office, args.name)
         elif args.issuer_action == "release":
             await release(office, args.name, restore=args.restore)
         else:

@@ -86,7 +86,7 @@ def _check(args: argparse.Namespace, desk: Desk) -> int:
 def _check_files(settings: Settings) -> None:
     for kind, file in secret_files(settings):
         read_secret(file, kind)
-    server_tls(settings.listen)
+    server_tls(settings.listen, settings.hosts)
     issuers = settings.issuers.values()
     former = [one.legacy.ca_file for one in issuers if one.legacy is not None]
     for ca_file in (settings.vault.ca_file, *(one.ca_file for one in issuers), *former):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from credbroker.admin.office import Office
 from credbroker.broker.containing import Containing
 from credbroker.broker.hits import Hits, count_hits
-from credbroker.domain.revocations import CLOCKS_OFF_SECONDS, Kind, check_name
+from credbroker.domain.revocations import CLOCKS_OFF_SECONDS, Kind, check_name, is_address
 from credbroker.wire.fields import read_instant
 
 COUNT_SECONDS = 60.0
@@ -48,6 +48,11 @@ async def contain(office: Office, wanted: Wanted) -> None:
         office.desk.say(
             "Tickets and ssh keys open nothing until their person has logged in at the issuer again,"
             " which works at once; a login from before is not used until then."
+        )
+    if kind is Kind.HOST and not is_address(name):
+        office.desk.say(
+            "By its name a host loses what was delivered to it. Give its address as well, to end what"
+            " jobs or people asked for from there."
         )
     office.desk.say("Access tokens that are out live until they expire.")
     _tell(office, await _hits(office, kind, name, over), "These are")

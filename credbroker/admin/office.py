@@ -19,6 +19,7 @@ from credbroker.config.schema import Issuer as IssuerSettings
 from credbroker.config.schema import Settings
 from credbroker.domain.errors import NotFound
 from credbroker.domain.grants import Grant
+from credbroker.domain.hosts import Host
 from credbroker.domain.leases import Lease
 from credbroker.domain.marks import Heartbeat, IssuerMark, RewindMark
 from credbroker.domain.revocations import Revocations
@@ -26,6 +27,7 @@ from credbroker.ports import Issuer, RecordStore
 from credbroker.stores.records import (
     grant_records,
     heartbeat_records,
+    host_records,
     issuer_mark_records,
     lease_records,
     revocation_records,
@@ -52,6 +54,7 @@ class Office:
     heartbeats: RecordStore[Heartbeat]
     revocations: RecordStore[Revocations]
     leases: RecordStore[Lease]
+    hosts: RecordStore[Host]
     open_issuer: OpenIssuer
 
     def settings_of(self, name: str) -> IssuerSettings:
@@ -93,5 +96,6 @@ async def open_office(settings: Settings, desk: Desk, stack: AsyncExitStack) -> 
         heartbeat_records(vault, mount),
         revocation_records(vault, mount),
         lease_records(vault, mount),
+        host_records(vault, mount),
         partial(open_issuer, clock=desk.clock, stack=stack),
     )

@@ -32,6 +32,7 @@ from credbroker.domain.revocations import (
     Kind,
     Mark,
     Revocations,
+    check_host,
     check_not_revoked,
     check_proof,
     moment_of_proof,
@@ -60,7 +61,10 @@ class Memory(Protocol):
 
 
 class Containing:
-    """The revocations, as this process sees them."""
+    """The revocations, as this process sees them.
+
+    `rounds` counts the readings of `run` that are over, with success or without.
+    """
 
     def __init__(self, records: RecordStore[Revocations], means: Means) -> None:
         """Keep the marks in `records`, one record for each kind."""
@@ -76,6 +80,7 @@ class Containing:
         self._one_at_a_time = asyncio.Lock()
         self._owed: dict[str, Mark] = {}
         self.memories: list[Memory] = []
+        self.rounds = 0
 
     @property
     def is_fresh(self) -> bool:
@@ -94,6 +99,10 @@ class Containing:
     def judge_proof(self, key: GrantKey, proved_at: datetime.datetime) -> None:
         """Raise `LeaseEnded` if a mark ends what was proved at that moment, as far as is known here."""
         check_proof(key, proved_at, self._view)
+
+    def judge_host(self, name: str, address: str, proved_at: datetime.datetime) -> None:
+        """Raise `LeaseEnded` if a mark ends what a host proved at that moment, as known here."""
+        check_host(name, address, proved_at, self._view)
 
     def moment(self, key: GrantKey, now: datetime.datetime) -> datetime.datetime:
         """Return by which moment a login that ends now is judged: none that a known mark reaches."""
@@ -135,6 +144,7 @@ class Containing:
                 if not failing:
                     log.warning("revocations_not_read", why=error.sentence)
                 failing = True
+            self.rounds += 1
             await self._clock.sleep(READ_SECONDS * (0.75 + 0.5 * self._entropy.fraction()))
 
     async def read(self, seconds: float = PATIENCE_SECONDS) -> None:

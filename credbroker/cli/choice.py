@@ -11,7 +11,7 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Iterator, List, Mapping, Optional, Tuple
 
-from credbroker.client.blocking import CA_FILE_VARIABLE
+from credbroker.client.reaching import CA_FILE_VARIABLE
 from credbroker.delivery import lease_file
 from credbroker.domain.errors import LocalFileUnfit, LoginNeeded, Malformed
 from credbroker.domain.scopes import ScopeSet

@@ -48,6 +48,7 @@ class Desk:
     err: TextIO
     columns: int = 80
     open_door: OpenDoor = open_door
+    inp: Optional[TextIO] = None
 
     def broker(self, address: str, ca_file: Optional[str], ca_pem: Optional[str] = None) -> Broker:
         """Return the broker at `address`, without a lease; raise `Malformed`."""
@@ -58,6 +59,17 @@ class Desk:
         """Return the broker of a lease file, asked under its lease."""
         broker = self.broker(lease.broker, ca_file or lease.ca_file, lease.ca_pem)
         return broker.under(lease.lease_token)
+
+    def can_ask(self) -> bool:
+        """True if a person sits there and can be asked something."""
+        return self.inp is not None and self.inp.isatty() and self.err.isatty()
+
+    def says_yes(self, question: str) -> bool:
+        """Ask the person; only a plain yes is one."""
+        self.err.write(question)
+        self.err.flush()
+        answer = self.inp.readline() if self.inp is not None else ""
+        return answer.strip().lower() in {"y", "yes"}
 
     def answer(self, text: str) -> None:
         """Print one line of the answer."""
@@ -79,6 +91,7 @@ def system_desk() -> Desk:
         out=sys.stdout,
         err=sys.stderr,
         columns=shutil.get_terminal_size().columns,
+        inp=sys.stdin,
     )
 
 

@@ -201,6 +201,19 @@ class Ssh(Section, frozen=True):
     registration: bool = False
 
 
+class Hosts(Section, frozen=True):
+    """The hosts that tokens are delivered to, beside those that joined by an operator's token.
+
+    A host whose name is in `names` may show a certificate that the authorities in `ca_file` (PEM)
+    have signed. `groups` are what people may order for instead of one host. Both are lists of host
+    names in which `*` stands for a part of a label, as in `login*.example.org`.
+    """
+
+    ca_file: Path | None = None
+    names: list[Text] = []
+    groups: dict[str, list[Text]] = {}
+
+
 class Log(Section, frozen=True):
     """How much is logged, on standard error, as JSON."""
 
@@ -224,4 +237,5 @@ class Settings(Section, frozen=True):
     kerberos: list[Kerberos] = []
     ssh: Ssh = Ssh()
     operators: list[Operator] = []
+    hosts: Hosts = Hosts()
     log: Log = Log()

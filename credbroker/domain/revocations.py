@@ -5,6 +5,8 @@
 - A mark on a person or an issuer ends what else was proved before: the grants, tickets and ssh keys
   that were there open nothing until the person has logged in at the issuer again.
 - A person's mark holds for their robots, too, whose identity keys lie below `<credkey>/`.
+- A mark on a host ends what it had in hand; a key that it joined with, or a certificate, from before
+  opens no session any more.
 - Names count as equal however their letters are composed (Unicode NFC).
 - Marks are bounded: one that no lease can be old enough for is dropped with the next write.
 """
@@ -20,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from typing import Iterator, Mapping, Union
 
 from credbroker.domain.errors import Busy, LeaseEnded, Malformed, NotFound
+from credbroker.domain.hosts import check_host_name
 from credbroker.domain.leases import Lease, check_job_name
 from credbroker.domain.names import GrantKey, check_credkey, check_short_name
 
@@ -127,6 +130,19 @@ def check_proof(key: GrantKey, proved_at: datetime.datetime, view: View) -> None
             raise LeaseEnded(f"The operator has ended all earlier logins of this {kind.value}.")
 
 
+def check_host(name: str, address: str, proved_at: datetime.datetime, view: View) -> None:
+    """Raise `LeaseEnded` if a mark in `view` ends what this host, at this address, had then."""
+    marks = view.get(Kind.HOST, {})
+    for one in (name, str(_address(address))) if marks else ():
+        mark = marks.get(one)
+        if mark is not None and proved_at < mark.before:
+            raise LeaseEnded(
+                f"The operator has contained this host: what it had before {mark.before:%H:%M:%S} UTC"
+                f" on {mark.before:%Y-%m-%d} is over.",
+                "Ask the operator. Then join it anew, or give it a new certificate.",
+            )
+
+
 def moment_of_proof(key: GrantKey, now: datetime.datetime, view: View) -> datetime.datetime:
     """Return when somebody counts as having proved `now`, at the issuer, to be this person.
 
@@ -141,7 +157,8 @@ def moment_of_proof(key: GrantKey, now: datetime.datetime, view: View) -> dateti
 def check_name(kind: Kind, name: str) -> str:
     """Return `name` in the one form in which leases are held against it; raise `Malformed`.
 
-    A lease is named by its id, a person by `<issuer>/<credkey>`, a host by its address.
+    A lease is named by its id, a person by `<issuer>/<credkey>`, a host by its address, or by the
+    name that it is delivered to by.
     """
     if kind is Kind.LEASE and not _LEASE_ID.match(name):
         raise Malformed(
@@ -155,12 +172,13 @@ def check_name(kind: Kind, name: str) -> str:
         return _composed(check_job_name(name))
     if kind is Kind.HOST:
         address = _address(name)
-        if isinstance(address, str):
-            raise Malformed(
-                "A host is named by its address.", "The audit trail has it as `address`."
-            )
-        return str(address)
+        return check_host_name(address) if isinstance(address, str) else str(address)
     return check_short_name("issuer", name) if kind is Kind.ISSUER else name
+
+
+def is_address(name: str) -> bool:
+    """True if a host is named by its address, not by the name that it is delivered to by."""
+    return not isinstance(_address(name), str)
 
 
 def _on_person(key: GrantKey, view: View) -> Iterator[tuple[Kind, Mark]]:
@@ -183,6 +201,7 @@ def _names(lease: Lease, kind: Kind) -> Iterator[str]:
         yield _composed(lease.job)
     elif kind is Kind.HOST:
         yield str(_address(lease.origin))
+        yield lease.host
     elif kind is Kind.ISSUER:
         yield lease.key.issuer
 

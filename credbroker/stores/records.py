@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from credbroker.domain.confirming import ConfirmedLogin
+from credbroker.domain.deliveries import Announced, Delivery, HostLease
 from credbroker.domain.device import PendingLogin
 from credbroker.domain.errors import (
     Malformed,
@@ -15,6 +16,7 @@ from credbroker.domain.errors import (
     StoreUnclear,
 )
 from credbroker.domain.grants import Grant
+from credbroker.domain.hosts import Host, HostSession
 from credbroker.domain.leases import Lease
 from credbroker.domain.marks import (
     Heartbeat,
@@ -37,6 +39,14 @@ from credbroker.wire.confirmed import (
     write_confirmed,
     write_login_key,
 )
+from credbroker.wire.hosts import (
+    read_host,
+    read_host_lease,
+    read_host_session,
+    write_host,
+    write_host_lease,
+    write_host_session,
+)
 from credbroker.wire.marks import (
     read_heartbeat,
     read_issuer_mark,
@@ -50,6 +60,12 @@ from credbroker.wire.marks import (
     write_spool_key,
 )
 from credbroker.wire.narrow import read_narrow, write_narrow
+from credbroker.wire.ordered import (
+    read_announced,
+    read_delivery,
+    write_announced,
+    write_delivery,
+)
 from credbroker.wire.records import (
     Record,
     read_grant,
@@ -197,6 +213,31 @@ def seen_records(client: VaultClient, mount: str) -> VaultRecords[SeenNonce]:
 def robot_records(client: VaultClient, mount: str) -> VaultRecords[Robots]:
     """Return the store of what is remembered of people's robots."""
     return VaultRecords(client, mount, "people", write_robots, read_robots)
+
+
+def host_records(client: VaultClient, mount: str) -> VaultRecords[Host]:
+    """Return the store of hosts, their join tokens and keys."""
+    return VaultRecords(client, mount, "hosts", write_host, read_host)
+
+
+def host_session_records(client: VaultClient, mount: str) -> VaultRecords[HostSession]:
+    """Return the store of hosts' sessions."""
+    return VaultRecords(client, mount, "sessions", write_host_session, read_host_session)
+
+
+def host_lease_records(client: VaultClient, mount: str) -> VaultRecords[HostLease]:
+    """Return the store of which lease a host has for an order."""
+    return VaultRecords(client, mount, "sessions", write_host_lease, read_host_lease)
+
+
+def announced_records(client: VaultClient, mount: str) -> VaultRecords[Announced]:
+    """Return the store of orders that wait for consent."""
+    return VaultRecords(client, mount, "announced", write_announced, read_announced)
+
+
+def delivery_records(client: VaultClient, mount: str) -> VaultRecords[Delivery]:
+    """Return the store of standing orders."""
+    return VaultRecords(client, mount, "deliveries", write_delivery, read_delivery)
 
 
 async def check_mount(client: VaultClient, mount: str) -> None:

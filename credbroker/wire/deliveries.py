@@ -3,7 +3,8 @@
 A host shows who it is once (`HOST_SESSIONS`) and is known by the host token that it gets. A person
 places an order on the host; the host announces it to the broker (`DELIVERIES`), and the person
 consents with a lease of a login (`consent`). From then on the host, or each host of the group, gets a
-lease for exactly this order, and with it tokens as anybody else does.
+lease for exactly this order, and with it tokens as anybody else does. A host ends orders for itself;
+one for a group is ended by its person.
 """
 
 from __future__ import annotations
@@ -130,9 +131,13 @@ class DeliveryShown(Message):
 
 @dataclass(frozen=True)
 class DeliveriesShown(Message):
-    """All standing orders: a host's when a host asks, a person's when a person does."""
+    """Standing orders: a host's when a host asks, a person's when a person does.
+
+    With `more` there are others: ask again for those past it, with `?after=` and this id.
+    """
 
     deliveries: List[DeliveryShown]
+    more: Optional[str] = None
 
 
 @dataclass(frozen=True)

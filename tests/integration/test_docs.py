@@ -53,6 +53,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
+JOBS = ROOT / "docs" / "jobs.md"
 MIGRATION = ROOT / "docs" / "migrate-from-htvault.md"
 PAGES = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CHECKED = {"sh", "yaml", "text"}
@@ -233,6 +234,7 @@ async def test_the_commands_on_the_pages_work_in_their_order(place: Place) -> No
     told = "".join([await place.play(block) for block in played_blocks()])
     assert "Logged in to cms as alice in the role default" in told
     assert "The lease of job run42 is ended." in told
+    assert "Started 1 times, of 10 at the most:" in told
     assert "Logged out of cms in the role default." in told
     assert "the settings are right (1 issuer)" in told
     assert '"event":"delivery"' in told  # the job's right is one that was minted for alice before
@@ -248,14 +250,14 @@ async def test_the_commands_on_the_pages_work_in_their_order(place: Place) -> No
 
 def played_blocks() -> list[str]:
     """Return what is typed once the broker runs: all but its own start, its set-up, and make."""
-    shown = [block for page in (README, OPERATIONS) for block in blocks(page, "sh")]
+    shown = [block for page in (README, JOBS, OPERATIONS) for block in blocks(page, "sh")]
     typed = [block for block in shown if not block.startswith(("bao ", "make "))]
     return [re.sub(r"^credbroker serve .*$", "", block, flags=re.MULTILINE) for block in typed]
 
 
 async def test_the_jobs_wrapper_ends_if_there_can_be_no_token(tmp_path: Path) -> None:
     """Neither a token file of an earlier run nor waiting for ever hides that the agent has ended."""
-    (wrapper,) = [block for block in blocks(README, "sh") if "credbroker agent" in block]
+    (wrapper,) = [block for block in blocks(JOBS, "sh") if "--while-pid" in block]
     (tmp_path / "bearer_token").write_text("of an earlier run")
     for name, script in (("credbroker", "exit 4"), ("analysis", "touch ran")):
         (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
@@ -291,5 +293,7 @@ async def test_every_block_on_the_pages_is_of_a_kind_that_is_checked() -> None:
     """Commands and settings stand nowhere else than on the pages that are tried out."""
     for page in PAGES:
         opened = re.findall(r"^```(.*)$", page.read_text("utf-8"), re.MULTILINE)[::2]
-        allowed = CHECKED if page in {README, OPERATIONS, MIGRATION} else {"text"}
+        allowed = CHECKED if page in {README, JOBS, OPERATIONS, MIGRATION} else {"text"}
+        if page.name == "agent.md":  # its list is read by tests/unit/edge/test_list_file.py
+            allowed = {"text", "yaml"}
         assert set(opened) <= allowed, page

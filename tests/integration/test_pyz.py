@@ -245,11 +245,28 @@ def test_an_agent_ends_with_its_job_and_with_its_lease(node: Node) -> None:
     assert "This lease was ended." in done.stderr
 
 
-def _write_job_lease(node: Node, path: Path) -> None:
+@pytest.mark.slow
+def test_a_program_runs_under_its_agent_along_one_chain(node: Node) -> None:
+    """In an empty folder: the lease file and the archive are all that there is."""
+    folder = node.folder / "sandbox"
+    folder.mkdir()
+    _write_job_lease(node, folder / "lease.json", starts=1)
+    show = 'cat "$BEARER_TOKEN_FILE"; exit 7'
+    for _ in range(2):
+        done = node.run("agent", "--job", str(folder / "lease.json"), "--", "sh", "-c", show)
+        assert (done.returncode, done.stdout) == (7, node.fake.given[-1].access_token.reveal())
+    assert [verdict.value for verdict in node.fake.verdicts] == ["start", "step"]
+    left = sorted(str(one.relative_to(folder)) for one in folder.rglob("*") if one.is_file())
+    assert left == [".credbroker/lease.json.state", "lease.json"]
+    lists = node.run("agent", "--list", "tokens.yaml")
+    assert (lists.returncode, "one-file program" in lists.stderr) == (2, True)
+
+
+def _write_job_lease(node: Node, path: Path, starts: int | None = None) -> None:
     lease = LeaseFile(
         broker=node.served.url,
         ca_file=node.environ["CREDBROKER_CA_FILE"],
-        lease_token=node.fake.new_lease("run42"),
+        lease_token=node.fake.new_lease("run42", starts),
         issuer="cms",
         role="default",
         credkey="alice",
@@ -257,6 +274,7 @@ def _write_job_lease(node: Node, path: Path) -> None:
         audiences=["https://dav"],
         lease_ends_at=SystemClock().now().replace(year=2099, day=1, microsecond=0),
         job="run42",
+        starts=starts,
     )
     lease_file.write(path, lease, SystemEntropy())
 

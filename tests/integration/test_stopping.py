@@ -41,6 +41,8 @@ class Session:
 class Lasting:
     """A deed that goes on for as long as the broker does."""
 
+    passes = rounds = 0
+
     async def run(self) -> None:
         """Wait for ever."""
         await asyncio.Event().wait()
@@ -92,7 +94,7 @@ def daemon(
     vault, engine = cast("VaultClient", session), cast("Engine", heart or Heart())
     htvault = cast("Htvault", Expiring())
     listen = Listen(address=address, port=port)
-    return Daemon(app, listen, vault, engine, htvault, deeds, [], SystemEntropy())
+    return Daemon(app, listen, vault, engine, htvault, deeds, [], CLOCK, SystemEntropy())
 
 
 async def test_a_refresh_begun_by_the_last_caller_is_finished() -> None:

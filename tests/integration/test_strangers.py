@@ -156,7 +156,8 @@ async def served(world: World) -> AsyncIterator[TestClient[web.Request, web.Appl
     offered = {ISSUER: Offered("https://issuer.test/", [ROLE])}
     strangers = Strangers(Allowance(PER_SECOND, BURST), world.clock)
     outlook = Outlook(replica.engine, world.clock, DAY)
-    api = NativeApi(*deeds, offered, strangers=strangers, outlook=outlook)
+    stepping = replica.engine.stepping
+    api = NativeApi(*deeds, offered, stepping=stepping, strangers=strangers, outlook=outlook)
     app = build_app(api.operations(), [], world.entropy, world.audit, "https://broker.test")
     async with TestClient(TestServer(app)) as client:
         yield client

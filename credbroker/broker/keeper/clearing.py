@@ -24,7 +24,7 @@ from credbroker.domain.errors import CredbrokerError, RecordDamaged
 from credbroker.domain.leases import Lease
 from credbroker.domain.shards import shard_of, shards_of
 from credbroker.domain.ssh_keys import SeenNonce
-from credbroker.ports import RecordStore, Stored
+from credbroker.ports import Clock, RecordStore, Stored
 
 T = TypeVar("T")
 
@@ -78,26 +78,15 @@ class Clearing:
 
     async def once(self) -> None:
         """Go round once. Raises `StoreUnavailable` kinds."""
-        await self._go_round(self._cleared.leases, self._is_lease_over)
-        await self._go_round(self._cleared.logins, self._is_login_over)
-
-    async def _go_round(
-        self, folder: Clearable[T], is_over: Callable[[str], Awaitable[bool]]
-    ) -> None:
-        shards = shards_of(self._replicas.name, self._replicas.live())
-        gone = 0
-        async for page in pages(folder):
-            for segment in (one for one in page if shard_of(one) in shards):
-                if await is_over(segment):
-                    await folder.remove(segment)
-                    gone += 1
-                await self._clock.sleep(PAUSE_SECONDS)
-        if gone:
-            log.info("records_cleared", records=gone)
+        for folder, is_over in (
+            (self._cleared.leases, self._is_lease_over),
+            (self._cleared.logins, self._is_login_over),
+        ):
+            await go_round(folder, is_over, self._replicas, self._clock)
 
     async def _is_lease_over(self, segment: str) -> bool:
         """A lease that was ended early stays for its whole time: who is below it is told so."""
-        lease = await _found(self._cleared.leases, segment)
+        lease = await found_in(self._cleared.leases, segment)
         if lease is None:
             return False
         life_seconds = (lease.value.ends_at - lease.value.created_at).total_seconds()
@@ -106,11 +95,11 @@ class Clearing:
     async def _is_login_over(self, segment: str) -> bool:
         """Tell by whichever of the three kinds it is; to the readers of the others it is damaged."""
         kept = LOGIN_KEPT_SECONDS
-        if (login := await _found(self._cleared.logins, segment)) is not None:
+        if (login := await found_in(self._cleared.logins, segment)) is not None:
             return self._is_past(login, login.value.expires_at, kept)
-        if (seen := await _found(self._cleared.seen, segment)) is not None:
+        if (seen := await found_in(self._cleared.seen, segment)) is not None:
             return self._is_past(seen, seen.value.seen_at, kept)
-        if (confirmed := await _found(self._cleared.confirmed, segment)) is not None:
+        if (confirmed := await found_in(self._cleared.confirmed, segment)) is not None:
             waits = confirmed.value.pending is not None  # `broker.logins.placing` revokes it first
             kept = WAITING_KEPT_SECONDS if waits else kept
             return self._is_past(confirmed, confirmed.value.expires_at, kept)
@@ -120,11 +109,39 @@ class Clearing:
         self, stored: Stored[Any], ended_at: datetime.datetime, kept_seconds: float
     ) -> bool:
         """True if it ended, and was written last, longer ago than that."""
-        ended_seconds = (self._clock.now() - ended_at).total_seconds()
-        return min(stored.age_seconds, ended_seconds) > kept_seconds
+        return is_past(stored, ended_at, kept_seconds, self._clock.now())
 
 
-async def _found(records: RecordStore[T], segment: str) -> Stored[T] | None:
+async def go_round(
+    folder: Clearable[Any],
+    is_over: Callable[[str], Awaitable[bool]],
+    replicas: Replicas,
+    clock: Clock,
+) -> None:
+    """Remove what `is_over` in this replica's shards of a folder. Raises `StoreUnavailable` kinds."""
+    shards = shards_of(replicas.name, replicas.live())
+    gone = 0
+    async for page in pages(folder):
+        for segment in (one for one in page if shard_of(one) in shards):
+            if await is_over(segment):
+                await folder.remove(segment)
+                gone += 1
+            await clock.sleep(PAUSE_SECONDS)
+    if gone:
+        log.info("records_cleared", records=gone)
+
+
+def is_past(
+    stored: Stored[Any],
+    ended_at: datetime.datetime,
+    kept_seconds: float,
+    now: datetime.datetime,
+) -> bool:
+    """True if it ended, and was written last, longer ago than `kept_seconds`."""
+    return min(stored.age_seconds, (now - ended_at).total_seconds()) > kept_seconds
+
+
+async def found_in(records: RecordStore[T], segment: str) -> Stored[T] | None:
     """Return the record; None if there is none of this kind."""
     try:
         return await records.get(segment)

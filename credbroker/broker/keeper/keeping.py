@@ -80,7 +80,10 @@ class Renewing(Protocol):
 
 
 class Keeping:
-    """Keeps the grants of this replica's shards, and what this replica serves."""
+    """Keeps the grants of this replica's shards, and what this replica serves.
+
+    `passes` counts the passes that are finished; none waits for a server.
+    """
 
     def __init__(
         self,
@@ -118,12 +121,14 @@ class Keeping:
         self._began_at = means.clock.elapsed()
         self._warned: dict[str, float] = {}
         self._expiring: dict[str, float] = {}
+        self.passes = 0
 
     async def run(self) -> None:
         """Keep for ever."""
         async with asyncio.TaskGroup() as self._tasks:
             while True:
                 self._pass()
+                self.passes += 1
                 await self._clock.sleep(TICK_SECONDS)
 
     def noted(self, grant: Grant) -> None:

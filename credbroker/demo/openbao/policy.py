@@ -24,14 +24,21 @@ path "{mount}/data/revocations/*" {{ capabilities = ["create", "update", "read"]
 path "{mount}/data/narrow/*" {{ capabilities = ["create", "update", "read"] }}
 path "{mount}/data/ssh/*" {{ capabilities = ["create", "update", "read"] }}
 path "{mount}/data/people/*" {{ capabilities = ["create", "update", "read"] }}
+path "{mount}/data/hosts/*" {{ capabilities = ["create", "update", "read"] }}
+path "{mount}/data/sessions/*" {{ capabilities = ["create", "update", "read"] }}
+path "{mount}/data/announced/*" {{ capabilities = ["create", "update", "read"] }}
+path "{mount}/data/deliveries/*" {{ capabilities = ["create", "update", "read"] }}
 
 # A grant that has ended is overwritten, never deleted.
 path "{mount}/metadata/grants/*" {{ capabilities = ["read", "list"] }}
 
-# Leases, logins and narrow tokens that have ended are cleared away whole.
+# What has ended of leases, logins, narrow tokens and deliveries is cleared away whole.
 path "{mount}/metadata/leases/*" {{ capabilities = ["read", "list", "delete"] }}
 path "{mount}/metadata/logins/*" {{ capabilities = ["read", "list", "delete"] }}
 path "{mount}/metadata/narrow/*" {{ capabilities = ["read", "list", "delete"] }}
+path "{mount}/metadata/sessions/*" {{ capabilities = ["read", "list", "delete"] }}
+path "{mount}/metadata/announced/*" {{ capabilities = ["read", "list", "delete"] }}
+path "{mount}/metadata/deliveries/*" {{ capabilities = ["read", "list", "delete"] }}
 
 # A few small records each, which stay.
 path "{mount}/metadata/issuers/*" {{ capabilities = ["read", "list"] }}

@@ -12,6 +12,7 @@ from credbroker.admin.office import Office
 from credbroker.broker.custody.replicas import name_segment
 from credbroker.broker.running import Deeds, Means
 from credbroker.config.load import load
+from credbroker.domain.hosts import Host
 from credbroker.domain.marks import IssuerMark
 from tests.fakes.audit import FakeAudit
 from tests.fakes.clock import FakeClock
@@ -90,6 +91,7 @@ def open_rooms(folder: Path, clock: FakeClock) -> Rooms:
     heartbeats = MemoryRecords["Heartbeat"](clock)
     revocations = MemoryRecords["Revocations"](clock)
     leases = MemoryRecords["Lease"](clock)
+    hosts = MemoryRecords[Host](clock)
 
     async def open_issuer(settings: IssuerSettings) -> Issuer:
         return issuer
@@ -104,6 +106,7 @@ def open_rooms(folder: Path, clock: FakeClock) -> Rooms:
         heartbeats,
         revocations,
         leases,
+        hosts,
         open_issuer,
     )
     return Rooms(

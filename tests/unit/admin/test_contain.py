@@ -37,6 +37,16 @@ async def test_what_was_made_until_now_is_over(
     assert f"{mark.before:%Y-%m-%d %H:%M:%S} UTC" == MINUTE_LATER
 
 
+async def test_a_host_that_is_contained_by_name_may_need_its_address_too(rooms: Rooms) -> None:
+    """A worker node has no deliveries: nobody must take its name for enough."""
+    await contain(rooms.office, Wanted(Kind.HOST, "WN1.example.org"))
+    assert set(rooms.revocations.newest(Kind.HOST.value).marks) == {"wn1.example.org"}
+    assert "Give its address as well" in rooms.said()
+    before = rooms.said()
+    await contain(rooms.office, Wanted(Kind.HOST, "192.0.2.7"))
+    assert "Give its address as well" not in rooms.said().removeprefix(before)
+
+
 async def test_an_operator_may_name_the_moment(rooms: Rooms) -> None:
     """Also one to come: until then nobody's new login counts."""
     await contain(rooms.office, Wanted(Kind.PERSON, "cms/ada", "2026-06-01T14:00:00Z"))
@@ -67,7 +77,7 @@ async def test_what_was_contained_can_be_lifted(rooms: Rooms) -> None:
         (Kind.PERSON, "atlas/ada", NotFound),
         (Kind.ISSUER, "atlas", NotFound),
         (Kind.PERSON, "ada", Malformed),
-        (Kind.HOST, "wn1.example.org", Malformed),
+        (Kind.HOST, "192.0.2.777", Malformed),
     ],
 )
 async def test_a_name_that_nobody_has_is_refused(

@@ -392,6 +392,16 @@ async def test_a_mark_whose_writing_got_no_answer_is_there(world: World, taken: 
     assert not await replica.knows(token)
 
 
+async def test_a_store_that_hangs_for_ever_does_not_hold_a_round_up(world: World) -> None:
+    """So the watchdog is fed: at most a minute lies between two rounds that are over."""
+    replica = await world.replica()
+    world.revocations.get_seconds = 30 * DAY
+    for _ in range(10):
+        before = replica.containing.rounds
+        await world.clock.pass_time(40)
+        assert replica.containing.rounds > before
+
+
 async def test_that_marks_are_not_read_is_logged_once(
     world: World, logged: list[EventDict]
 ) -> None:

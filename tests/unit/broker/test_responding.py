@@ -151,7 +151,7 @@ async def test_an_operator_who_was_contained_is_none_until_the_next_login() -> N
         ({"name": "../ada"}, Malformed),
         ({"name": "atlas/ada"}, NotFound),
         ({"kind": Kind.ISSUER, "name": "atlas"}, NotFound),
-        ({"kind": Kind.HOST, "name": "wn1.example.org"}, Malformed),
+        ({"kind": Kind.HOST, "name": "192.0.2.777"}, Malformed),
     ],
 )
 async def test_what_could_hit_nobody_is_refused(

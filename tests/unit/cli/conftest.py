@@ -46,6 +46,7 @@ class Table:
     out: Terminal
     err: Terminal
     asked: list[tuple[str, str | None]]
+    inp: Terminal | None = None
 
     @property
     def token_path(self) -> Path:
@@ -83,6 +84,7 @@ class Table:
             out=self.out,
             err=self.err,
             open_door=open_door,
+            inp=self.inp,
         )
 
     def log_in(self, issuer: str = "cms", role: str = "default", **fields: object) -> Path:

@@ -194,6 +194,30 @@ def test_a_shared_host_that_is_no_address_is_named(tmp_path: Path) -> None:
     assert ": htvault.shared_hosts[2]: " in refused(write(tmp_path, a=tree))
 
 
+@pytest.mark.parametrize(
+    ("hosts", "named"),
+    [
+        ({"names": ["lx1.test"]}, "hosts.names: this goes with `ca_file` only"),
+        ({"ca_file": "ca.pem"}, "hosts.ca_file: certificates are shown over `listen.tls` only"),
+        ({"groups": {"l x": []}}, "hosts.groups.l x: The group name"),
+        ({"groups": {"lx": ["lx*.test", "lx?.test"]}}, "hosts.groups.lx[1]: A pattern is"),
+        ({"ca_file": "ca.pem", "names": ["*.test/"]}, "hosts.names[0]: A pattern is"),
+    ],
+)
+def test_hosts_that_could_not_be_known_are_named(
+    tmp_path: Path, hosts: dict[str, Any], named: str
+) -> None:
+    """A pattern that means something else than it looks like is none."""
+    assert named in refused(write(tmp_path, a={**right(tmp_path), "hosts": hosts}))
+
+
+def test_hosts_and_their_groups_are_read(tmp_path: Path) -> None:
+    """Groups go without certificates: hosts may have joined."""
+    groups = {"lx": ["lx*.example.org", "LX1.example.net"]}
+    read = load(write(tmp_path, a={**right(tmp_path), "hosts": {"groups": groups}}))
+    assert (read.hosts.groups, read.hosts.ca_file) == (groups, None)
+
+
 def test_an_entry_for_kerberos_is_read(tmp_path: Path) -> None:
     """For all issuers and without a domain where it says nothing of them."""
     entry = {"keytab_file": "/x", "realms": ["A"]}

@@ -14,6 +14,7 @@ from credbroker.domain.device import PendingLogin
 from credbroker.domain.errors import Malformed
 from credbroker.domain.grants import Grant
 from credbroker.domain.leases import Lease
+from credbroker.domain.starts import Starts
 from credbroker.wire.records import (
     read_grant,
     read_lease,
@@ -53,6 +54,23 @@ def test_a_lease_comes_back(lease: Lease) -> None:
 def test_a_waiting_login_comes_back(login: PendingLogin) -> None:
     """With its code, or without it once it is over."""
     assert read_login(through_json(write_login(login))) == login
+
+
+def test_what_a_record_holds_of_a_week_of_a_jobs_secrets_is_one_text() -> None:
+    """OpenBao refuses a request with more than a thousand texts in it."""
+    over = tuple(f"{number:016x}" for number in range(4000))
+    record = write_lease(
+        things.lease(starts=Starts(things.LEASE_TOKEN.secret_hash(), 10, over=over))
+    )
+    assert len(record) < 20
+    assert len(json.dumps(record)) < 100_000
+
+
+@pytest.mark.parametrize("damage", ["", "[]", "{}", '{"most":"x"}', "x" * 100])
+def test_a_damaged_chain_is_refused(damage: str) -> None:
+    """A lease whose secrets are used once must not become one whose secret lasts."""
+    with pytest.raises(Malformed):
+        read_lease({**write_lease(things.lease()), "starts": damage or 1})
 
 
 def test_a_lease_keeps_no_secret() -> None:

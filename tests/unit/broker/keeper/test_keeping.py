@@ -102,6 +102,17 @@ async def live_on(world: World, replica: Replica, caller: Caller) -> float:
     return back_seconds
 
 
+async def test_passes_go_on_while_store_and_issuer_hang() -> None:
+    """So the watchdog is fed: a pass waits for no server."""
+    world, replica, caller = await settled_world()
+    async with running(replica.engine.keeping):
+        await live_on(world, replica, caller)
+        world.grants.get_seconds = 30 * DAY
+        before = replica.engine.keeping.passes
+        await world.clock.pass_time(7200)
+        assert replica.engine.keeping.passes == before + 7200 / keeping.TICK_SECONDS
+
+
 # -- what is in use ------------------------------------------------------------------------------
 
 
