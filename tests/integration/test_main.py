@@ -18,7 +18,7 @@ from credbroker.domain.secret import Secret
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-OWN = ("login", "token", "status", "logout", "job", "agent")
+OWN = ("login", "token", "status", "logout", "job", "deliver", "agent")
 
 
 @pytest.fixture

@@ -288,8 +288,13 @@ async def test_a_host_joins_once(login_host: LoginHost) -> None:
         await command.join(login_host.settings, host, token)
 
 
-def test_a_host_that_has_not_joined_does_not_start(tmp_path: Path) -> None:
+def test_a_host_that_has_not_joined_does_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It says what to do; nor does one whose folder others may read."""
+    # What lasts as long as the process is not for that of the tests.
+    monkeypatch.setattr(command, "forbid_core_dumps", lambda: None)
+    monkeypatch.setattr(os, "setgroups", lambda _: None)
     settings = tmp_path / "sessions.yaml"
     settings.write_text(f"broker: https://broker.example.org\nstate_folder: {tmp_path}/state\n")
     args = argparse.Namespace(settings=str(settings), join=None)
