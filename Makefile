@@ -38,6 +38,7 @@ COUNT ?= 200
 SEED ?= 1
 
 chaos: $(VENV)/.dev  ## faults by the hundred against several brokers (COUNT=1000: within the hour)
+	$(BIN)/python -m tests.chaos.files --seed $(SEED)
 	$(BIN)/python -m tests.chaos --count $(COUNT) --seed $(SEED)
 
 fuzz: COUNT = 20000

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from bench import crowd, poison, reads, refreshes, restart, results, size, writing
+from bench import crowd, edge, poison, reads, refreshes, restart, results, size, writing
 from bench.explained import SCENARIOS
 from bench.machine import load, this_machine
 from bench.results import Figure, Taken
@@ -30,6 +30,7 @@ TAKE: dict[str, Callable[[Path, bool], Coroutine[None, None, list[Figure]]]] = {
     "size": size.take,
     "poison": poison.take,
     "restart": restart.take,
+    "edge": edge.take,
 }
 
 

@@ -28,6 +28,11 @@ SCENARIOS = {
         "`credbroker serve` is killed and started again over an OpenBao full of fresh grants, read"
         " from a folder that was filled beforehand."
     ),
+    "edge": (
+        "`credbroker credmon` on an access point's folder, with real files as root, and a server in"
+        " another program over TLS that gives out one token after the other and is no limit itself;"
+        " then a job's agent from `credbroker.pyz`; everything shares the machine."
+    ),
 }
 """By name, in the order in which they are taken and shown."""
 

@@ -16,6 +16,7 @@ import pytest
 
 from credbroker.api.problems import status_of
 from credbroker.broker import leasing, minting, trail
+from credbroker.broker.deliveries import ordering
 from credbroker.cli import exits
 from credbroker.cli.exits import exit_code
 from credbroker.config import schema
@@ -309,6 +310,7 @@ def shared_fields() -> Iterator[str]:
     """Return the fields that `about` and `_traces` put into a line."""
     for module, name in (
         (leasing, "about"), (minting, "_traces"), (trail, "about"), (trail, "names"),
+        (ordering, "of_order"),
     ):  # fmt: skip
         tree = ast.parse(inspect.getsource(getattr(module, name)))
         (told,) = [node for node in ast.walk(tree) if isinstance(node, ast.Dict)]
