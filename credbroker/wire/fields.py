@@ -5,8 +5,10 @@ Times travel as RFC 3339 in UTC with whole seconds, as in `2026-03-01T12:00:00Z`
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
+import re
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, TypeVar
 
 from credbroker.domain.errors import Malformed
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _INSTANT = "%Y-%m-%dT%H:%M:%SZ"
+# Several times as quick as strptime, which an access point with thousands of tokens notices.
+_READ_INSTANT = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)Z\Z", re.ASCII)
 
 
 def parse_object(body: bytes, what: str) -> Fields:
@@ -24,7 +28,7 @@ def parse_object(body: bytes, what: str) -> Fields:
     A key that appears twice is refused: two readers could see two different values.
     """
     try:
-        read = json.loads(body, object_pairs_hook=_no_twins)
+        read = _DECODER.decode(body.decode("utf-8-sig"))
     except ValueError:
         raise Malformed(f"{what} is not JSON, or names a field twice.") from None
     except RecursionError:
@@ -37,6 +41,9 @@ def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(read) != len(pairs):
         raise ValueError
     return read
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_no_twins)
 
 
 class Fields:
@@ -153,7 +160,11 @@ def write_optional_instant(at: datetime.datetime | None) -> str | None:
 
 def read_instant(text: str, what: str) -> datetime.datetime:
     """Read what `write_instant` wrote; raise `Malformed` naming `what`."""
-    try:
-        return datetime.datetime.strptime(text, _INSTANT).replace(tzinfo=datetime.timezone.utc)
-    except ValueError:
-        raise Malformed(f"{what} must be a UTC time like 2026-03-01T12:00:00Z.") from None
+    match = _READ_INSTANT.match(text)
+    if match is not None:
+        year, month, day, hour, minute, second = map(int, match.groups())
+        with contextlib.suppress(ValueError):  # of a day that no calendar has
+            return datetime.datetime(
+                year, month, day, hour, minute, second, tzinfo=datetime.timezone.utc
+            )
+    raise Malformed(f"{what} must be a UTC time like 2026-03-01T12:00:00Z.")
