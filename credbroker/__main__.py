@@ -85,7 +85,8 @@ def _open_missing_streams() -> None:
 
 
 def _overview() -> str:
-    lines = [f"  {name:<8} {one.summary}" for name, one in COMMANDS.items()]
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}} {one.summary}" for name, one in COMMANDS.items()]
     return "\n".join(
         [
             "usage: credbroker COMMAND [OPTION ...]",
