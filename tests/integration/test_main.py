@@ -47,8 +47,9 @@ def test_the_overview_lists_every_command(capsys: pytest.CaptureFixture[str]) ->
     """With what it does; on standard output, since it was asked for."""
     assert main(["--help"]) == 0
     shown = capsys.readouterr().out
+    width = max(map(len, COMMANDS))
     for name, one in COMMANDS.items():
-        assert f"  {name:<8} {one.summary}\n" in shown
+        assert f"  {name:<{width}} {one.summary}\n" in shown
 
 
 def test_the_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -65,7 +66,7 @@ def test_an_unknown_command_gets_the_list(
     assert main(arguments) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
-    assert "  login    log in with a browser" in shown.err
+    assert "  login         log in with a browser" in shown.err
 
 
 @pytest.mark.parametrize("name", OWN)
