@@ -20,6 +20,11 @@ def origin(request: web.Request) -> Origin:
     return Origin(request.remote or "unknown", request[REQUEST_ID])
 
 
+def is_there(request: web.Request) -> bool:
+    """True until the peer has hung up, as far as is known here."""
+    return request.transport is not None and not request.transport.is_closing()
+
+
 def shown_token(request: web.Request) -> LeaseToken:
     """Return the lease token that the request shows (RFC 6750 section 2.1)."""
     scheme, _, text = request.headers.get("Authorization", "").partition(" ")

@@ -9,7 +9,7 @@ from typing import Protocol
 from aiohttp import web
 
 from credbroker.api.bodies import body_of
-from credbroker.api.callers import identify, origin, shown_token
+from credbroker.api.callers import identify, is_there, origin, shown_token
 from credbroker.api.operations import Operation
 from credbroker.api.outlook import Outlook
 from credbroker.api.strangers import Strangers
@@ -136,7 +136,9 @@ class NativeApi:
             if asked.next_hash is None:
                 caller = await self._leasing.identify(shown, origin(request))
             else:
-                caller = await self._stepping.identify(shown, asked.next_hash, origin(request))
+                caller = await self._stepping.identify(
+                    shown, asked.next_hash, origin(request), is_heard=lambda: is_there(request)
+                )
         minted = await self._minting.mint_access_token(caller, wanted_of(asked))
         return _json(replace(given_of(minted), next_taken=caller.next_taken))
 

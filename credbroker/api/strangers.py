@@ -17,6 +17,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from aiohttp import web
 
 from credbroker.domain.errors import Refused, TooManyRequests
+from credbroker.domain.leases import without_chance
 from credbroker.domain.limits import Allowance
 from credbroker.ports import Clock
 
@@ -123,9 +124,9 @@ def _address(request: web.Request) -> str:
 
 
 def _shown(request: web.Request) -> bytes:
-    """Return a digest of what the request shows, in whichever header."""
+    """Return a digest of what the request shows, in whichever header; one for all secrets of a job."""
     digest = hashlib.sha256()
     for header in ("Authorization", "X-Vault-Token"):
-        text = request.headers.get(header, "").encode(errors="surrogateescape")
+        text = without_chance(request.headers.get(header, "")).encode(errors="surrogateescape")
         digest.update(len(text).to_bytes(4, "big") + text)
     return digest.digest()

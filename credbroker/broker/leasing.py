@@ -7,13 +7,14 @@ job keeps them from getting a lease.
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 from dataclasses import dataclass, replace
 
 from credbroker.broker.containing import Containing
 from credbroker.broker.recall import ANSWER_SECONDS, Recall
 from credbroker.broker.running import Means
-from credbroker.broker.storing import put_surely
+from credbroker.broker.storing import answered, put_surely
 from credbroker.broker.trail import names
 from credbroker.broker.turns import Turns
 from credbroker.domain import leases
@@ -44,7 +45,8 @@ class Caller:
     """Who asks: a lease that is alive. `fresh` is False while the store cannot confirm that.
 
     An answer is due by `answer_by` (`Clock.elapsed`). `next_taken` is None unless the next secret of
-    a job's lease was named, and then says whether it is the one to show from now on.
+    a job's lease was named, and then says whether it is the one to show from now on; if not, `step` is
+    what may still make it so.
     """
 
     lease: Lease
@@ -52,6 +54,7 @@ class Caller:
     fresh: bool = True
     answer_by: float = float("inf")
     next_taken: bool | None = None
+    step: asyncio.Task[Lease] | None = None
 
     def seconds_left(self, elapsed: float) -> float:
         """Return how long this caller may be kept waiting from `elapsed` on."""
@@ -79,6 +82,7 @@ class Leasing:
         containing.memories.append(self._recall)
         self._audit = means.audit
         self._clock = means.clock
+        self._deeds = means.deeds
         self._check_clock = means.check_clock
         self._entropy = means.entropy
         self._longest_job_seconds = longest_job_seconds
@@ -121,10 +125,13 @@ class Leasing:
         self._recall.learn(lease.id, lease)
 
     async def confirm(self, caller: Caller) -> None:
-        """Return if the caller's lease is alive by the store's word, waiting for it.
+        """Return if the caller's lease is alive by the store's word, waiting for it, and for its step.
 
         Raises as `identify` does.
         """
+        if caller.step is not None:
+            left = caller.seconds_left(self._clock.elapsed())
+            await answered(self._deeds, caller.step, left)
         await self._containing.confirm(caller.seconds_left(self._clock.elapsed()))
         for lease_id in (*caller.lease.ancestors, caller.lease.id):
             left = caller.seconds_left(self._clock.elapsed())

@@ -3,12 +3,15 @@
 - A step is one write by check-and-set, before anything is given for it.
 - A secret that two hold ends the lease, in the same write that tells when and from where it was shown.
 - While OpenBao/Vault is away no step is taken: what the job shows is judged by what is remembered,
-  and what is held is served. The job then shows the same pair again.
+  and what is held is served, but nothing is fetched. The job then shows the same pair again.
+- What nobody waits for any more is not acted on. A replica that stood still would else start a job in
+  a sandbox that is gone, or take an old request of a job for a thief's.
 """
 
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import structlog
@@ -17,7 +20,7 @@ from credbroker.broker.containing import Containing
 from credbroker.broker.leasing import Caller, Leasing, Origin, about
 from credbroker.broker.recall import ANSWER_SECONDS, PATIENCE_SECONDS
 from credbroker.broker.running import Means
-from credbroker.broker.storing import put_surely
+from credbroker.broker.storing import answered, put_surely
 from credbroker.broker.turns import Turns
 from credbroker.domain import leases
 from credbroker.domain.errors import (
@@ -28,6 +31,7 @@ from credbroker.domain.errors import (
 )
 from credbroker.domain.leases import Lease, LeaseToken
 from credbroker.domain.limits import Allowance
+from credbroker.domain.secret import Secret
 from credbroker.domain.starts import Start, Starts, Verdict, check_hash
 from credbroker.ports import RecordStore, StaleVersionError
 
@@ -39,11 +43,12 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """A shown secret and the next one that was named with it, as hashes; and who showed them."""
+    """A shown secret and the hash of the next one; who showed them, and whether they still wait."""
 
-    shown: str
+    shown: Secret
     following: str
     origin: Origin
+    is_waited_for: Callable[[], bool]
 
     def verdict(self, starts: Starts, now: datetime.datetime) -> Verdict:
         return starts.judge(self.shown, self.following, now)
@@ -67,14 +72,25 @@ class Stepping:
         self._deeds = means.deeds
         self._turns = Turns(means.clock, PACE, "This job asks too often.")
 
-    async def identify(self, token: LeaseToken, next_hash: str, origin: Origin) -> Caller:
-        """Return the caller that shows this secret and names the next one.
+    async def identify(
+        self,
+        token: LeaseToken,
+        next_hash: str,
+        origin: Origin,
+        *,
+        is_heard: Callable[[], bool] = lambda: True,
+    ) -> Caller:
+        """Return the caller that shows this secret and names the next one; `is_heard` while it waits.
 
         Raises `NotAllowed` if its lease knows no next secrets, or its job was started too often;
         `LeaseEnded` if two hold the secret; else as `Leasing.identify` does.
         """
         answer_by = self._clock.elapsed() + ANSWER_SECONDS
-        pair = _Pair(token.secret_hash(), check_hash(next_hash), origin)
+
+        def is_waited_for() -> bool:
+            return self._clock.elapsed() < answer_by and is_heard()
+
+        pair = _Pair(token.secret, check_hash(next_hash), origin, is_waited_for)
         known = await self._leasing.recalled(token.id)
         if known is None or known.starts is None:
             leases.check_secret(known, token)
@@ -84,11 +100,13 @@ class Stepping:
             )
         if pair.verdict(known.starts, self._clock.now()) is not Verdict.UNKNOWN:
             await self._turns.wait(token.id)
+        step = self._deeds.begin(self._stepped(token.id, pair), "take a step")
         try:
-            lease, taken = await self._stepped_in_time(token.id, pair), True
+            lease = await answered(self._deeds, step, PATIENCE_SECONDS)
+            caller = Caller(lease, origin, answer_by=answer_by, next_taken=True)
         except (StoreUnavailable, StoreMisconfigured) as error:
-            lease, taken = self._remembered(known, pair, error), False
-        caller = Caller(lease, origin, fresh=taken, answer_by=answer_by, next_taken=taken)
+            lease = self._remembered(known, pair, error)
+            caller = Caller(lease, origin, False, answer_by, next_taken=False, step=step)
         return await self._leasing.alive(caller)
 
     def _remembered(
@@ -102,16 +120,12 @@ class Stepping:
         log.warning("no_step_taken", lease=known.id, why=error.sentence)
         return known
 
-    async def _stepped_in_time(self, lease_id: str, pair: _Pair) -> Lease:
-        deed = self._deeds.begin(self._stepped(lease_id, pair), "take a step")
-        if not await self._deeds.is_done(deed, PATIENCE_SECONDS):
-            raise StoreUnavailable("OpenBao/Vault did not answer in time.")
-        return deed.result()
-
     async def _stepped(self, lease_id: str, pair: _Pair) -> Lease:
         """Take the step, unless it was taken before; return the lease as it is stored."""
         while True:
             stored = await self._records.get(lease_id)
+            if not pair.is_waited_for():
+                raise StoreUnavailable("OpenBao/Vault did not answer in time.")
             if stored is None or stored.value.starts is None:
                 raise LeaseUnknown("This lease is not known here.")
             lease, starts = stored.value, stored.value.starts
@@ -141,7 +155,9 @@ class Stepping:
         now = self._clock.now()
         if verdict is Verdict.REUSED:
             return leases.end(replace(lease, starts=replace(starts, alarm=pair.at(now))), now)
-        return replace(lease, starts=starts.gone_on(pair.shown, pair.following, pair.at(now)))
+        return replace(
+            lease, starts=starts.gone_on(pair.shown.digest(), pair.following, pair.at(now))
+        )
 
     async def _put(self, lease: Lease, version: int) -> None:
         await put_surely(

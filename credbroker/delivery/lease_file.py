@@ -33,7 +33,8 @@ _PROBE = b" " * 4096
 class LeaseFile:
     """What a lease file says. `job` is None for a person's login.
 
-    With `starts` its secret only begins chains, so often, as `domain.starts` tells. The authorities to trust are `ca_pem`, PEM text, or those in the file `ca_file`, or the system's.
+    With `starts` its secret only begins chains, so often, as `domain.starts` tells. The authorities to
+    trust are `ca_pem`, PEM text, or those in the file `ca_file`, or the system's.
     """
 
     broker: str

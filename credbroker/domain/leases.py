@@ -18,7 +18,7 @@ from credbroker.domain.attenuation import Ceiling, Right
 from credbroker.domain.errors import LeaseEnded, LeaseUnknown, Malformed, NotAllowed, OutsideCeiling
 from credbroker.domain.names import GrantKey
 from credbroker.domain.secret import Secret
-from credbroker.domain.starts import Starts, check_most, check_no_alarm
+from credbroker.domain.starts import MARK_DIGITS, Starts, check_most, check_no_alarm
 
 # A login's lease, two exchanges for shorter ones (28 days, 7 days), a job's below them.
 DEEPEST = 4
@@ -26,6 +26,9 @@ _TAG_BYTES = 6
 CHANCE_BYTES = 10
 """The random part of a lease's id: it keeps ids apart, and need not be hard to guess."""
 _TOKEN = re.compile(r"cb_([A-Za-z0-9_-]{22})\.([A-Za-z0-9_-]{43})\Z")
+_USED_ONCE = re.compile(
+    rf"(cb_[A-Za-z0-9_-]{{22}}\.[0-9a-f]{{{MARK_DIGITS}}})[A-Za-z0-9_-]{{27}}\Z"
+)
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,14 @@ def id_on(line: str, chance: str) -> str:
     return tag_of(line) + chance
 
 
+def without_chance(shown: str) -> str:
+    """Return what ends in a lease token without what differs from one secret of a job to the next.
+
+    What is left is as hard to guess for who has none of the job's secrets as its mark.
+    """
+    return _USED_ONCE.sub(r"\1", shown)
+
+
 def check_secret(lease: Lease | None, shown: LeaseToken) -> Lease:
     """Return the lease if `shown` is its token; raise `LeaseUnknown`, in equal time, if not."""
     known = lease.secret_hash if lease is not None else hashlib.sha256(b"").hexdigest()
@@ -184,7 +195,7 @@ def child(
         job=check_job_name(job),
         subject="",
         registers=False,
-        starts=Starts(token.secret_hash(), check_most(starts)) if starts is not None else None,
+        starts=Starts.of(token.secret, check_most(starts)) if starts is not None else None,
     )
 
 

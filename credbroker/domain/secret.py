@@ -40,6 +40,10 @@ class Secret:
         """Return a secret of another kind: this value behind an open `prefix`."""
         return Secret(kind, prefix + self._value)
 
+    def beginning(self, kind: str, length: int) -> Secret:
+        """Return the first characters of this value, so many, as a secret of another kind."""
+        return Secret(kind, self._value[:length])
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented

@@ -80,6 +80,12 @@ def serves(token: AccessToken, asked: Right) -> bool:
     return ANY_AUDIENCE in token.audiences or set(asked.audiences) <= set(token.audiences)
 
 
+def allows_more(token: AccessToken, asked: Right) -> bool:
+    """True if the token has a scope or an audience beyond `asked`."""
+    more = asked.scopes.missing(token.scopes.rights())
+    return bool(len(more)) or not set(token.audiences) <= set(asked.audiences)
+
+
 def _check_version(version: str) -> None:
     """Accept any 1.x: an unknown MAJOR must be refused, a higher MINOR accepted."""
     match = _VERSION.match(version)

@@ -105,8 +105,11 @@ class ConsentDelivery(Request):
 
     consent_code: Secret = field(metadata=CONSENT_CODE)
     uid: int
+    user: str
     scopes: List[str]
     audiences: List[str]
+    name: Optional[str] = None
+    replaces_foreign: bool = False
     host: Optional[str] = None
     group: Optional[str] = None
 

@@ -69,7 +69,9 @@ class AskToken(Request):
     """Ask for an access token; absent scopes or audiences mean all that the lease allows.
 
     Under the lease of a job with `starts`, `next_hash` names the secret that is shown the next time:
-    its SHA-256 in hex. The same shown secret with the same `next_hash` is the same request.
+    its SHA-256 in hex. The same shown secret with the same `next_hash` is the same request. A next
+    secret is 43 characters of base64url: first 16 hex digits of the SHA-256 of `mark of ` and the
+    first secret, by which it is recognised when it is over; all others are chance.
     """
 
     scopes: Optional[List[str]] = None

@@ -163,13 +163,14 @@ def read_lease(record: object) -> Lease:
 def _packed_starts(starts: Starts) -> str:
     return packed(
         present(
+            mark=starts.mark,
             most=starts.most,
             made=[_start_fields(one) for one in starts.made],
+            begun=list(starts.begun),
             shown=starts.shown or None,
             present=starts.present or None,
             before=list(starts.before) if any(starts.before) else None,
             stepped_at=write_optional_instant(starts.stepped_at),
-            over=" ".join(starts.over) or None,
             alarm=_start_fields(starts.alarm) if starts.alarm is not None else None,
         )
     )
@@ -185,13 +186,14 @@ def _read_starts(record: Fields) -> Starts:
     shown, named = fields.optional("before", fields.texts) or ("", "")
     return Starts(
         first=record.text("secret_hash"),
+        mark=fields.text("mark"),
         most=int(fields.number("most")),
         made=tuple(_read_start(one) for one in fields.objects("made")),
+        begun=tuple(fields.texts("begun")),
         shown=fields.optional("shown", fields.text) or "",
         present=fields.optional("present", fields.text) or "",
         before=(shown, named),
         stepped_at=fields.optional("stepped_at", fields.instant),
-        over=tuple((fields.optional("over", fields.text) or "").split()),
         alarm=_read_start(alarm) if alarm is not None else None,
     )
 

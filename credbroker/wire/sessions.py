@@ -54,12 +54,13 @@ class AskAgent(Request):
 
 @dataclass(frozen=True)
 class DeliveryPlaced(Message):
-    """An order that waits for consent until `expires_at`, and the file that it is about."""
+    """An order of `user` that waits for consent until `expires_at`, and the file that it is about."""
 
     id: str
     consent_code: Secret = field(metadata=CONSENT_CODE)
     expires_at: datetime.datetime
     host: str
+    user: str
     path: str
 
 

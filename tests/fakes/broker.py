@@ -130,7 +130,7 @@ class FakeBroker:
         self.leases[token.reveal()] = job
         if starts is not None:
             shown = LeaseToken.parse(token.reveal())
-            self.chains[shown.id] = Starts(shown.secret_hash(), starts)
+            self.chains[shown.id] = Starts.of(shown.secret, starts)
         return token
 
     def count(self, target: str) -> int:
@@ -282,7 +282,7 @@ class FakeBroker:
         if next_hash is None:
             raise NotAllowed("Each request under this job's lease must name its next secret.")
         starts = self.chains[shown.id]
-        verdict = starts.judge(shown.secret_hash(), next_hash, self.clock.now())
+        verdict = starts.judge(shown.secret, next_hash, self.clock.now())
         self.verdicts.append(verdict)
         if verdict is Verdict.UNKNOWN:
             raise LeaseUnknown("This lease is not known here.")

@@ -10,6 +10,8 @@ import itertools
 import json
 import os
 import shutil
+import signal
+import ssl
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,6 +22,7 @@ from credbroker.delivery import lease_file
 from credbroker.delivery.lease_file import LeaseFile
 from credbroker.domain.leases import LeaseToken
 from credbroker.domain.secret import Secret
+from credbroker.domain.starts import mark_of, next_secret
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
 from credbroker.wire import native
@@ -239,6 +242,51 @@ async def test_a_broker_killed_while_a_job_asks_costs_the_job_nothing(
     last = await job.agent()
     assert last.code == 0, last.err
     assert await job.starts() == 1
+
+
+async def test_a_replica_that_was_stopped_acts_on_no_request_whose_sender_has_gone(
+    served: Served,
+) -> None:
+    """SIGSTOP keeps it in its buffers, while the job asks another replica, twice and again."""
+    world = served.world
+    other = await world.replica("two")
+    token = LeaseToken.parse(await served.job_lease(await served.log_in(), starts=2))
+    mark = mark_of(token.secret)
+    secrets = [token.secret, *(next_secret(mark, f"{number:027d}") for number in range(5))]
+
+    async def step(number: int) -> bool:
+        shown, body = _asked(token.id, secrets[number], secrets[number + 1])
+        return bool((await other.ask("POST", native.TOKENS, shown, body)).json["next_taken"])
+
+    trust = ssl.create_default_context(cafile=str(world.authority.ca_file))
+    address = served.url.removeprefix("https://").partition(":")
+    _, writer = await asyncio.open_connection(address[0], int(address[2]), ssl=trust)
+    assert await step(0)
+    assert served.child is not None
+    served.child.send_signal(signal.SIGSTOP)
+    try:
+        shown, body = _asked(token.id, secrets[1], secrets[2])
+        content = json.dumps(body)
+        writer.write(
+            f"POST {native.TOKENS} HTTP/1.1\r\nHost: {address[0]}\r\nAuthorization: Bearer {shown}\r\n"
+            f"Content-Length: {len(content)}\r\n\r\n{content}".encode()
+        )
+        await writer.drain()
+        writer.transport.abort()
+        assert [await step(number) for number in (1, 2, 3)] == [True] * 3
+    finally:
+        served.child.send_signal(signal.SIGCONT)
+    await world.until(
+        lambda: "no_step_taken" in served.said() or "store_unavailable" in served.said()
+    )
+    assert await step(4)
+    assert "secret_reused" not in [line["event"] for line in world.audit_lines()]
+
+
+def _asked(lease_id: str, present: Secret, following: Secret) -> tuple[str, dict[str, str]]:
+    """Return the lease token that is shown, and the body of the request."""
+    shown = LeaseToken(lease_id, present).text().reveal()
+    return shown, {"next_hash": following.digest()}
 
 
 async def test_two_replicas_that_are_asked_the_same_at_once_take_one_step(

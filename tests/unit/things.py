@@ -174,11 +174,12 @@ job_starts = st.builds(Start, instants, names)
 starts = st.builds(
     Starts,
     first=hashes,
+    mark=hashes,
     most=st.integers(1, 100),
     made=st.lists(job_starts, max_size=3).map(tuple),
+    begun=st.lists(hashes, max_size=3).map(tuple),
     shown=st.just("") | hashes,
     present=st.just("") | hashes,
-    over=st.lists(hashes.map(lambda it: it[:16]), max_size=3).map(tuple),
     alarm=st.none() | job_starts,
 )
 unchained_leases = st.builds(

@@ -1,8 +1,9 @@
 """What a job in HTCondor does while no broker can be reached: it takes the tokens that HTCondor brings.
 
 HTCondor keeps the files `$_CONDOR_CREDS/*.use` of a running job fresh by itself, over the connection
-that it has anyway. Of those that serve what the job's lease is for, the one that lives longest counts,
-and only if it lives longer than what the broker gave last. The broker is asked again within a minute.
+that it has anyway. Of those that serve what the job's lease is for, one that allows no more than that comes first,
+then the one that lives longest; and only if it lives longer than what the broker gave last. The broker
+is asked again within a minute.
 """
 
 from __future__ import annotations
@@ -12,10 +13,9 @@ from typing import TYPE_CHECKING, Callable, Iterator, Optional
 
 from credbroker.client.broker import Fetched
 from credbroker.delivery.discovery import read_file
-from credbroker.domain.attenuation import Right
 from credbroker.domain.errors import BrokerUnreachable, CredbrokerError
-from credbroker.domain.scopes import ScopeSet
-from credbroker.domain.tokens import check_times, serves
+from credbroker.domain.tokens import allows_more, check_times, serves
+from credbroker.edge.job.keeping import right_of
 from credbroker.wire.jwt import read_access_token
 from credbroker.wire.native import TokenGiven
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from credbroker.delivery.lease_file import LeaseFile
+    from credbroker.domain.attenuation import Right
     from credbroker.domain.tokens import AccessToken
     from credbroker.edge.job.keeping import TokenSource
     from credbroker.wire.native import AskToken
@@ -54,7 +55,12 @@ class BesideCondor:
         try:
             fetched = self._source.ask_token(wanted)
         except BrokerUnreachable as error:
-            best = max(self._fit(wanted), key=lambda one: one.expires_at, default=None)
+            right = right_of(wanted)
+            best = max(
+                self._fit(right),
+                key=lambda one: (not allows_more(one, right), one.expires_at),
+                default=None,
+            )
             if best is None or self._is_no_better(best):
                 raise
             self._tell(best, error)
@@ -70,8 +76,7 @@ class BesideCondor:
             self._say("beside the broker", why=error.sentence, serving=f"${FOLDER_VARIABLE}")
         self._told = found.jti
 
-    def _fit(self, wanted: AskToken) -> Iterator[AccessToken]:
-        right = Right(ScopeSet.of(wanted.scopes or ()).rights(), tuple(wanted.audiences or ()))
+    def _fit(self, right: Right) -> Iterator[AccessToken]:
         now = self.now()
         for path in sorted(self._folder.glob("*.use")):
             try:

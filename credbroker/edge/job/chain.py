@@ -19,7 +19,7 @@ from credbroker.delivery import chain_file
 from credbroker.delivery.chain_file import Secrets
 from credbroker.domain.errors import LocalFileUnfit
 from credbroker.domain.leases import LeaseToken
-from credbroker.domain.secret import Secret
+from credbroker.domain.starts import RANDOM_BYTES, mark_of, next_secret
 
 if TYPE_CHECKING:
     import datetime
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
     from credbroker.client.blocking import BlockingClock
     from credbroker.client.broker import Fetched
+    from credbroker.domain.secret import Secret
     from credbroker.ports import Entropy
     from credbroker.wire.native import AskToken
 
-SECRET_BYTES = 32
 OTHERS_END_SECONDS = 30.0
 """How long an agent of the run before may take to see that its program is gone."""
 
@@ -46,6 +46,7 @@ class Chain:
         """
         self._path = path
         self._entropy = entropy
+        self._mark = mark_of(first.secret)
         found = chain_file.read(path)
         of_this = found is not None and found.present.id == first.id
         self._kept = found if found is not None and of_this else Secrets(first)
@@ -60,7 +61,7 @@ class Chain:
         """
         present, following = self._kept.present, self._kept.following
         if following is None:
-            secret = Secret("lease", self._entropy.token(SECRET_BYTES))
+            secret = next_secret(self._mark, self._entropy.token(RANDOM_BYTES))
             following = LeaseToken(present.id, secret)
             kept = Secrets(present, following)
             chain_file.write(self._path, kept, self._entropy)
@@ -119,15 +120,22 @@ def alone(path: Path, clock: BlockingClock, say: Callable[..., None]) -> Iterato
     Raises:
         LocalFileUnfit: Another one does, for longer than it may take to end.
     """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as failure:
-        raise LocalFileUnfit(f"{path} cannot be read: {failure.strerror}.") from None
+    descriptor = _opened(path)
     try:
         _lock(descriptor, path, clock, say)
         yield
     finally:
         os.close(descriptor)
+
+
+def _opened(path: Path) -> int:
+    """Open a file for a lock; NFS locks none that is only read."""
+    try:
+        with contextlib.suppress(PermissionError):
+            return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as failure:
+        raise LocalFileUnfit(f"{path} cannot be read: {failure.strerror}.") from None
 
 
 def _lock(descriptor: int, path: Path, clock: BlockingClock, say: Callable[..., None]) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Dict, Iterator, Mapping
+from typing import TYPE_CHECKING, Callable, Dict, Iterator, Mapping, Optional
 
 from credbroker.client.address import parse_address
 from credbroker.client.blocking import Door
@@ -101,15 +101,24 @@ def _run_with_program(
         agent.job_runs, agent.on_ready = program.is_running, program.start
         try:
             agent.run()
-        except CredbrokerError as error:
+        except SystemExit:  # told to stop before the program was started
+            agent.leave()
+            raise
+        except Exception as error:
             if not program.was_started:
                 agent.leave()
                 raise
             # The program is not ended for it: the token that it has may last as long as it needs.
-            say("no more tokens", why=error.sentence, remedy=error.remedy, request=error.request_id)
+            say("no more tokens", **_told_of(error))
             program.exit_code()
             agent.leave()
     return program.exit_code()
+
+
+def _told_of(error: Exception) -> Dict[str, Optional[str]]:
+    if isinstance(error, CredbrokerError):
+        return {"why": error.sentence, "remedy": error.remedy, "request": error.request_id}
+    return {"why": f"Something unforeseen went wrong ({type(error).__name__})."}
 
 
 @contextlib.contextmanager
@@ -169,7 +178,10 @@ def _own_path(args: argparse.Namespace, ending: str) -> Path:
     lease = Path(args.job)
     folder = lease.parent / OWN_FOLDER
     try:
+        is_new = not folder.is_dir()
         folder.mkdir(mode=0o700, exist_ok=True)
+        if is_new:
+            folder.chmod(0o700)  # a umask may have taken our own bits away
     except OSError as failure:
         raise LocalFileUnfit(
             f"{folder} cannot be made: {failure.strerror}.",

@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Callable, Optional, Protocol
 
 from credbroker.delivery import token_file, whole_file
 from credbroker.delivery.lease_file import naming_the_login
+from credbroker.domain.attenuation import Right
 from credbroker.domain.errors import (
     CredbrokerError,
     GrantLost,
     LocalFileUnfit,
     Refused,
 )
+from credbroker.domain.scopes import ScopeSet
+from credbroker.domain.tokens import allows_more
 from credbroker.edge.plan import Failed, Held, Sleep, Stop, next_step
 from credbroker.wire.fields import write_instant
 from credbroker.wire.native import AskToken
@@ -91,9 +94,13 @@ class Agent:
         self.leave()
 
     def leave(self) -> None:
-        """Take the file away, if it is the one written here: the job is over."""
-        gone = self.delivered is not None and whole_file.remove(self.path, self.delivered.file)
-        self.say("job over", removed=str(self.path) if gone else None)
+        """Take the file away, if it is the one written here and that can be done: the job is over."""
+        gone, why = False, None
+        try:
+            gone = self.delivered is not None and whole_file.remove(self.path, self.delivered.file)
+        except LocalFileUnfit as unfit:
+            why = unfit.sentence
+        self.say("job over", removed=str(self.path) if gone else None, why=why)
 
     def _renew(self) -> None:
         self.spread = self.entropy.fraction()
@@ -103,19 +110,23 @@ class Agent:
             with naming_the_login(lease):
                 fetched = self.source.ask_token(wanted)
             before = self.delivered
-            self.delivered = self._kept_for(fetched.token) or self._deliver(fetched.token)
+            kept = self._kept_for(fetched.token, right_of(wanted))
+            self.delivered = kept or self._deliver(fetched.token)
         except CredbrokerError as error:
             self._note_failure(error)
         else:
             self._note_success(fetched, before, self.delivered)
 
-    def _kept_for(self, new: AccessToken) -> Optional[Delivered]:
+    def _kept_for(self, new: AccessToken, right: Right) -> Optional[Delivered]:
         """Return what is in the file if it is ours and lives as long as `new` or longer.
 
-        A replica that has not seen the last refresh yet may answer with an older token.
+        A replica that has not seen the last refresh yet may answer with an older token. What allows
+        more than `right` makes room for what does not, however long it lives.
         """
         held = self.delivered
         if held is None or new.expires_at > held.token.expires_at:
+            return None
+        if allows_more(held.token, right) and not allows_more(new, right):
             return None
         return held if token_file.holds(self.path, held.token.value) else None
 
@@ -154,3 +165,8 @@ class Agent:
         self.say(event, token_file=str(self.path), jti=token.jti, expires=expires_at)
         if before is None:
             self.on_ready()
+
+
+def right_of(wanted: AskToken) -> Right:
+    """Return the right that a token for this wish must give."""
+    return Right(ScopeSet.of(wanted.scopes or ()).rights(), tuple(wanted.audiences or ()))

@@ -7,6 +7,7 @@ with ^C, is not told again.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -26,6 +27,7 @@ PASSED_ON = (
     signal.SIGQUIT,
     signal.SIGUSR1,
     signal.SIGUSR2,
+    signal.SIGXCPU,
 )
 _FROM_TERMINALS = {signal.SIGINT, signal.SIGQUIT}
 
@@ -88,7 +90,8 @@ class Program:
     def _tell(self, number: int) -> None:
         if self.is_running() and not (number in _FROM_TERMINALS and _is_in_front()):
             assert self._child is not None
-            self._child.send_signal(number)
+            with contextlib.suppress(OSError):  # it may run as somebody else by now
+                self._child.send_signal(number)
 
 
 class WakingClock(SystemClock):

@@ -14,7 +14,11 @@ from aiohttp.test_utils import TestClient, TestServer
 from credbroker.api.app import build_app
 from credbroker.api.batch import LARGEST_BATCH_BYTES, READY_SECONDS, BatchApi
 from credbroker.api.strangers import Strangers
+from credbroker.broker.leasing import Caller
+from credbroker.broker.minting import Minted
 from credbroker.broker.running import Means
+from credbroker.domain.attenuation import Wanted
+from credbroker.domain.leases import LeaseToken
 from credbroker.domain.limits import Allowance
 from credbroker.domain.names import GrantKey
 from credbroker.wire import native
@@ -100,6 +104,30 @@ async def test_each_entry_gets_its_own_token_or_its_own_problem(served: Served) 
     assert set(problem) == {"error", "message", "remedy", "request_id"}
     counted = Counter(served.world.audit.events())
     assert (counted["mint"], counted["refused"]) == (2, 5)
+
+
+async def test_a_fault_that_nobody_foresaw_concerns_its_own_lease_alone(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Be it in recognising a lease or in minting: the others get theirs."""
+    ada, ben, eve = [await served.lease(name) for name in ("ada", "ben", "eve")]
+    leasing, minting = served.replica.leasing, served.replica.minting
+    identify, mint = leasing.identify, minting.mint_access_token
+
+    async def stumble(shown: LeaseToken, *args: Any, **more: Any) -> Caller:
+        if shown.text().reveal() == eve:
+            raise ZeroDivisionError
+        return await identify(shown, *args, **more)
+
+    async def fall(caller: Caller, wanted: Wanted) -> Minted:
+        if caller.lease.key.credkey == "ben":
+            raise ZeroDivisionError
+        return await mint(caller, wanted)
+
+    monkeypatch.setattr(leasing, "identify", stumble)
+    monkeypatch.setattr(minting, "mint_access_token", fall)
+    answers = await served.ask(entry(ada), entry(eve), entry(ben), entry(eve))
+    assert words(answers) == ["given", "broker_fault", "broker_fault", "broker_fault"]
 
 
 async def test_a_lease_that_has_ended_concerns_its_own_entries_alone(served: Served) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -22,14 +23,16 @@ from credbroker.domain.errors import (
 )
 from credbroker.domain.leases import Lease, LeaseToken
 from credbroker.domain.secret import Secret
+from credbroker.domain.starts import LATE_SECONDS, mark_of, next_secret
+from tests.unit.broker.stalling import Stall
 from tests.unit.broker.world import DAY, ORIGIN, READ, Replica, World
 
 AWAY = StoreUnavailable("OpenBao/Vault does not answer.")
 THIEF = Origin("203.0.113.9", "request-2")
 
 
-def secret(number: int) -> Secret:
-    """Return one of the secrets that a job chooses."""
+def strange(number: int) -> Secret:
+    """Return a secret that none of a job's is like."""
     return Secret("lease", f"{number:043d}")
 
 
@@ -43,6 +46,13 @@ class Scene:
         self.first = first
         self.person = person
 
+    def secret(self, number: int) -> Secret:
+        """Return one of the secrets that the job chooses, 0 being the first; below 0 a stranger's."""
+        if number < 0:
+            return strange(-number)
+        mark = mark_of(self.first.secret)
+        return next_secret(mark, f"{number:027d}") if number else self.first.secret
+
     async def show(
         self,
         number: int,
@@ -50,11 +60,13 @@ class Scene:
         *,
         origin: Origin = ORIGIN,
         replica: Replica | None = None,
+        is_heard: Callable[[], bool] = lambda: True,
     ) -> Caller:
         """Show a secret, 0 being the first, and name the next one."""
-        shown = self.first if number == 0 else LeaseToken(self.first.id, secret(number))
+        shown = LeaseToken(self.first.id, self.secret(number))
         stepping = (replica or self.replica).engine.stepping
-        return await stepping.identify(shown, secret(following).digest(), origin)
+        named = self.secret(following).digest()
+        return await stepping.identify(shown, named, origin, is_heard=is_heard)
 
     @property
     def lease(self) -> Lease:
@@ -83,11 +95,11 @@ async def test_each_secret_is_good_once_and_names_the_next(scene: Scene) -> None
         caller = await scene.show(number, number + 1)
         assert (caller.lease.id, caller.fresh, caller.next_taken) == (scene.first.id, True, True)
         assert scene.lease.starts is not None
-        assert scene.lease.starts.present == secret(number + 1).digest()
+        assert scene.lease.starts.present == scene.secret(number + 1).digest()
         minted = await scene.replica.minting.mint_access_token(caller, Wanted())
         assert minted.token.scopes == READ.scopes
     assert scene.events("job_started") == [ORIGIN.address]
-    assert secret(3).reveal() not in str(scene.world.leases.history)
+    assert scene.secret(3).reveal() not in str(scene.world.leases.history)
 
 
 async def test_without_naming_the_next_secret_no_token_is_given(scene: Scene) -> None:
@@ -99,7 +111,7 @@ async def test_without_naming_the_next_secret_no_token_is_given(scene: Scene) ->
         await scene.replica.leasing.shorten(caller)
     await scene.show(0, 1)
     with pytest.raises(LeaseUnknown):
-        await scene.replica.leasing.identify(LeaseToken(scene.first.id, secret(1)), ORIGIN)
+        await scene.replica.leasing.identify(LeaseToken(scene.first.id, scene.secret(1)), ORIGIN)
     await scene.replica.leasing.end(caller)
     with pytest.raises(LeaseEnded):
         await scene.show(1, 2)
@@ -110,13 +122,13 @@ async def test_a_lease_of_the_plain_kind_knows_no_next_secret(scene: Scene) -> N
     token, _ = await scene.replica.leasing.make_child(scene.person, READ, job="2", seconds=DAY)
     stepping = scene.replica.engine.stepping
     with pytest.raises(NotAllowed, match="one secret"):
-        await stepping.identify(token, secret(1).digest(), ORIGIN)
+        await stepping.identify(token, strange(1).digest(), ORIGIN)
     with pytest.raises(LeaseUnknown):
-        await stepping.identify(LeaseToken(token.id, secret(9)), secret(1).digest(), ORIGIN)
+        await stepping.identify(LeaseToken(token.id, strange(9)), strange(1).digest(), ORIGIN)
     with pytest.raises(LeaseUnknown):
-        await stepping.identify(LeaseToken("n" * 22, secret(9)), secret(1).digest(), ORIGIN)
+        await stepping.identify(LeaseToken("n" * 22, strange(9)), strange(1).digest(), ORIGIN)
     with pytest.raises(Malformed):
-        await stepping.identify(scene.first, secret(1).reveal(), ORIGIN)
+        await stepping.identify(scene.first, strange(1).reveal(), ORIGIN)
 
 
 async def test_two_who_show_the_same_at_once_at_two_replicas_are_one(scene: Scene) -> None:
@@ -129,7 +141,8 @@ async def test_two_who_show_the_same_at_once_at_two_replicas_are_one(scene: Scen
         ]
         assert {caller.next_taken for caller in await asyncio.gather(*shown)} == {True}
     assert scene.lease.starts is not None
-    assert (len(scene.lease.starts.made), len(scene.lease.starts.over)) == (1, 9)
+    assert len(scene.lease.starts.made) == 1
+    assert scene.lease.starts.present == scene.secret(10).digest()
 
 
 async def test_a_copy_of_the_state_is_caught_when_both_have_gone_on(scene: Scene) -> None:
@@ -171,7 +184,9 @@ async def test_a_request_that_comes_after_the_next_one_ends_nothing(scene: Scene
 
 
 def _asked(scene: Scene, number: int, following: int) -> tuple[str, _Pair]:
-    return scene.first.id, _Pair(secret(number).digest(), secret(following).digest(), ORIGIN)
+    return scene.first.id, _Pair(
+        scene.secret(number), scene.secret(following).digest(), ORIGIN, lambda: True
+    )
 
 
 async def test_a_start_elsewhere_is_caught_at_the_next_renewal(scene: Scene) -> None:
@@ -200,7 +215,7 @@ async def test_a_strangers_secret_ends_nothing(scene: Scene) -> None:
     """Whoever knows the lease's id alone can do nothing to the job."""
     await scene.show(0, 1)
     with pytest.raises(LeaseUnknown):
-        await scene.show(77, 78, origin=THIEF)
+        await scene.show(-77, -78, origin=THIEF)
     assert (await scene.show(1, 2)).next_taken
     assert scene.events("secret_reused") == []
 
@@ -224,7 +239,7 @@ async def test_what_looks_stolen_while_the_store_is_away_is_served_by_nobody(sce
     """Nor is it judged: the alarm is raised when it can be stored. The same for an unknown secret."""
     await scene.show(0, 1)
     await scene.show(1, 2)
-    for shown, following in ((1, 100), (77, 78)):
+    for shown, following in ((1, 100), (-77, -78)):
         scene.world.leases.fail_next(AWAY)
         with pytest.raises(StoreUnavailable):
             await scene.show(shown, following, origin=THIEF)
@@ -282,3 +297,88 @@ async def test_a_step_ends_with_the_login_that_the_job_was_made_from(scene: Scen
     await scene.replica.leasing.end(scene.person)
     with pytest.raises(LeaseEnded):
         await scene.show(1, 2)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+async def test_a_replica_that_stood_still_for_hours_starts_and_ends_nothing(
+    scene: Scene, number: int
+) -> None:
+    """It acts on what nobody waits for any more: a start in a sandbox that is gone, or an old step."""
+    stall = Stall(scene.world.clock)
+    slow = scene.world.replica("slow", stall=stall)
+    if number:
+        await scene.show(0, 1)
+    await slow.leasing.recalled(scene.first.id)
+    stall.stop()
+    held_up = scene.replica.start(scene.show(number, 50, replica=slow))
+    await scene.world.clock.pass_time(2 * LATE_SECONDS)
+    assert not held_up.done()
+    for shown, following in ((0, 11), (11, 12), (12, 13)):
+        await scene.show(shown, following)
+        await scene.world.clock.pass_time(1800)
+    stall.go_on()
+    await scene.world.clock.pass_time(60)
+    assert held_up.result().next_taken is False
+    with pytest.raises(StoreUnavailable):
+        await slow.minting.mint_access_token(held_up.result(), Wanted())
+    assert (await scene.show(13, 14)).next_taken
+    assert scene.events("secret_reused") == []
+    assert scene.lease.starts is not None
+    assert len(scene.lease.starts.made) == 1 + (number > 0)
+
+
+async def test_a_request_whose_sender_has_hung_up_starts_and_ends_nothing(scene: Scene) -> None:
+    """It lay in the buffers of a replica that stood still, which knows no better how old it is."""
+    for number in range(4):
+        await scene.show(number, number + 1)
+    stored = scene.lease
+    with pytest.raises(StoreUnavailable):
+        await scene.show(1, 2, is_heard=lambda: False)
+    assert (await scene.show(0, 50, is_heard=lambda: False)).next_taken is False
+    assert scene.lease == stored
+    assert (await scene.show(4, 5)).next_taken
+
+
+@pytest.mark.parametrize("seconds", [2.0, 5.0])
+async def test_while_the_store_is_slow_nothing_new_is_fetched_before_the_step_is_taken(
+    scene: Scene, seconds: float
+) -> None:
+    """Or a thief would have fresh tokens, and leave no trace, whenever the store is slow."""
+    await scene.show(0, 1)
+    scene.world.leases.get_seconds = seconds
+    caller = scene.replica.start(scene.show(1, 2))
+    await scene.world.clock.pass_time(PATIENCE_SECONDS)
+    minting = scene.replica.start(
+        scene.replica.minting.mint_access_token(caller.result(), Wanted())
+    )
+    await scene.world.clock.pass_time(PATIENCE_SECONDS / 10)
+    assert not minting.done()
+    await scene.world.clock.pass_time(6)
+    assert minting.result().token.scopes == READ.scopes
+    assert scene.lease.starts is not None
+    assert scene.lease.starts.present == scene.secret(2).digest()
+
+
+async def test_a_step_that_fails_while_it_is_waited_for_yields_nothing_new(scene: Scene) -> None:
+    """The store is back at once, yet this step was not taken."""
+    await scene.show(0, 1)
+    scene.world.leases.fail_next(AWAY)
+    caller = await scene.show(1, 2)
+    with pytest.raises(StoreUnavailable):
+        await scene.replica.minting.mint_access_token(caller, Wanted())
+    assert [line["event"] for line in scene.world.audit.lines if line["event"] == "mint"] == []
+
+
+async def test_a_thief_who_asks_while_the_store_is_slow_gets_nothing_new(scene: Scene) -> None:
+    """The step that he shows is the alarm, once the store has said so."""
+    other = scene.world.replica("other")
+    await scene.show(0, 1)
+    for number in (1, 2):
+        await scene.show(number, number + 1, replica=other)
+    scene.world.leases.get_seconds = 3.0
+    thief = scene.replica.start(scene.show(1, 100, origin=THIEF))
+    await scene.world.clock.pass_time(PATIENCE_SECONDS)
+    minting = scene.replica.start(scene.replica.minting.mint_access_token(thief.result(), Wanted()))
+    await scene.world.clock.pass_time(9)
+    assert isinstance(minting.exception(), LeaseEnded)
+    assert scene.events("secret_reused") == [THIEF.address]

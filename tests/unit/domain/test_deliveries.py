@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from credbroker.domain import deliveries
 from credbroker.domain.deliveries import Announced, HostLease, Ordered, Shown, Target
 from credbroker.domain.errors import NotAllowed, NotFound
+from credbroker.domain.hosts import check_host_name
+from credbroker.domain.leases import check_job_name
 from credbroker.domain.names import GrantKey
 from credbroker.domain.scopes import ScopeSet
 from tests.unit.things import KEY, NOON, lease, refusal, seconds
@@ -36,8 +38,8 @@ def waits(**changes: Any) -> Announced:
 def shown(**changes: Any) -> Shown:
     """Return that it was shown as it is."""
     fields: dict[str, Any] = {
-        "target": LX1, "uid": 1000, "scopes": ("storage.read:/",), "audiences": ("https://se",),
-        "code_hash": "hash",
+        "target": LX1, "uid": 1000, "user": "ada", "scopes": ("storage.read:/",),
+        "audiences": ("https://se",), "name": "", "replaces_foreign": False, "code_hash": "hash",
     }  # fmt: skip
     return Shown(**fields | changes)
 
@@ -45,7 +47,7 @@ def shown(**changes: Any) -> Shown:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"uid": -1}, {"uid": 2**32 - 1}, {"user": ""}, {"user": "a b"}, {"user": "a\n"},
+        {"uid": -1}, {"uid": 0}, {"uid": 2**32 - 1}, {"user": ""}, {"user": "a b"}, {"user": "a\n"},
         {"issuer": "../x"}, {"role": ""}, {"name": "../../etc/passwd"}, {"name": ".hidden"},
         {"name": "a/b"}, {"scopes": ()}, {"scopes": ("a b",)}, {"scopes": ("storage.read",)},
         {"scopes": ("fts",) * 101}, {"audiences": ("",)}, {"audiences": ("a b",)},
@@ -66,6 +68,12 @@ def test_what_can_be_ordered_stays_as_it_is() -> None:
     assert (wanted.scopes, wanted.audiences) == (ScopeSet.of(["storage.read:/"]), None)
 
 
+def test_the_longest_host_name_still_makes_the_name_of_a_job() -> None:
+    """Whose lease it is, is told by its host as well."""
+    name = ".".join(["x" * 63] * 3 + ["y" * 61])
+    assert check_job_name(deliveries.job_of("d" * 22, check_host_name(name)))
+
+
 def test_who_saw_what_was_announced_may_consent() -> None:
     """In whatever order the scopes stood, until the ten minutes are over."""
     found = waits(scopes=("a", "b"))
@@ -81,7 +89,8 @@ def test_who_saw_what_was_announced_may_consent() -> None:
         {"uid": 1001}, {"target": Target("lx2.example.org")}, {"target": LX},
         {"target": Target("lx1.example.org", is_group=True)},
         {"scopes": ()}, {"scopes": ("storage.read:/", "storage.modify:/")}, {"audiences": ()},
-        {"audiences": ("https://other",)},
+        {"audiences": ("https://other",)}, {"user": "eve"}, {"name": "dav"},
+        {"replaces_foreign": True},
     ],
     ids=str,
 )  # fmt: skip

@@ -27,11 +27,12 @@ from credbroker.domain.leases import (
     login_lease,
     shorter,
     tag_of,
+    without_chance,
 )
 from credbroker.domain.names import GrantKey
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
-from credbroker.domain.starts import Start, Starts
+from credbroker.domain.starts import Start, Starts, mark_of, next_secret
 from tests.unit.things import LEASE_TOKEN, NOON, ceilings, lease, scope_sets, seconds
 
 READ = Right(ScopeSet.parse("storage.read:/a"), ("https://se.test",))
@@ -163,11 +164,24 @@ def test_a_usual_jobs_name_is_kept() -> None:
     assert check_job_name("Größe 1234.0") == "Größe 1234.0"
 
 
+def test_all_secrets_of_a_job_have_one_part_in_common_and_other_tokens_are_whole() -> None:
+    """However they are shown; nobody else's are like them."""
+    first = LEASE_TOKEN
+    mark = mark_of(first.secret)
+    shown = [
+        f"Bearer {LeaseToken(first.id, next_secret(mark, f'{n:027d}')).text().reveal()}"
+        for n in range(3)
+    ]
+    assert {without_chance(one) for one in shown} == {f"Bearer cb_{first.id}.{mark}"}
+    for other in ("", "hvs." + "f" * 60, "Basic x", first.text().reveal(), shown[0] + "x"):
+        assert without_chance(other) == other
+
+
 def test_a_jobs_lease_with_starts_makes_no_others_and_says_how_to_use_it() -> None:
     """Its secret begins chains, and is good for nothing else."""
     token = LeaseToken("c" * 22, Secret("lease", "t" * 43))
     made = child(lease(), token, READ, job="job-1", seconds=60, now=NOON, starts=3)
-    assert made.starts == Starts(token.secret_hash(), 3)
+    assert made.starts == Starts.of(token.secret, 3)
     with pytest.raises(NotAllowed, match="next secret") as refused:
         shorter(made, LEASE_TOKEN, 60, NOON)
     assert "agent --job" in refused.value.remedy
@@ -177,8 +191,8 @@ def test_a_jobs_lease_with_starts_makes_no_others_and_says_how_to_use_it() -> No
 def test_a_lease_that_an_alarm_ended_tells_what_happened() -> None:
     """To whoever holds it: the job, and the person who asks how it stands."""
     alarm = Start(NOON, "192.0.2.7")
-    stopped = replace(end(lease(), NOON), starts=Starts("f" * 64, 3, alarm=alarm))
+    stopped = replace(end(lease(), NOON), starts=Starts("f" * 64, "m" * 16, 3, alarm=alarm))
     with pytest.raises(LeaseEnded, match=r"192\.0\.2\.7"):
         check_alive(stopped, NOON)
     with pytest.raises(LeaseEnded, match="was ended"):
-        check_alive(replace(stopped, starts=Starts("f" * 64, 3)), NOON)
+        check_alive(replace(stopped, starts=Starts("f" * 64, "m" * 16, 3)), NOON)

@@ -57,6 +57,8 @@ def test_secrets_are_equal_when_their_values_are() -> None:
 def test_a_secret_gives_its_value_digest_and_longer_form() -> None:
     """For the one place that sends or recognises it."""
     assert SECRET.reveal() == VALUE
-    assert SECRET.extended("lease token", "cb_").reveal() == "cb_" + VALUE
+    longer = SECRET.extended("lease token", "cb_")
+    assert longer.reveal() == "cb_" + VALUE
+    assert longer.beginning("prefix", 3) == Secret("prefix", "cb_")
     assert SECRET.digest().startswith(SECRET.fingerprint())
     assert len(SECRET.digest("sha1")) == 40

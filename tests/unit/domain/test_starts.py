@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import hashlib
 import itertools
 
 import pytest
@@ -13,17 +12,23 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from credbroker.domain.errors import LeaseEnded, Malformed
+from credbroker.domain.leases import LeaseToken
+from credbroker.domain.secret import Secret
 from credbroker.domain.starts import (
     LATE_SECONDS,
-    MOST_REMEMBERED,
+    MARK_DIGITS,
     MOST_STARTS,
+    RANDOM_BYTES,
     Start,
     Starts,
     Verdict,
     check_hash,
     check_most,
     check_no_alarm,
+    mark_of,
+    next_secret,
 )
+from credbroker.host.entropy import SystemEntropy
 from tests.unit.things import NOON
 
 BY = Start(NOON, "192.0.2.7")
@@ -32,38 +37,51 @@ LATER = NOON + datetime.timedelta(seconds=LATE_SECONDS + 1)
 SERVED = {Verdict.START, Verdict.STEP, Verdict.REPEAT}
 
 
-def hash_of(secret: str) -> str:
-    """Return what is kept of a secret."""
-    return hashlib.sha256(secret.encode()).hexdigest()
+FIRST = Secret("lease", "f" * 43)
+MARK = mark_of(FIRST)
 
 
-FIRST, ONE, TWO, THREE = (hash_of(name) for name in ("first", "one", "two", "three"))
+def secret(name: str) -> Secret:
+    """Return a secret that the job's agent chooses."""
+    return next_secret(MARK, f"{name:0>27}")
+
+
+ONE, TWO, THREE, FOUR = (secret(name) for name in ("one", "two", "three", "four"))
+STRANGER = Secret("lease", "s" * 43)
+
+Shown = tuple[Secret, Secret]
+"""A secret that is shown, and the next one that is named by its hash."""
 
 
 def fresh(most: int = 3) -> Starts:
     """Return what is known of a lease that nobody has used."""
-    return Starts(FIRST, most)
+    return Starts.of(FIRST, most)
 
 
-def after(starts: Starts, *pairs: tuple[str, str]) -> Starts:
+def judged(starts: Starts, pair: Shown, now: datetime.datetime = LATER) -> Verdict:
+    """Return what the pair means."""
+    return starts.judge(pair[0], pair[1].digest(), now)
+
+
+def after(starts: Starts, *pairs: Shown) -> Starts:
     """Return what is known after these pairs, each of which must be a start or a step."""
-    for shown, following in pairs:
-        assert starts.judge(shown, following, LATER) in {Verdict.START, Verdict.STEP}
-        starts = starts.gone_on(shown, following, BY)
+    for pair in pairs:
+        assert judged(starts, pair) in {Verdict.START, Verdict.STEP}
+        starts = starts.gone_on(pair[0].digest(), pair[1].digest(), BY)
     return starts
 
 
 def test_each_secret_is_followed_by_the_one_it_named() -> None:
     """The first begins the chain, and is not needed again."""
     starts = after(fresh(), (FIRST, ONE), (ONE, TWO))
-    assert starts.judge(TWO, THREE, LATER) is Verdict.STEP
+    assert judged(starts, (TWO, THREE)) is Verdict.STEP
     assert starts.made == (BY,)
 
 
 def test_the_same_pair_again_is_the_same_request() -> None:
     """Whether it began the chain or went on with it."""
-    assert after(fresh(), (FIRST, ONE)).judge(FIRST, ONE, LATER) is Verdict.REPEAT
-    assert after(fresh(), (FIRST, ONE), (ONE, TWO)).judge(ONE, TWO, LATER) is Verdict.REPEAT
+    assert judged(after(fresh(), (FIRST, ONE)), (FIRST, ONE)) is Verdict.REPEAT
+    assert judged(after(fresh(), (FIRST, ONE), (ONE, TWO)), (ONE, TWO)) is Verdict.REPEAT
 
 
 @pytest.mark.parametrize(
@@ -78,12 +96,12 @@ def test_the_same_pair_again_is_the_same_request() -> None:
         (FIRST, TWO),
     ],
 )
-def test_what_only_a_second_holder_shows_is_the_alarm(shown: str, following: str) -> None:
+def test_what_only_a_second_holder_shows_is_the_alarm(shown: Secret, following: Secret) -> None:
     """Two steps were taken, and the second of them is not what is shown again."""
     starts = after(fresh(), (FIRST, ONE), (ONE, TWO))
     if (shown, following) == (ONE, TWO):
         starts = after(starts, (TWO, THREE))
-    assert starts.judge(shown, following, LATER) is Verdict.REUSED
+    assert judged(starts, (shown, following)) is Verdict.REUSED
 
 
 def test_a_request_that_was_held_up_on_its_way_raises_no_alarm() -> None:
@@ -92,50 +110,58 @@ def test_a_request_that_was_held_up_on_its_way_raises_no_alarm() -> None:
     It gets nothing. Later, or of an older pair, it is somebody who kept a copy.
     """
     starts = after(fresh(), (FIRST, ONE), (ONE, TWO))
-    assert starts.judge(FIRST, ONE, NOON) is Verdict.LATE
-    assert starts.judge(FIRST, ONE, LATER) is Verdict.REUSED
-    assert after(starts, (TWO, THREE)).judge(FIRST, ONE, NOON) is Verdict.REUSED
+    assert judged(starts, (FIRST, ONE), NOON) is Verdict.LATE
+    assert judged(starts, (FIRST, ONE)) is Verdict.REUSED
+    assert judged(after(starts, (TWO, THREE)), (FIRST, ONE), NOON) is Verdict.REUSED
     started_anew = after(starts, (FIRST, THREE))
-    assert started_anew.judge(ONE, TWO, NOON) is Verdict.LATE
-    assert started_anew.judge(TWO, hash_of("four"), NOON) is Verdict.REUSED
-    assert fresh().judge("", "", NOON) is not Verdict.LATE
+    assert judged(started_anew, (ONE, TWO), NOON) is Verdict.LATE
+    assert judged(started_anew, (TWO, FOUR), NOON) is Verdict.REUSED
 
 
 def test_a_new_chain_ends_the_one_before() -> None:
     """Whatever is shown of that one is the alarm: its last pair, and the secret that came next."""
     starts = after(fresh(), (FIRST, ONE), (ONE, TWO), (FIRST, THREE))
     assert len(starts.made) == 2
-    for pair in ((TWO, hash_of("four")), (ONE, TWO), (FIRST, ONE)):
-        assert starts.judge(*pair, LATER) is Verdict.REUSED
-    assert starts.judge(THREE, hash_of("four"), LATER) is Verdict.STEP
+    for pair in ((TWO, FOUR), (ONE, TWO), (FIRST, ONE)):
+        assert judged(starts, pair) is Verdict.REUSED
+    assert judged(starts, (THREE, FOUR)) is Verdict.STEP
 
 
 def test_a_job_starts_only_so_often() -> None:
     """One start too many is refused, and ends nothing: the running chain goes on."""
     starts = after(fresh(most=2), (FIRST, ONE), (FIRST, TWO))
-    assert starts.judge(FIRST, THREE, LATER) is Verdict.SPENT
-    assert starts.judge(FIRST, TWO, LATER) is Verdict.REPEAT
-    assert starts.judge(TWO, THREE, LATER) is Verdict.STEP
+    assert judged(starts, (FIRST, THREE)) is Verdict.SPENT
+    assert judged(starts, (FIRST, TWO)) is Verdict.REPEAT
+    assert judged(starts, (TWO, THREE)) is Verdict.STEP
 
 
 def test_a_secret_that_was_never_there_raises_no_alarm() -> None:
     """Or anybody who knows a lease's id could stop its job."""
     starts = after(fresh(), (FIRST, ONE), (ONE, TWO))
-    stranger = hash_of("stranger")
-    for following in (TWO, THREE, FIRST, stranger):
-        assert starts.judge(stranger, following, LATER) is Verdict.UNKNOWN
-    assert fresh().judge(stranger, ONE, LATER) is Verdict.UNKNOWN
+    for following in (TWO, THREE, FIRST, STRANGER):
+        assert judged(starts, (STRANGER, following)) is Verdict.UNKNOWN
+    assert judged(fresh(), (STRANGER, ONE)) is Verdict.UNKNOWN
 
 
-def test_of_very_many_secrets_the_oldest_are_forgotten_and_good_for_nothing() -> None:
-    """What is kept stays small; what is forgotten is a stranger's."""
-    starts, shown = fresh(), FIRST
-    names = [hash_of(str(number)) for number in range(MOST_REMEMBERED + 3)]
-    for following in names:
-        starts, shown = starts.gone_on(shown, following, BY), following
-    assert len(starts.over) == MOST_REMEMBERED
-    assert starts.judge(names[0], ONE, LATER) is Verdict.UNKNOWN
-    assert starts.judge(names[5], ONE, LATER) is Verdict.REUSED
+def test_however_many_steps_a_job_takes_an_old_copy_is_noticed_and_no_more_is_kept() -> None:
+    """Each step writes all that is kept, for each of very many jobs."""
+    starts, shown, sizes = fresh(), FIRST, set()
+    for following in [ONE, *(secret(str(number)) for number in range(10_000))]:
+        starts, shown = starts.gone_on(shown.digest(), following.digest(), BY), following
+        sizes.add(len(repr(starts)))
+    assert judged(starts, (ONE, STRANGER)) is Verdict.REUSED
+    assert judged(starts, (secret("7"), STRANGER)) is Verdict.REUSED
+    assert max(sizes) == len(repr(starts)) < 1000
+
+
+def test_a_next_secret_is_of_a_leases_own_form_and_its_mark_tells_nothing_of_the_first() -> None:
+    """It travels as the first one does, and nobody guesses it who knows another one of the lease."""
+    chosen = next_secret(MARK, SystemEntropy().token(RANDOM_BYTES))
+    token = LeaseToken("i" * 22, chosen)
+    assert LeaseToken.parse(token.text().reveal()) == token
+    assert chosen.beginning("mark", MARK_DIGITS).reveal() == MARK
+    assert MARK not in FIRST.reveal() + FIRST.digest()
+    assert MARK not in repr(fresh())
 
 
 def test_an_alarm_is_told_with_its_time_and_address() -> None:
@@ -143,6 +169,15 @@ def test_an_alarm_is_told_with_its_time_and_address() -> None:
     check_no_alarm(fresh())
     with pytest.raises(LeaseEnded, match=r"192\.0\.2\.7 at 20.*UTC"):
         check_no_alarm(dataclasses.replace(fresh(), alarm=BY))
+
+
+def test_an_alarm_tells_of_the_last_starts() -> None:
+    """By them the person sees which of them was none of the job's; the lease can be shown no more."""
+    made = tuple(Start(NOON, f"192.0.2.{number}") for number in range(5))
+    with pytest.raises(LeaseEnded) as told:
+        check_no_alarm(dataclasses.replace(fresh(), made=made, alarm=BY))
+    for number, one in enumerate(made):
+        assert (one.told() in told.value.sentence) is (number >= 2)
 
 
 @pytest.mark.parametrize("most", [0, -1, MOST_STARTS + 1])
@@ -156,7 +191,7 @@ def test_a_job_starts_at_least_once_and_not_for_ever(most: int) -> None:
 @pytest.mark.parametrize("named", ["", "ab", "A" * 64, "g" * 64, "0" * 65, "0" * 64 + "\n"])
 def test_a_next_secret_is_named_by_its_hash_and_nothing_else(named: str) -> None:
     """The secret itself must not be sent before it is shown."""
-    assert check_hash(ONE) == ONE
+    assert check_hash(ONE.digest()) == ONE.digest()
     with pytest.raises(Malformed):
         check_hash(named)
 
@@ -165,8 +200,8 @@ def test_a_next_secret_is_named_by_its_hash_and_nothing_else(named: str) -> None
 class Files:
     """What lies in a sandbox: the first secret, and the pair that is sent, if there is one yet."""
 
-    first: str = "first"
-    pair: tuple[str, str] | None = None
+    first: Secret = FIRST
+    pair: Shown | None = None
 
 
 class Job:
@@ -182,13 +217,13 @@ class Job:
         """Choose the next secret and write the pair down, if the last pair was answered."""
         if self.files.pair is None or self.answered:
             shown = self.files.first if self.files.pair is None else self.files.pair[1]
-            self.files.pair = (shown, f"secret {next(self._new_secret)}")
+            self.files.pair = (shown, secret(str(next(self._new_secret))))
             self.answered = False
 
-    def sent(self) -> tuple[str, str]:
+    def sent(self) -> Shown:
         """Return the pair as it is sent."""
         assert self.files.pair is not None
-        return hash_of(self.files.pair[0]), hash_of(self.files.pair[1])
+        return self.files.pair
 
 
 class Theft(RuleBasedStateMachine):
@@ -206,7 +241,7 @@ class Theft(RuleBasedStateMachine):
 
     def begin(self) -> None:
         """Give the agent a lease that nobody has used, and the thief nothing."""
-        self.known = Starts(hash_of("first"), MOST_STARTS)
+        self.known = fresh(MOST_STARTS)
         self.agent = Job(Files(), self.numbers)
         self.thief: Job | None = None
         self.thief_was_served = False
@@ -216,11 +251,11 @@ class Theft(RuleBasedStateMachine):
         """Let one of them ask, as the broker does; an answer or the broker may be lost on the way."""
         job.write()
         shown, following = job.sent()
-        verdict = self.known.judge(shown, following, LATER)
+        verdict = judged(self.known, (shown, following))
         if verdict is Verdict.REUSED:
             self.alarm = True
         if broker_stores and verdict in {Verdict.START, Verdict.STEP}:
-            self.known = self.known.gone_on(shown, following, BY)
+            self.known = self.known.gone_on(shown.digest(), following.digest(), BY)
         job.answered = answer_arrives and broker_stores and verdict in SERVED
         return verdict
 
@@ -241,7 +276,7 @@ class Theft(RuleBasedStateMachine):
         for _ in range(2):
             if self.ask(self.agent, answer_arrives=True) is Verdict.SPENT:
                 return
-        assert self.known.judge(*held_up, NOON) is Verdict.LATE
+        assert judged(self.known, held_up, NOON) is Verdict.LATE
 
     @precondition(lambda self: not self.alarm)
     @rule(before_writing=st.booleans())
@@ -290,8 +325,8 @@ class Theft(RuleBasedStateMachine):
 
     @invariant()
     def one_chain_runs(self) -> None:
-        """What is shown next was never over."""
-        assert self.known.present[:16] not in self.known.over or not self.known.present
+        """What is shown next is not what was shown last."""
+        assert self.known.present != self.known.shown or not self.known.present
 
 
 Theft.TestCase.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)

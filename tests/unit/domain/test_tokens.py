@@ -10,7 +10,7 @@ from hypothesis import given
 from credbroker.domain.attenuation import ANY_AUDIENCE, Right
 from credbroker.domain.errors import IssuerGaveLess, IssuerMisbehaved
 from credbroker.domain.scopes import ScopeSet
-from credbroker.domain.tokens import AccessToken, check_issued, check_times, serves
+from credbroker.domain.tokens import AccessToken, allows_more, check_issued, check_times, serves
 from tests.unit.things import ISSUER, NOON, access_token, scope_sets, seconds
 
 SE = "https://se.test"
@@ -114,6 +114,23 @@ def test_a_token_serves_what_it_covers() -> None:
     assert not serves(token, Right(ScopeSet.parse("storage.modify:/a"), ("https://x.test",)))
     anywhere = access_token("storage.modify:/a", audiences=(ANY_AUDIENCE,))
     assert serves(anywhere, Right(ScopeSet.parse("storage.modify:/a"), ("https://x.test",)))
+
+
+@pytest.mark.parametrize(
+    ("scope", "audience", "more"),
+    [
+        ("openid storage.read:/a/b", SE, False),
+        ("storage.read:/", SE, True),
+        ("storage.read:/a compute.read", SE, True),
+        ("storage.read:/a", ANY_AUDIENCE, True),
+    ],
+)
+def test_a_token_allows_more_by_a_scope_or_by_an_audience(
+    scope: str, audience: str, more: bool
+) -> None:
+    """What only steers a login is no right."""
+    token = access_token(scope, audiences=(audience,))
+    assert allows_more(token, Right(ScopeSet.parse("storage.read:/a"), (SE,))) is more
 
 
 @given(scope_sets, scope_sets)

@@ -23,7 +23,9 @@ MESSAGES: list[Message] = [
     deliveries.HostSession(Secret("host token", "ch_x"), "lx1", ["lx"], AT),
     deliveries.AnnounceDelivery(1000, "ada", "cms", "default", ["storage.read:/"], []),
     deliveries.DeliveryAnnounced("id1", Secret("consent code", "cc_x"), AT),
-    deliveries.ConsentDelivery(Secret("consent code", "cc_x"), 1000, ["s"], ["a"], group="lx"),
+    deliveries.ConsentDelivery(
+        Secret("consent code", "cc_x"), 1000, "ada", ["s"], ["a"], group="lx"
+    ),
     SHOWN,
     deliveries.DeliveriesShown([SHOWN]),
     deliveries.DeliveryLease(Secret("lease token", "cb_x"), AT),

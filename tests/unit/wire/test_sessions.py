@@ -22,7 +22,9 @@ MESSAGES: list[Message] = [
     sessions.AgentAnswer(),
     sessions.AgentAnswer(Problem("malformed", "No.", "Mend it.", "req-1")),
     sessions.AgentAnswer(
-        placed=sessions.DeliveryPlaced("id1", Secret("consent code", "cc_x"), AT, "lx1", "/run/x")
+        placed=sessions.DeliveryPlaced(
+            "id1", Secret("consent code", "cc_x"), AT, "lx1", "ada", "/run/x"
+        )
     ),
     sessions.AgentAnswer(seen=[SEEN]),
     sessions.AgentAnswer(seen=[]),

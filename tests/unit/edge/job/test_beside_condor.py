@@ -142,3 +142,21 @@ def test_a_broker_that_refuses_is_not_gone_around(scene: Scene) -> None:
     with pytest.raises(LeaseEnded):
         scene.agent.run()
     assert scene.token() is None
+
+
+def test_a_token_that_allows_more_than_the_lease_is_taken_only_where_no_other_serves(
+    scene: Scene,
+) -> None:
+    """The job was meant to have less; and the broker's takes its place as soon as there is one."""
+    wide = scene.bring("wide.use", seconds=9000, scope="storage.read:/ storage.modify:/")
+    scene.run_for(60)
+    assert scene.token() == wide
+    narrow = scene.bring("narrow.use", seconds=1200, scope="storage.read:/a", aud="https://dav")
+    scene.run_for(120)
+    assert scene.token() == narrow
+    (scene.creds / "narrow.use").unlink()
+    scene.run_for(1200)
+    assert scene.token() == wide
+    scene.broker.problems.clear()
+    scene.run_for(120)
+    assert scene.token() == scene.broker.given[0].access_token.reveal()

@@ -18,7 +18,7 @@ from credbroker.domain.errors import LeaseEnded, LocalFileUnfit, Malformed, NotA
 from credbroker.edge.job import command
 from credbroker.edge.job.beside_condor import BesideCondor
 from credbroker.edge.job.chain import Chained
-from credbroker.edge.job.program import PASSED_ON, Program
+from credbroker.edge.job.program import PASSED_ON, Program, WakingClock
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
 from tests.fakes.broker import FakeBroker
@@ -204,3 +204,51 @@ def test_a_program_and_a_watched_one_do_not_go_together(lease_path: Path) -> Non
     """There is one whose end is the job's."""
     with pytest.raises(Malformed, match="watches no other"):
         command.run(parsed("--job", lease_path, "--while-pid", "1", "--", "true"), {})
+
+
+def test_a_token_file_that_cannot_be_removed_does_not_change_the_exit_code(
+    lease_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What the program did is what the batch system is told; it may have taken the folder apart."""
+    spoil = (
+        'rm -r "$(dirname "$BEARER_TOKEN_FILE")"; touch "$(dirname "$BEARER_TOKEN_FILE")"; exit 7'
+    )
+    args = parsed("--job", lease_path, "--", "sh", "-c", spoil)
+    assert command.run(args, dict(os.environ)) == 7
+    assert "job over" in capfd.readouterr().err
+
+
+def test_whatever_fails_in_the_agent_the_program_is_waited_for(
+    lease_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Or the batch system would clear the sandbox away from under it."""
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(WakingClock, "block", fail)
+    args = parsed("--job", lease_path, "--", "sh", "-c", "sleep 0.1; exit 9")
+    assert command.run(args, dict(os.environ)) == 9
+    assert 'no more tokens why="Something unforeseen' in capfd.readouterr().err
+    assert not list((lease_path.parent / ".credbroker").glob("*.token"))
+
+
+def test_told_to_stop_before_the_program_was_started_the_agent_leaves_no_token(
+    lease_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signal may come when the token is in the file already."""
+    monkeypatch.setattr(Program, "start", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(SystemExit) as left:
+        command.run(parsed("--job", lease_path, "--", "true"), dict(os.environ))
+    assert left.value.code == 128 + signal.SIGTERM
+    assert not list((lease_path.parent / ".credbroker").glob("*.token"))
+
+
+def test_a_strange_umask_leaves_the_agents_folder_usable(lease_path: Path) -> None:
+    """For who is not root, too."""
+    before = os.umask(0o777)
+    try:
+        joined(parsed("--job", lease_path), {"BEARER_TOKEN_FILE": "/job/token"})
+    finally:
+        os.umask(before)
+    assert (lease_path.parent / ".credbroker").stat().st_mode & 0o777 == 0o700

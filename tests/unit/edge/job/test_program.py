@@ -130,3 +130,30 @@ def test_a_wait_ends_when_a_child_does() -> None:
     assert clock.elapsed() - begun < ENDS_SOON
     assert run.exit_code() == 0
     clock.block(0.0)
+
+
+def test_a_notice_that_time_is_nearly_up_goes_to_the_program() -> None:
+    """Batch systems send it before they end a job; the agent must not die of it."""
+    run = python("import time; time.sleep(60)")
+    run.take_signals()
+    run.start()
+    os.kill(os.getpid(), signal.SIGXCPU)
+    assert run.exit_code() == 128 + signal.SIGXCPU
+
+
+def test_a_program_that_may_not_be_told_costs_the_agent_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It runs as somebody else, by sudo say."""
+    run = python("import sys; sys.stdin.read()")
+    run.take_signals()
+    run.start()
+    tell = run._child.send_signal  # type: ignore[union-attr] # it was started
+
+    def refuse(_: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(run._child, "send_signal", refuse)
+    os.kill(os.getpid(), signal.SIGTERM)
+    tell(signal.SIGKILL)
+    assert run.exit_code() == 137
