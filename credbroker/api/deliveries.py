@@ -140,8 +140,16 @@ def _shown(asked: wire.ConsentDelivery) -> Shown:
     if (asked.host is None) == (asked.group is None):
         raise Malformed("Consent names either the host or the group that was shown.")
     target = Target(asked.group or asked.host or "", is_group=asked.group is not None)
-    code = asked.consent_code.digest()
-    return Shown(target, asked.uid, tuple(asked.scopes), tuple(asked.audiences), code)
+    return Shown(
+        target=target,
+        uid=asked.uid,
+        user=asked.user,
+        scopes=tuple(asked.scopes),
+        audiences=tuple(asked.audiences),
+        name=asked.name or "",
+        replaces_foreign=asked.replaces_foreign,
+        code_hash=asked.consent_code.digest(),
+    )
 
 
 def _told(delivery: Delivery) -> wire.DeliveryShown:

@@ -113,7 +113,7 @@ def _explain(wanted: WantedDelivery, placed: DeliveryPlaced, login: LeaseFile, d
     where = f"each host of the group {wanted.group}" if wanted.group else placed.host
     other = "also over" if wanted.replaces_foreign else "but not over"
     for line in (
-        f"Whenever you (uid {desk.euid}) are logged in on {where}, it may get tokens",
+        f"Whenever you ({placed.user}, uid {desk.euid}) are logged in on {where}, it may get tokens",
         f"  of {login.issuer} in the role {login.role}, as {login.credkey},",
         f"  that allow: {' '.join(wanted.scopes)}",
         f"  at: {' '.join(wanted.audiences)}",
@@ -127,8 +127,11 @@ def _consent(wanted: WantedDelivery, placed: DeliveryPlaced, uid: int) -> Consen
     return ConsentDelivery(
         consent_code=placed.consent_code,
         uid=uid,
+        user=placed.user,
         scopes=wanted.scopes,
         audiences=wanted.audiences,
+        name=wanted.name,
+        replaces_foreign=wanted.replaces_foreign,
         host=None if wanted.group else placed.host,
         group=wanted.group,
     )

@@ -18,7 +18,7 @@ from credbroker.client.http11 import Answer, Request
 from credbroker.domain.attenuation import Right
 from credbroker.domain.errors import BrokerUnreachable, IssuerMisbehaved, Malformed
 from credbroker.domain.scopes import ScopeSet
-from credbroker.domain.tokens import AccessToken, check_times, serves
+from credbroker.domain.tokens import AccessToken, allows_more, check_times, serves
 from credbroker.wire import deliveries, native
 from credbroker.wire.jwt import read_access_token
 from credbroker.wire.problem import read_problem
@@ -116,7 +116,8 @@ def checked_token(
     """Return the token that came, held against what was asked for. `now` is by the broker's clock.
 
     Raises:
-        IssuerMisbehaved: It is malformed, out of its time, or does not serve what was asked for.
+        IssuerMisbehaved: It is malformed, out of its time, does not serve what was asked for, or
+            allows more.
     """
     asked = Right(ScopeSet.of(wanted.scopes or ()).rights(), tuple(wanted.audiences or ()))
     try:
@@ -128,7 +129,16 @@ def checked_token(
         raise IssuerMisbehaved("The token that came is not the one the broker announced.")
     if not serves(token, asked):
         raise IssuerMisbehaved("The token that came does not serve what was asked for.")
+    if _allows_more(token, asked):
+        raise IssuerMisbehaved("The token that came allows more than was asked for.")
     return token
+
+
+def _allows_more(token: AccessToken, asked: Right) -> bool:
+    """True if the token reaches beyond what was asked for; what was left open has no bounds."""
+    bounds = Right(asked.scopes or token.scopes.rights(), asked.audiences or token.audiences)
+    unasked_groups = bool(token.groups and asked.scopes) and not asked.scopes.has_groups
+    return unasked_groups or allows_more(token, bounds)
 
 
 class Broker:

@@ -16,7 +16,7 @@ from credbroker.wire.sessions import LARGEST_LINE_BYTES, AgentAnswer, AskAgent
 
 ANSWER_SECONDS = 30.0
 
-_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: unix(7)
+_CREDENTIALS = struct.Struct("=iII")  # pid, uid, gid: unix(7)
 _LARGEST_ANSWER_BYTES = 16 * LARGEST_LINE_BYTES
 _RECEIVED_AT_ONCE = 64 * 1024
 

@@ -12,17 +12,21 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from typing import TYPE_CHECKING, Iterator, Optional, Tuple
 
 from credbroker.domain.errors import LocalFileUnfit
 
 if TYPE_CHECKING:
     import ctypes
+    from pathlib import Path
 
 Owner = Tuple[int, int]
 """A uid and a gid."""
 
 _ONLY_TELL = -1
+_UNSIGNED = 0xFFFFFFFF
+"""What makes a uid of the C library's sign-bearing number."""
 
 
 @contextlib.contextmanager
@@ -57,6 +61,29 @@ def rights_of(owner: Optional[Owner]) -> Iterator[None]:
         system.setfsgid(before[1])
 
 
+def is_in_other_hands(folder: Path, most_links: int = 40) -> bool:
+    """True if somebody besides root and us could lead this path elsewhere, at any step of it.
+
+    What is not there leads nowhere; a path with more than `most_links` links is nobody's.
+    """
+    for step in (*reversed(folder.parents), folder):
+        try:
+            found = step.lstat()
+            if found.st_uid not in {0, os.geteuid()} or _is_open(found.st_mode):
+                return True
+            if stat.S_ISLNK(found.st_mode):
+                behind = step.parent / step.readlink() / folder.relative_to(step)
+                return most_links == 0 or is_in_other_hands(behind, most_links - 1)
+        except OSError:
+            return False
+    return False
+
+
+def _is_open(mode: int) -> bool:
+    """True for a folder in which everybody may put another in the place of what is there."""
+    return stat.S_ISDIR(mode) and bool(mode & stat.S_IWOTH) and not mode & stat.S_ISVTX
+
+
 def _identity(system: ctypes.CDLL) -> Owner:
     """Return as whom this thread opens files; asking for an impossible one only tells."""
-    return int(system.setfsuid(_ONLY_TELL)), int(system.setfsgid(_ONLY_TELL))
+    return system.setfsuid(_ONLY_TELL) & _UNSIGNED, system.setfsgid(_ONLY_TELL) & _UNSIGNED

@@ -43,6 +43,7 @@ _ID = re.compile(r"[A-Za-z0-9_-]{22}\Z")
 _LARGEST_UID = 2**32 - 2
 _LONGEST_AUDIENCE = 512
 _LONGEST_USER = 128
+_LONGEST_JOB = 200
 _ORDER_ANEW = "Order it again on its host with: credbroker deliver"
 
 
@@ -86,8 +87,8 @@ class Ordered:
 
 def check_ordered(ordered: Ordered) -> Ordered:
     """Return the order if it can be one; raise `Malformed`, naming what is wrong."""
-    if not 0 <= ordered.uid <= _LARGEST_UID:
-        raise Malformed("An order's uid must be one that a person can have.")
+    if not 0 < ordered.uid <= _LARGEST_UID:
+        raise Malformed("An order's uid must be a person's; root is nobody's.")
     if not _is_word(ordered.user, _LONGEST_USER):
         raise Malformed("An order's user must be a name without spaces.")
     check_short_name("issuer", ordered.issuer)
@@ -138,13 +139,25 @@ def announced(
 
 @dataclass(frozen=True)
 class Shown:
-    """What a person was shown and consents to, by whose code."""
+    """What a person was shown and consents to, by whose code; the fields as `Ordered` has them."""
 
     target: Target
     uid: int
+    user: str
     scopes: tuple[str, ...]
     audiences: tuple[str, ...]
+    name: str
+    replaces_foreign: bool
     code_hash: str
+
+    def is_of(self, ordered: Ordered) -> bool:
+        """True if it is this that was shown, in whatever order its lists stood."""
+        alike = (set(ordered.scopes), set(ordered.audiences)) == (
+            set(self.scopes), set(self.audiences)
+        )  # fmt: skip
+        return alike and (
+            ordered.target, ordered.uid, ordered.user, ordered.name, ordered.replaces_foreign
+        ) == (self.target, self.uid, self.user, self.name, self.replaces_foreign)  # fmt: skip
 
 
 def check_consent(
@@ -159,7 +172,7 @@ def check_consent(
         raise NotFound("No order waits for consent by this id and code.", _ORDER_ANEW)
     if now >= found.expires_at:
         raise NotFound("This order waited for consent for longer than 10 minutes.", _ORDER_ANEW)
-    if not _is_what_was_shown(found.ordered, shown):
+    if not shown.is_of(found.ordered):
         raise NotAllowed("What was shown is not what the host has announced.", _ORDER_ANEW)
     if (found.ordered.issuer, found.ordered.role) != (key.issuer, key.role):
         raise NotAllowed(
@@ -178,12 +191,6 @@ def check_may_consent(lease: Lease) -> None:
             "This lease is too far from its login for orders to live by it.",
             "Consent with the login's own lease: credbroker login",
         )
-
-
-def _is_what_was_shown(ordered: Ordered, shown: Shown) -> bool:
-    return (ordered.target, ordered.uid, set(ordered.scopes), set(ordered.audiences)) == (
-        shown.target, shown.uid, set(shown.scopes), set(shown.audiences)
-    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -265,8 +272,8 @@ def host_lease_segment(delivery: str, host: str) -> str:
 
 
 def job_of(delivery: str, host: str = "") -> str:
-    """Return what a lease was made for: an order, or its delivery to one host."""
-    return f"delivery {delivery} on {host}" if host else f"delivery {delivery}"
+    """Return what a lease was made for: an order, or its delivery to one host; very long names are cut."""
+    return f"delivery {delivery} on {host}"[:_LONGEST_JOB] if host else f"delivery {delivery}"
 
 
 def _tag(text: str) -> str:

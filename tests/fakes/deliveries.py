@@ -1,7 +1,7 @@
 """The broker's deliveries as one function from request to answer, for hosts and for people.
 
-It keeps the promises of `wire.deliveries` that the two ends rely on; a contract test holds it against
-the real one. Leases that it gives are known to a `FakeBroker`, if there is one.
+It keeps the promises of `wire.deliveries` that the two ends rely on, and
+`tests/integration/test_deliveries_contract.py` holds it against the real one. Leases that it gives are known to a `FakeBroker`, if there is one.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from credbroker.client.http11 import Answer, Request
+from credbroker.domain.deliveries import Ordered, Target, check_ordered
 from credbroker.domain.errors import CredbrokerError, LeaseUnknown, NotAllowed, NotFound
 from credbroker.domain.secret import Secret
 from credbroker.wire import deliveries
@@ -36,9 +37,11 @@ class FakeDeliveries:
     problems: deque[CredbrokerError | None] = field(default_factory=deque)
     requests: list[Request] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
+    traded: list[tuple[str, str]] = field(default_factory=list)
     assertions: list[Secret | None] = field(default_factory=list)
     sessions: set[str] = field(default_factory=set)
     announced: dict[str, tuple[str, deliveries.AnnounceDelivery]] = field(default_factory=dict)
+    consented: dict[str, tuple[str, deliveries.AnnounceDelivery]] = field(default_factory=dict)
     standing: dict[str, deliveries.DeliveryShown] = field(default_factory=dict)
     leases: dict[str, str] = field(default_factory=dict)
     """The living lease token of each order."""
@@ -99,7 +102,7 @@ class FakeDeliveries:
             return self._shown()
         named, _, deed = request.target.removeprefix(deliveries.DELIVERIES + "/").partition("/")
         if request.method == "DELETE":
-            return self._end(named)
+            return self._end(named, by_host=self._is_host(request))
         if deed == "consent":
             return self._consent(named, deliveries.ConsentDelivery.read(request.body))
         self._host(request)
@@ -107,9 +110,11 @@ class FakeDeliveries:
 
     def _join(self, request: Request) -> bytes:
         wanted = deliveries.JoinHost.read(request.body)
-        if wanted.join_token.reveal() != self.join_token:
+        shown = wanted.join_token.reveal()
+        if shown != self.join_token and (shown, wanted.public_key) not in self.traded:
             raise NotAllowed("This join token is not known here, or was used.")
         self.join_token = ""
+        self.traded.append((shown, wanted.public_key))
         self.keys.append(wanted.public_key)
         return deliveries.HostJoined(HOST).write()
 
@@ -120,12 +125,16 @@ class FakeDeliveries:
         ends_at = self.clock.now() + datetime.timedelta(hours=1)
         return deliveries.HostSession(Secret("host token", token), HOST, [GROUP], ends_at).write()
 
+    def _is_host(self, request: Request) -> bool:
+        return request.headers.get("Authorization", "").startswith("Bearer ch_")
+
     def _host(self, request: Request) -> None:
         if request.headers.get("Authorization", "").removeprefix("Bearer ") not in self.sessions:
             raise LeaseUnknown("This host token is not known here.")
 
     def _announce(self, request: Request) -> bytes:
         wanted = deliveries.AnnounceDelivery.read(request.body)
+        _check(wanted)
         if wanted.group not in {None, GROUP}:
             raise NotAllowed("This host is not of that group.")
         named = f"order-{len(self.standing) + len(self.announced) + 1}"
@@ -135,15 +144,16 @@ class FakeDeliveries:
         return deliveries.DeliveryAnnounced(named, code, until).write()
 
     def _consent(self, named: str, shown: deliveries.ConsentDelivery) -> bytes:
-        code, wanted = self.announced.get(named, ("", None))
+        code, wanted = self.announced.get(named, self.consented.get(named, ("", None)))
         if wanted is None or shown.consent_code.reveal() != code:
             raise NotFound("No order waits for consent by this id and code.")
-        said = (shown.uid, shown.scopes, shown.audiences, shown.group)
-        if said != (wanted.uid, wanted.scopes, wanted.audiences, wanted.group):
+        if _what(shown) != _what(wanted):
             raise NotAllowed("This is not what was announced.")
         if shown.host != (None if wanted.group else HOST):
             raise NotAllowed("This is not the host that announced it.")
-        del self.announced[named]
+        if named in self.standing:
+            return self.standing[named].write()
+        self.consented[named] = self.announced.pop(named)
         return self.order(
             wanted.uid,
             id=named,
@@ -169,8 +179,28 @@ class FakeDeliveries:
         self.leases[named] = token.reveal()
         return deliveries.DeliveryLease(token, order.ends_at).write()
 
-    def _end(self, named: str) -> bytes:
-        if self.standing.pop(named, None) is None and self.announced.pop(named, None) is None:
+    def _end(self, named: str, *, by_host: bool) -> bytes:
+        order = self.standing.get(named)
+        if order is None:
             raise NotFound("There is no such order.")
+        if by_host and order.group is not None:
+            raise NotAllowed("An order for a whole group is ended by its person.")
+        del self.standing[named]
         self.leases.pop(named, None)
         return b""
+
+
+def _check(said: deliveries.AnnounceDelivery) -> None:
+    """Refuse what a broker refuses."""
+    target = Target(said.group or HOST, is_group=said.group is not None)
+    scopes, audiences = tuple(said.scopes), tuple(said.audiences)
+    check_ordered(
+        Ordered(target, said.uid, said.user, said.issuer, said.role, scopes, audiences,
+                said.name or "")
+    )  # fmt: skip
+
+
+def _what(said: deliveries.ConsentDelivery | deliveries.AnnounceDelivery) -> tuple[object, ...]:
+    """Return what a host announces and a person repeats."""
+    lists = (set(said.scopes), set(said.audiences))
+    return (said.uid, said.user, said.name, said.replaces_foreign, said.group, *lists)

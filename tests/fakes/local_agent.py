@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from credbroker.domain.errors import CredbrokerError
+from credbroker.edge.sessions.accounts import Accounts
 from credbroker.edge.sessions.clerk import Clerk
 from credbroker.edge.sessions.host import Host
 from credbroker.edge.sessions.source import SessionOrders
@@ -39,9 +40,8 @@ class FakeAgent:
         host = Host(broker.send, broker.send, clock, entropy, lambda: None)
         self._orders = SessionOrders(Written(path.parent, entropy), clock, lambda *_, **__: None)
         standing = Standing(host, self._orders, clock, entropy, lambda *_, **__: None)
-        self._clerk = Clerk(
-            host, self._orders, standing, folder=Path("/run/user"), user_of=lambda _: "ada"
-        )
+        accounts = Accounts(clock, lambda _: "ada")
+        self._clerk = Clerk(host, self._orders, standing, accounts, folder=Path("/run/user"))
 
     def answer(self, line: bytes) -> AgentAnswer:
         """Answer one line."""

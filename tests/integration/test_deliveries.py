@@ -145,8 +145,8 @@ async def a_machine(broker: Replica, name: str = LX1) -> Machine:
 async def consent(broker: Replica, lease: str, waits: dict[str, Any], **changes: object) -> Answer:
     """Consent to what was announced; changes with None leave something out."""
     shown = {
-        "consent_code": waits["consent_code"], "uid": UID, "scopes": [NARROW],
-        "audiences": ["https://se"], "host": full(broker.world, LX1), **changes,
+        "consent_code": waits["consent_code"], "uid": UID, "user": "alice",
+        "scopes": [NARROW], "audiences": ["https://se"], "host": full(broker.world, LX1), **changes,
     }  # fmt: skip
     body = {name: value for name, value in shown.items() if value is not None}
     return await broker.ask("POST", deliveries.CONSENT.format(id=waits["id"]), lease, body)
@@ -225,6 +225,7 @@ async def test_another_hosts_order_is_not_there_for_a_host(broker: Replica) -> N
     [
         {"uid": UID + 1}, {"host": LX2}, {"host": None, "group": "lx-issuer"}, {"scopes": [READ]},
         {"scopes": []}, {"audiences": []}, {"audiences": ["https://other"]},
+        {"user": "bob"}, {"name": "other"}, {"replaces_foreign": True},
         {"consent_code": "cc_" + "x" * 43},
     ],
     ids=str,

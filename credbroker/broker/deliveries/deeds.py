@@ -39,11 +39,9 @@ def assemble(
 
     `roles` are those served, by issuer.
     """
-
-    def judge(name: str, address: str) -> None:
-        engine.containing.judge_host(name, address, means.clock.now())
-
-    joining = Joining(stores.hosts, means, signatures=signatures, judge=judge)
+    joining = Joining(
+        stores.hosts, means, signatures=signatures, judge=engine.containing.judge_host
+    )
     standing = Standing(stores.standing, engine.leasing, means)
     return Deliveries(
         joining=joining,

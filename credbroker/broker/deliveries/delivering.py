@@ -32,6 +32,8 @@ from credbroker.ports import StaleVersionError
 
 # A host that starts again asks for all of its orders at once, but seldom for one of them.
 PACE = Allowance(per_second=1 / 60, burst=5)
+# A look is a listing at the store, and everybody on a host can have its agent look.
+LOOKS = Allowance(per_second=1.0, burst=60)
 
 
 class Delivering:
@@ -53,10 +55,15 @@ class Delivering:
         self._minting = minting
         self._means = means
         self._audit = means.audit
+        self._looks = Turns(means.clock, LOOKS, "This host asks for its orders too often.")
         self._turns = Turns(means.clock, PACE, "This host asks for this order's lease too often.")
 
     async def orders(self, host: KnownHost) -> list[Delivery]:
-        """Return the orders that stand for a host and its groups. Raises `StoreUnavailable` kinds."""
+        """Return the orders that stand for a host and its groups.
+
+        Raises `TooManyRequests`, and `StoreUnavailable` kinds.
+        """
+        await self._looks.wait(host.name)
         return [one for target in host.targets for one in await self._standing.of(target)]
 
     async def lease(self, host: KnownHost, delivery_id: str) -> tuple[LeaseToken, Lease]:

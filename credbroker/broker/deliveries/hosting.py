@@ -19,8 +19,9 @@ from credbroker.broker.leasing import Origin
 from credbroker.broker.recall import ANSWER_SECONDS, Recall
 from credbroker.broker.running import Means
 from credbroker.broker.storing import put_surely
+from credbroker.broker.turns import Turns
 from credbroker.domain.deliveries import Target
-from credbroker.domain.errors import Malformed, NotAllowed
+from credbroker.domain.errors import Malformed, NotAllowed, RecordDamaged
 from credbroker.domain.hosts import (
     HOST_TOKEN,
     HostCertificate,
@@ -34,9 +35,13 @@ from credbroker.domain.hosts import (
     session_of,
     session_place,
 )
+from credbroker.domain.limits import Allowance
 from credbroker.domain.secret import Secret
 from credbroker.ports import RecordStore, StaleVersionError
 from credbroker.wire.jwt import peek
+
+# A host that starts again opens one; each is a record that stays for hours.
+PACE = Allowance(per_second=1 / 60, burst=20)
 
 _JOIN = "Join the host first: credbroker admin host-join NAME"
 
@@ -87,13 +92,15 @@ class Hosting:
         self._rules = rules
         self._means = means
         self._audit = means.audit
+        self._turns = Turns(means.clock, PACE, "This host opens sessions too often.")
 
     async def by_certificate(
         self, certificate: HostCertificate, origin: Origin
     ) -> tuple[HostSecret, KnownHost]:
         """Open a session for the host of a certificate that the connection has verified.
 
-        Raises `NotAllowed`, `LeaseEnded` if it was contained, and `StoreUnavailable` kinds.
+        Raises `NotAllowed`, `LeaseEnded` if it was contained, `TooManyRequests`, and
+        `StoreUnavailable` kinds.
         """
         now = self._means.clock.now()
         name = name_in(certificate, self._rules.names, now)
@@ -123,8 +130,11 @@ class Hosting:
         the store says nothing in time.
         """
         await self._look_around()
-        recalled = await self._recall.get(shown.place, ANSWER_SECONDS)
-        session = check_session(recalled.value, shown, self._means.clock.now())
+        try:
+            found = (await self._recall.get(shown.place, ANSWER_SECONDS)).value
+        except RecordDamaged:  # which is also what a host's lease looks like from here
+            found = None
+        session = check_session(found, shown, self._means.clock.now())
         for address in {session.origin, origin.address}:
             self._containing.judge_host(session.host, address, session.created_at)
         return self._known(session, origin)
@@ -133,6 +143,7 @@ class Hosting:
         await self._look_around()
         for moment in (proved_at, self._means.clock.now()):
             self._containing.judge_host(name, origin.address, moment)
+        await self._turns.wait(name)
 
     async def _look_around(self) -> None:
         if not self._containing.is_fresh:

@@ -6,6 +6,7 @@ success, for a host whose answer got lost. A host that joins anew leaves its for
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Protocol
@@ -61,9 +62,9 @@ class Joining:
         means: Means,
         *,
         signatures: Signatures,
-        judge: Callable[[str, str], None],
+        judge: Callable[[str, str, datetime.datetime], None],
     ) -> None:
-        """Keep `hosts`; `judge` raises `LeaseEnded` for a name and address contained just now."""
+        """Keep `hosts`; `judge` raises `LeaseEnded` for a name and address contained since then."""
         self._hosts = hosts
         self._signatures = signatures
         self._judge = judge
@@ -81,7 +82,8 @@ class Joining:
 
         def trade(found: Host | None) -> Host:
             host = joined(found, token.secret_hash(), key, now)
-            self._judge(host.name, origin.address)  # before the token is used up
+            since = found.judged_at(now) if found is not None else now
+            self._judge(host.name, origin.address, since)  # before the token is used up
             return host
 
         host = await _change(self._hosts, token.place, trade)

@@ -131,7 +131,7 @@ class Ordering:
     async def mine(self, caller: Caller) -> list[Delivery]:
         """Return the orders that stand on the caller's login. Raises `NotAllowed` for a job's lease."""
         check_login(caller.lease)
-        return await self._standing.with_login(caller.lease, MOST_OF_A_LOGIN)
+        return await self._standing.with_login(caller.lease)
 
     async def take_back(self, caller: Caller, delivery_id: str) -> None:
         """End an order of the caller's login. Raises `NotFound` for anybody else's."""
@@ -157,7 +157,7 @@ class Ordering:
         return found
 
     async def _check_room(self, caller: Caller) -> None:
-        standing = await self._standing.with_login(caller.lease, MOST_OF_A_LOGIN)
+        standing = await self._standing.with_login(caller.lease)
         if len(standing) >= MOST_OF_A_LOGIN:
             raise NotAllowed(
                 f"No more than {MOST_OF_A_LOGIN} orders may stand on one login.",

@@ -16,14 +16,16 @@ from credbroker.broker.leasing import Caller, Leasing, Origin
 from credbroker.broker.recall import ANSWER_SECONDS, Recall
 from credbroker.broker.running import Means
 from credbroker.broker.storing import put_surely
-from credbroker.broker.walking import PAGE, READS_AT_ONCE
+from credbroker.broker.walking import READS_AT_ONCE
 from credbroker.domain.deliveries import Delivery, Target, person_tag
 from credbroker.domain.errors import LeaseEnded, LeaseUnknown, NotFound, RecordDamaged
 from credbroker.domain.leases import Lease
 from credbroker.ports import StaleVersionError
 
 MOST_LISTED = 50_000
-"""So many orders of one host or group are looked at."""
+"""So many orders of one host, group or login are looked at."""
+PAGE = 500
+"""So many are listed at once: few have more, and what follows belongs to others."""
 
 _GONE = NotFound("There is no such order.", "It may have ended; list them: credbroker deliver list")
 
@@ -48,12 +50,12 @@ class Standing:
 
     async def of(self, target: Target) -> list[Delivery]:
         """Return the orders that stand for one host or group, in the order of their ids."""
-        found = await self._listed(target.tag(), MOST_LISTED)
+        found = await self._listed(target.tag())
         return [one for one in found if one.ordered.target == target]
 
-    async def with_login(self, lease: Lease, most: int) -> list[Delivery]:
-        """Return up to `most` of the orders that stand on the login of this lease."""
-        found = await self._listed(person_tag(lease.line), most)
+    async def with_login(self, lease: Lease) -> list[Delivery]:
+        """Return the orders that stand on the login of this lease, in the order of their ids."""
+        found = await self._listed(person_tag(lease.line))
         return [one for one in found if one.is_with(lease)]
 
     async def one(self, delivery_id: str) -> Delivery:
@@ -107,23 +109,23 @@ class Standing:
         self._recall.learn(segment, delivery)
         return delivery
 
-    async def _listed(self, tag: str, most: int) -> list[Delivery]:
-        own = await self._segments(tag, most)
+    async def _listed(self, tag: str) -> list[Delivery]:
+        own = await self._segments(tag)
         found = await asyncio.gather(*map(self._read, own), return_exceptions=True)
         for one in found:
             if isinstance(one, BaseException) and not isinstance(one, RecordDamaged):
                 raise one
         return [one for one in found if isinstance(one, Delivery)]
 
-    async def _segments(self, tag: str, most: int) -> list[str]:
+    async def _segments(self, tag: str) -> list[str]:
         own: list[str] = []
         after = tag
-        while len(own) < most and (page := await self._records.segments(after, PAGE)):
+        while len(own) < MOST_LISTED and (page := await self._records.segments(after, PAGE)):
             own += [segment for segment in page if segment.startswith(tag)]
             after = page[-1]
             if not after.startswith(tag):
                 break
-        return own[:most]
+        return own[:MOST_LISTED]
 
     async def _read(self, segment: str) -> Delivery | None:
         """Return an order that stands, None for one that is over."""

@@ -6,30 +6,16 @@ another's order is as unknown as one that nobody made.
 
 from __future__ import annotations
 
-import asyncio
-import pwd
-from collections.abc import Callable
 from pathlib import Path
 
 from credbroker.domain.errors import Malformed, NotFound
+from credbroker.edge.sessions.accounts import Accounts
 from credbroker.edge.sessions.host import Host
 from credbroker.edge.sessions.source import SessionOrders, check_name, path_in
 from credbroker.edge.sessions.standing import Standing
 from credbroker.wire import sessions
 from credbroker.wire.deliveries import AnnounceDelivery
 from credbroker.wire.sessions import AgentAnswer, AskAgent, DeliveryPlaced, DeliverySeen
-
-UserOf = Callable[[int], str]
-
-
-def user_of(uid: int) -> str:
-    """Return a person's name on this host; raise `NotFound` for a uid without one."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        raise NotFound(
-            f"The uid {uid} has no name on this host.", "Ask the operator of this host."
-        ) from None
 
 
 class Clerk:
@@ -40,16 +26,16 @@ class Clerk:
         host: Host,
         orders: SessionOrders,
         standing: Standing,
+        accounts: Accounts,
         *,
         folder: Path,
-        user_of: UserOf = user_of,
     ) -> None:
         """Join the parts; people's session folders lie in `folder`."""
         self._host = host
         self._orders = orders
         self._standing = standing
         self._folder = folder
-        self._user_of = user_of
+        self._accounts = accounts
 
     async def answer(self, uid: int, asked: AskAgent) -> AgentAnswer:
         """Do what the person with this uid asks for; raise why not."""
@@ -68,10 +54,11 @@ class Clerk:
         if wanted is None:
             raise Malformed("It is not said what is wanted.")
         check_name(wanted.name)
+        user = await self._accounts.name(uid)
         announced = await self._host.announce(
             AnnounceDelivery(
                 uid=uid,
-                user=await asyncio.to_thread(self._user_of, uid),
+                user=user,
                 issuer=wanted.issuer,
                 role=wanted.role,
                 scopes=wanted.scopes,
@@ -86,6 +73,7 @@ class Clerk:
             consent_code=announced.consent_code,
             expires_at=announced.expires_at,
             host=await self._host.name(),
+            user=user,
             path=str(path_in(self._folder, uid, wanted.name)),
         )
         return AgentAnswer(placed=placed)

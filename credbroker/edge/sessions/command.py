@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from credbroker.edge.engine import Engine
 from credbroker.edge.job.log import Log
 from credbroker.edge.orders import Asker
 from credbroker.edge.sessions import host_key, settings
+from credbroker.edge.sessions.accounts import Accounts, OwnOnly, UserOf, user_of
 from credbroker.edge.sessions.clerk import Clerk
 from credbroker.edge.sessions.counter import Counter
 from credbroker.edge.sessions.host import Host
@@ -96,23 +98,35 @@ async def _until_told(wanted: SessionsSettings, say: Say) -> None:
 
 
 async def serve(
-    wanted: SessionsSettings, host: Host, tokens: Asker, clock: Clock, say: Say
+    wanted: SessionsSettings,
+    host: Host,
+    tokens: Asker,
+    clock: Clock,
+    say: Say,
+    *,
+    look_up: UserOf = user_of,
 ) -> None:
-    """Serve this host's people until cancelled.
+    """Serve this host's people until cancelled; `look_up` says who they are.
 
     Raises:
-        LocalFileUnfit: The socket cannot be made.
+        LocalFileUnfit: The socket cannot be made, or another agent serves this host already.
     """
     entropy = SystemEntropy()
     written = Written(wanted.state_folder, entropy)
     orders = SessionOrders(written, clock, say)
     standing = Standing(host, orders, clock, entropy, say)
-    leased = Leased(tokens, host, written, clock, say)
-    clerk = Clerk(host, orders, standing, folder=wanted.sessions_folder)
+    accounts = Accounts(clock, look_up)
+    asker = OwnOnly(Leased(tokens, host, written, clock, say), orders.ordered_by, accounts)
+    clerk = Clerk(host, orders, standing, accounts, folder=wanted.sessions_folder)
     counter = Counter(wanted.socket, clerk.answer, say)
     people = LoggedIn(wanted.sessions_folder, clock, orders.log_in)
-    with contextlib.closing(Writing(entropy)) as writing, counter.bound() as bound:
-        engine = Engine(orders, lambda _: leased, writing, clock, entropy)
+    with (
+        _alone(wanted.state_folder),
+        contextlib.closing(accounts),
+        contextlib.closing(Writing(entropy)) as writing,
+        counter.bound() as bound,
+    ):
+        engine = Engine(orders, lambda _: asker, writing, clock, entropy)
         notify("READY=1")
         say("serving", broker=wanted.broker, people=wanted.sessions_folder)
         async with asyncio.TaskGroup() as group:
@@ -121,6 +135,23 @@ async def serve(
             group.create_task(engine.run())
             group.create_task(counter.run(bound))
             group.create_task(Watchdog(clock, [lambda: engine.passes, lambda: people.looks]).run())
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep a second agent from taking the files of this one for foreign; the kernel lets go at any end."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LocalFileUnfit(
+                "Another agent already serves this host's people.",
+                "Stop it first: systemctl stop credbroker-sessions",
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.asynccontextmanager

@@ -25,7 +25,7 @@ CONNECTIONS = 256
 LINE_SECONDS = 5.0
 ANSWER_SECONDS = 20.0
 
-_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: unix(7)
+_CREDENTIALS = struct.Struct("=iII")  # pid, uid, gid: unix(7)
 _BACKLOG = 128
 
 Answer = Callable[[int, AskAgent], Awaitable[AgentAnswer]]
@@ -41,6 +41,8 @@ class Counter:
         self._answer = answer
         self._say = say
         self._of: Tally[int] = Tally()
+        self.served = 0
+        """How many connections are over."""
 
     async def run(self, bound: socket.socket) -> None:
         """Answer for ever whoever connects to what `bound` returned."""
@@ -79,14 +81,16 @@ class Counter:
             answer = await self._answered(uid, reader)
             async with asyncio.timeout(LINE_SECONDS):
                 writer.write(answer.write() + b"\n")
-                await writer.drain()
+                writer.close()
+                await writer.wait_closed()
         except (OSError, TimeoutError, asyncio.CancelledError):
             pass  # who asked is gone, or this agent goes
         finally:
             self._of[uid] -= 1
             if not self._of[uid]:
                 del self._of[uid]
-            writer.close()
+            writer.transport.abort()  # what nobody reads would be kept for ever
+            self.served += 1
 
     async def _answered(self, uid: int, reader: asyncio.StreamReader) -> AgentAnswer:
         try:

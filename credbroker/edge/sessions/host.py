@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import datetime
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -23,7 +22,8 @@ from credbroker.wire import deliveries
 
 T = TypeVar("T")
 
-_RENEW_BEFORE = datetime.timedelta(seconds=60)
+_RENEW_SECONDS = 3540.0
+"""How long a session of an hour is used; one that ends sooner, with its certificate, is opened anew."""
 _LEAST_SECONDS = 60.0
 """How long a session lasts at the least before another one is opened instead."""
 
@@ -96,16 +96,13 @@ class Host:
 
     async def _open(self) -> deliveries.HostSession:
         async with self._opening:
-            if self._session is None or self._is_nearly_over(self._session):
+            if self._session is None or self._clock.elapsed() >= self._opened_at + _RENEW_SECONDS:
                 wanted = deliveries.OpenHostSession(self._assertion())
                 self._session = await self._prove(
                     deliveries.HOST_SESSIONS, deliveries.HostSession.read, wanted.write()
                 )
                 self._opened_at = self._clock.elapsed()
             return self._session
-
-    def _is_nearly_over(self, session: deliveries.HostSession) -> bool:
-        return self._clock.now() >= session.ends_at - _RENEW_BEFORE
 
     async def _prove(self, target: str, read: Callable[[bytes], T], body: bytes) -> T:
         """Send what may be sent once only."""

@@ -99,11 +99,12 @@ class Leased:
         return given.lease_token
 
     async def _note(self, orders: Sequence[Order], outcomes: dict[str, Outcome]) -> None:
-        brought: defaultdict[int, list[Secret]] = defaultdict(list)
+        brought: defaultdict[int, list[tuple[str, Secret]]] = defaultdict(list)
         for order in orders:
             outcome = outcomes[order.id]
             if isinstance(outcome, Fresh) and order.place.owner is not None:
-                brought[order.place.owner[0]].append(outcome.token.value)
+                file = order.place.path.name
+                brought[order.place.owner[0]].append((file, outcome.token.value))
         try:
             await asyncio.to_thread(self._written.note, brought)
         except LocalFileUnfit as unfit:  # a full disk here must cost nobody a token there

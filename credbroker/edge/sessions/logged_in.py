@@ -103,7 +103,7 @@ def find(folder: Path, comings: Mapping[str, int]) -> tuple[dict[int, Session], 
     for place in folder.iterdir():
         if not _names_a_uid(place.name):
             continue
-        with contextlib.suppress(FileNotFoundError):  # it went just now
+        with contextlib.suppress(OSError):  # it went just now; or its person lets nobody look
             found = place.lstat()
             if found.st_uid != int(place.name):
                 settled = False

@@ -86,6 +86,11 @@ class SessionOrders:
             if one.uid == uid:
                 yield one, self._state(one)
 
+    def ordered_by(self, named: str) -> str | None:
+        """Return who placed the order with this id, by name; None if it does not stand."""
+        one = self._standing.get(named)
+        return None if one is None else one.user
+
     def orders(self) -> Mapping[str, Order]:
         """Return the orders of those who are logged in, by id."""
         return self._orders
@@ -189,6 +194,8 @@ class SessionOrders:
         return content is not None and not self._written.owns(one.uid, content)
 
     def _state(self, one: DeliveryShown) -> str:
+        if one.ends_at <= self._clock.now():
+            return "has ended with its login: order it anew, with credbroker deliver new"
         if one.uid not in self._sessions:
             return "not logged in here"
         if one.id in self._orders:

@@ -163,4 +163,13 @@ def ordered(host: KnownHost, **changes: Any) -> Ordered:
 def shown(waits: Announced, code: Secret) -> Shown:
     """Return that this was shown to its person, as it is."""
     what = waits.ordered
-    return Shown(what.target, what.uid, what.scopes, what.audiences, code.digest())
+    return Shown(
+        target=what.target,
+        uid=what.uid,
+        user=what.user,
+        scopes=what.scopes,
+        audiences=what.audiences,
+        name=what.name,
+        replaces_foreign=what.replaces_foreign,
+        code_hash=code.digest(),
+    )

@@ -78,7 +78,7 @@ def test_what_is_agreed_to_is_shown_first_and_is_all_that_stands(
     at_terminal(table, "y\n")
     assert run(table, "new", "cms", *WISH) == 0
     shown = table.said()
-    for part in (HOST, "uid 7", "storage.read:/a", "https://dav", "/run/user/7/bt_u7",
+    for part in (HOST, "(ada, uid 7)", "storage.read:/a", "https://dav", "/run/user/7/bt_u7",
                  "cms in the role default", "as alice", "2030-06-01", "not over"):  # fmt: skip
         assert part in shown
     (one,) = standing(agent).standing.values()

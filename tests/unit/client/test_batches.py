@@ -69,6 +69,17 @@ async def test_a_token_that_does_not_serve_is_never_given_out() -> None:
     assert found == [IssuerMisbehaved, Fetched]
 
 
+async def test_a_token_that_another_entry_asked_for_reaches_nobody() -> None:
+    """Answers that got into another order are the trouble of both, not a right too many."""
+    world = World()
+    wide = AskUnder(world.broker.new_lease(), ["storage.read:/"], ["https://se"])
+    narrow = AskUnder(world.broker.new_lease(), ["storage.read:/a"], ["https://se"])
+    assert await world.ask(wide, narrow) == [Fetched, Fetched]
+    swapped = reversed(world.broker.given[-2:])
+    world.says = native.TokensGiven([native.TokenOrProblem(one) for one in swapped]).write()
+    assert await world.ask(wide, narrow) == [IssuerMisbehaved, IssuerMisbehaved]
+
+
 async def test_times_are_judged_by_the_brokers_clock() -> None:
     """A machine that is a day behind gets its tokens, and knows how long they live."""
     world = World()

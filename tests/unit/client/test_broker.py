@@ -103,6 +103,11 @@ def test_a_token_that_serves_is_given_with_its_claims(broker: Broker) -> None:
         {"aud": "https://other"},
         {"scope": "storage.read:/b"},
         {"scope": None},
+        {"scope": "storage.read:/a storage.modify:/"},
+        {"scope": "storage.read:/"},
+        {"aud": ["https://dav", "https://other"]},
+        {"aud": "https://wlcg.cern.ch/jwt/v1/any"},
+        {"wlcg.groups": ["/cms/admin"]},
         {"exp": 1},
         {"nbf": 4_000_000_000},
         {"wlcg.ver": None},
@@ -114,7 +119,7 @@ def test_a_token_that_serves_is_given_with_its_claims(broker: Broker) -> None:
 def test_a_token_that_does_not_serve_is_never_given_out(
     broker: Broker, fake: FakeBroker, claims: dict[str, object]
 ) -> None:
-    """Wrong audience, scope, times, identity or form: refused, whatever the broker says."""
+    """Wrong or wider audience or scope, times, identity, form: refused, whatever the broker says."""
     fake.claims = claims
     with pytest.raises(IssuerMisbehaved) as refused:
         broker.ask_token(AskToken(["storage.read:/a"], ["https://dav"]))

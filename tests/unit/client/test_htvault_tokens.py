@@ -12,6 +12,7 @@ from credbroker.client.http11 import Answer
 from credbroker.client.htvault_tokens import ask, read_answer, read_loosely, told_at
 from credbroker.domain.errors import (
     BrokerUnreachable,
+    IssuerFailed,
     IssuerMisbehaved,
     Malformed,
     NotAllowed,
@@ -52,7 +53,8 @@ def test_a_token_of_any_profile_is_read() -> None:
 @pytest.mark.parametrize(
     ("status", "kind"),
     [(401, NotAllowed), (403, NotAllowed), (400, NotAllowed), (404, NotAllowed),
-     (307, BrokerUnreachable), (429, BrokerUnreachable), (503, BrokerUnreachable)],
+     (307, BrokerUnreachable), (429, BrokerUnreachable), (503, BrokerUnreachable),
+     (500, IssuerFailed)],
 )  # fmt: skip
 def test_a_refusal_is_about_the_asker_and_trouble_is_not(
     status: int, kind: type[Exception]

@@ -11,8 +11,10 @@ import pytest
 
 from credbroker.client.address import Address
 from credbroker.client.http11 import BrokenAnswerError
-from credbroker.client.reaching import in_words, trust
+from credbroker.client.reaching import in_words, shared_trust, trust
+from credbroker.demo.certificates import make_authority
 from credbroker.domain.errors import BrokerUnreachable, LocalFileUnfit
+from credbroker.host.clock import SystemClock
 
 BROKER = Address("https", "b.example.org", 8200)
 
@@ -55,3 +57,25 @@ def test_a_folder_of_authorities_is_taken_and_rubbish_is_named(tmp_path: Path) -
         trust(str(tmp_path / "empty.pem"), None)
     with pytest.raises(LocalFileUnfit, match="ca_pem"):
         trust(None, "rubbish")
+
+
+def test_authorities_are_read_once_for_all_connections_and_again_when_they_change(
+    tmp_path: Path,
+) -> None:
+    """To read the system's takes as long as many renewals."""
+    file, folder = tmp_path / "copy.pem", tmp_path / "authorities"
+    folder.mkdir()
+    authority = make_authority(tmp_path, SystemClock())
+    file.write_bytes(authority.ca_file.read_bytes())
+    first = shared_trust(str(file), None, str(folder))
+    assert shared_trust(str(file), None, str(folder)) is first
+    assert shared_trust(None, None) is shared_trust(None, None) is not first
+    (folder / "new.0").touch()
+    second = shared_trust(str(file), None, str(folder))
+    assert second is not first
+    file.unlink()
+    file.write_bytes(authority.ca_file.read_bytes() * 2)
+    assert shared_trust(str(file), None, str(folder)) is not second
+    file.write_text("")
+    with pytest.raises(LocalFileUnfit):
+        shared_trust(str(file), None, str(folder))

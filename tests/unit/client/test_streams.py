@@ -259,3 +259,14 @@ async def until_closed(door: Door) -> None:
     """Return once the kept connection has seen its end."""
     async with asyncio.timeout(10):
         await door._kept[0].reader.read()
+
+
+async def test_what_one_door_shows_of_itself_no_other_shows(ca_file: Path) -> None:
+    """Doors share whom they trust, and a certificate of one's own would be shown by all then."""
+    address, folder = Address("https", "localhost", 1), ca_file.parent
+    plain = Door(address, str(ca_file))
+    showing = Door(
+        address, str(ca_file), own=(folder / "server.crt.pem", folder / "server.key.pem")
+    )
+    assert plain._tls() is Door(address, str(ca_file))._tls()
+    assert showing._tls() is not plain._tls()

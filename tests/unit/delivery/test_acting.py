@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from credbroker.delivery.acting import rights_of
+from credbroker.delivery.acting import is_in_other_hands, rights_of
 from credbroker.domain.errors import LocalFileUnfit
 from tests.people import EVE, as_root, hall
 
@@ -41,6 +41,17 @@ def test_root_reads_and_writes_nothing_that_the_person_could_not(hall: Path) -> 
             with pytest.raises(PermissionError):
                 deed()
     assert secret.read_text() == "root's"
+
+
+@as_root
+@pytest.mark.parametrize("number", [2**31, 2**32 - 2])
+def test_large_numbers_are_people_too(hall: Path, number: int) -> None:
+    """Some sites give people uids past two thousand million."""
+    hall.chmod(0o777)
+    with rights_of((number, number)):
+        (hall / "theirs").touch()
+    (hall / "ours").touch()
+    assert [(hall / name).stat().st_uid for name in ("theirs", "ours")] == [number, 0]
 
 
 @as_root
@@ -95,3 +106,25 @@ def test_who_may_not_act_for_others_is_told(hall: Path) -> None:
     if child == 0:
         os._exit(try_it())
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@as_root
+def test_a_path_is_in_other_hands_if_any_step_of_it_is(hall: Path) -> None:
+    """A person's folder, one that everybody may write, a link to either; not what root leads to."""
+    (hall / "deep" / "deeper").mkdir(parents=True)
+    (hall / "link").symlink_to(hall / "deep")
+    assert not is_in_other_hands(hall / "link" / "deeper")
+    assert not is_in_other_hands(hall / "not" / "there")
+    hall.chmod(0o1777)
+    assert not is_in_other_hands(hall / "deep"), "as /tmp is"
+    hall.chmod(0o777)
+    assert is_in_other_hands(hall / "deep")
+    hall.chmod(0o755)
+    os.chown(hall / "deep", *EVE)
+    assert is_in_other_hands(hall / "deep" / "deeper")
+    assert is_in_other_hands(hall / "link")
+    (hall / "hers").symlink_to("/")
+    os.lchown(hall / "hers", *EVE)
+    assert is_in_other_hands(hall / "hers" / "etc")
+    (hall / "round").symlink_to(hall / "round")
+    assert is_in_other_hands(hall / "round" / "about")

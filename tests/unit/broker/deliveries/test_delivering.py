@@ -52,6 +52,23 @@ async def test_the_lease_is_for_the_order_and_as_long_as_a_jobs() -> None:
     assert (line["host"], line["child"], line["uid"]) == (LX1, lease.id, 1000)
 
 
+async def test_a_host_that_looks_too_often_is_sent_away() -> None:
+    """Anybody on it can have it look, and each look is a listing at the store; others are not held up."""
+    around = DeliveryWorld()
+    host, other = await around.host(), await around.host(LX2)
+    looks = [
+        asyncio.ensure_future(around.deeds.delivering.orders(host))
+        for _ in range(delivering.LOOKS.burst + 20)
+    ]
+    assert await around.deeds.delivering.orders(other) == []
+    while not all(one.done() for one in looks):
+        await around.world.clock.pass_time(1.0)
+    outcomes = await asyncio.gather(*looks, return_exceptions=True)
+    refused = [one for one in outcomes if isinstance(one, TooManyRequests)]
+    assert len(refused) >= 10
+    assert outcomes.count([]) == len(outcomes) - len(refused) >= delivering.LOOKS.burst
+
+
 async def test_a_host_has_one_lease_for_an_order_however_it_asks() -> None:
     """One after the other, and several times at once: the last one counts."""
     around = DeliveryWorld()
@@ -76,7 +93,7 @@ async def test_a_host_that_asks_on_and_on_must_wait() -> None:
     """Each of its leases is written to the store; other orders of its go on."""
     around = DeliveryWorld()
     caller, host = await around.person(), await around.host()
-    first, second = [await around.order(caller, uid=uid) for uid in range(2)]
+    first, second = [await around.order(caller, uid=uid) for uid in (1, 2)]
     for _ in range(delivering.PACE.burst):
         await around.deeds.delivering.lease(host, first.id)
     with pytest.raises(TooManyRequests):

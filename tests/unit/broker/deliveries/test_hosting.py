@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from credbroker.broker.deliveries import hosting
 from credbroker.broker.leasing import Origin
-from credbroker.domain.deliveries import Target
-from credbroker.domain.errors import LeaseEnded, LeaseUnknown, NotAllowed, StoreUnavailable
+from credbroker.domain.deliveries import Target, host_lease_segment
+from credbroker.domain.errors import (
+    LeaseEnded,
+    LeaseUnknown,
+    NotAllowed,
+    StoreUnavailable,
+    TooManyRequests,
+)
 from credbroker.domain.hosts import HOST_TOKEN, HostSecret
 from credbroker.domain.revocations import CLOCKS_OFF_SECONDS, Kind
 from credbroker.domain.secret import Secret
@@ -26,6 +33,29 @@ async def test_a_session_is_known_at_every_replica() -> None:
     assert (found.name, found.groups, found.session.id) == (LX1, ("lx",), host.session.id)
     assert found.targets == (Target(LX1), LX)
     assert (await around.host(DB1)).targets == (Target(DB1),)
+
+
+async def test_a_host_opens_so_many_sessions_and_no_more() -> None:
+    """Each is a record that stays for an hour; one host must not fill the store with them."""
+    around = DeliveryWorld()
+    for _ in range(hosting.PACE.burst):
+        await around.host()
+    with pytest.raises(TooManyRequests):
+        await around.host()
+    assert len(around.sessions._kept) == hosting.PACE.burst
+    assert (await around.host(LX2)).name == LX2
+
+
+async def test_the_place_of_a_hosts_lease_is_no_session() -> None:
+    """They share a folder; whoever can tell such a place raises no alarm of a damaged record."""
+    around = DeliveryWorld()
+    host, delivery = await around.host(), await around.order()
+    await around.deeds.delivering.lease(host, delivery.id)
+    place = host_lease_segment(delivery.id, host.name)
+    forged = HostSecret(HOST_TOKEN, place, Secret("host token", "y" * 43))
+    other = around.deeds_of(around.world.replica("replica-2"))
+    with pytest.raises(LeaseUnknown):
+        await other.hosting.identify(forged, ORIGIN)
 
 
 async def test_a_known_session_costs_no_call_to_the_store() -> None:

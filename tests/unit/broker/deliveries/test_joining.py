@@ -62,6 +62,18 @@ async def test_a_contained_host_uses_no_token_up_before_the_time() -> None:
     assert (await around.deeds.joining.join(token, "key-1", ORIGIN)).key == "key-1"
 
 
+async def test_a_token_from_before_the_host_was_contained_is_over() -> None:
+    """Whoever took the host may have taken it, too; one that is made afterwards counts."""
+    around = DeliveryWorld()
+    token = await invite(around.hosts, LX1, around.means())
+    around.world.clock.advance(1)
+    await around.replica.engine.containing.revoke(Kind.HOST, LX1)
+    around.world.clock.advance(CLOCKS_OFF_SECONDS + 1)
+    with pytest.raises(LeaseEnded, match="contained"):
+        await around.deeds.joining.join(token, "thief's", ORIGIN)
+    assert (await around.joined()).key == "key-1"
+
+
 async def test_of_a_token_the_store_and_the_trail_have_nothing() -> None:
     """But its hash, and whom it is for."""
     around = DeliveryWorld()

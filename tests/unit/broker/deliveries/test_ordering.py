@@ -95,15 +95,15 @@ async def test_one_person_cannot_announce_for_all_the_others() -> None:
 async def test_a_login_carries_so_many_orders_and_no_more() -> None:
     """Until one of them is ended."""
     around = DeliveryWorld()
-    caller = await around.person()
-    for uid in range(MOST_OF_A_LOGIN):
+    caller, host = await around.person(), await around.host()
+    for uid in range(1, MOST_OF_A_LOGIN + 1):
         around.world.clock.advance(10)
-        last = await around.order(caller, uid=uid)
+        last = await around.order(caller, host=host, uid=uid)
     around.world.clock.advance(60)
     with pytest.raises(NotAllowed, match="may stand on one login"):
-        await around.order(caller, uid=MOST_OF_A_LOGIN)
+        await around.order(caller, host=host, uid=MOST_OF_A_LOGIN + 1)
     await around.deeds.ordering.take_back(caller, last.id)
-    await around.order(caller, uid=MOST_OF_A_LOGIN + 1)
+    await around.order(caller, host=host, uid=MOST_OF_A_LOGIN + 1)
 
 
 async def test_two_consents_at_once_make_one_order_with_one_lease() -> None:

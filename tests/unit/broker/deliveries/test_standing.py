@@ -6,20 +6,21 @@ import asyncio
 
 import pytest
 
-from credbroker.broker.deliveries import standing
+from credbroker.broker.deliveries import ordering, standing
+from credbroker.broker.leasing import Caller
 from credbroker.domain.deliveries import Target
 from credbroker.domain.errors import NotFound, RecordDamaged, StoreUnavailable
 from credbroker.domain.revocations import CLOCKS_OFF_SECONDS, Kind
 from tests.fakes.store import Call
 from tests.unit.broker.delivery_world import LX, LX1, LX2, DeliveryWorld
-from tests.unit.broker.world import ISSUER
+from tests.unit.broker.world import ISSUER, ORIGIN
 
 
 async def test_orders_are_read_once_and_then_only_listed() -> None:
     """However often hosts ask."""
     around = DeliveryWorld()
     caller, host = await around.person(), await around.host()
-    orders = [await around.order(caller, uid=uid) for uid in range(5)]
+    orders = [await around.order(caller, uid=uid) for uid in range(1, 6)]
     other = around.deeds_of(around.world.replica("replica-2"))
     assert await other.delivering.orders(host) == sorted(orders, key=lambda one: one.id)
     before = around.standing.reads, around.world.leases.reads
@@ -46,16 +47,33 @@ async def test_however_many_orders_there_are_none_is_left_out(
     monkeypatch.setattr(standing, "PAGE", 2)
     around = DeliveryWorld()
     caller, host = await around.person(), await around.host()
-    orders = [await around.order(caller, uid=uid) for uid in range(5)]
+    orders = [await around.order(caller, uid=uid) for uid in range(1, 6)]
     assert len(await around.deeds.delivering.orders(host)) == len(orders)
     assert len(await around.deeds.ordering.mine(caller)) == len(orders)
+
+
+async def test_nothing_stands_that_its_person_does_not_see(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However many have ended before, or came at once: whoever has a login must not hide one there."""
+    monkeypatch.setattr(ordering, "MOST_OF_A_LOGIN", 5)
+    around = DeliveryWorld()
+    caller, host = await around.person(), await around.host()
+    orders = [await around.order(caller, uid=uid) for uid in range(1, 6)]
+    for one in orders:  # their leases end as the page of grants ends them, so the records stay
+        lease = await around.replica.engine.leasing.known(one.lease_id)
+        assert lease is not None
+        await around.replica.engine.leasing.end(Caller(lease, ORIGIN))
+    last = await around.order(caller, uid=9)
+    assert await around.deeds.delivering.orders(host) == [last]
+    assert await around.deeds.ordering.mine(caller) == [last]
 
 
 async def test_one_damaged_record_hides_no_other() -> None:
     """It is only left out."""
     around = DeliveryWorld()
     caller, host = await around.person(), await around.host()
-    orders = [await around.order(caller, uid=uid) for uid in range(3)]
+    orders = [await around.order(caller, uid=uid) for uid in range(1, 4)]
     other = around.deeds_of(around.world.replica("replica-2"))
     around.standing.fail_next(RecordDamaged("A record is damaged."), on="get")
     found = await other.delivering.orders(host)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from credbroker.domain.errors import Malformed, NotFound
-from credbroker.edge.sessions.clerk import Clerk, user_of
+from credbroker.edge.sessions.accounts import Accounts
+from credbroker.edge.sessions.clerk import Clerk
 from credbroker.edge.sessions.host import Host
 from credbroker.edge.sessions.source import SessionOrders
 from credbroker.edge.sessions.standing import Standing
@@ -34,12 +35,9 @@ class Desk:
         self.standing = Standing(
             self.host, self.orders, self.clock, FakeEntropy(), lambda *_, **__: None
         )
+        accounts = Accounts(self.clock, lambda uid: f"user{uid}")
         self.clerk = Clerk(
-            self.host,
-            self.orders,
-            self.standing,
-            folder=Path("/run/user"),
-            user_of=lambda uid: f"user{uid}",
+            self.host, self.orders, self.standing, accounts, folder=Path("/run/user")
         )
 
     async def ask(self, uid: int, deed: str, **fields: object) -> sessions.AgentAnswer:
@@ -111,10 +109,3 @@ async def test_a_deed_that_nobody_knows_is_refused(desk: Desk) -> None:
         await desk.ask(ADA, "dance")
     with pytest.raises(Malformed):
         await desk.ask(ADA, sessions.PLACE)
-
-
-def test_a_uid_without_a_name_is_told() -> None:
-    """The broker shows the name to people."""
-    assert user_of(0) == "root"
-    with pytest.raises(NotFound, match="4000000000"):
-        user_of(4000000000)

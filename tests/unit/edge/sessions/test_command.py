@@ -74,6 +74,7 @@ class LoginHost:
         self.broker = FakeDeliveries(self.clock)
         self.tokens = Tokens(self.broker)
         self.said: list[str] = []
+        self.names = {uid: f"u{uid}" for uid in range(64000, 64200)}
         self.settings = SessionsSettings(
             broker="https://broker.example.org:8200",
             state_folder=state,
@@ -81,14 +82,19 @@ class LoginHost:
             sessions_folder=hall,
         )
 
+    async def serve(self) -> None:
+        """Be an agent until cancelled."""
+        send = self.broker.send
+        host = Host(send, send, self.clock, SystemEntropy(), lambda: Secret("host assertion", "a"))
+        await command.serve(
+            self.settings, host, self.tokens, self.clock, self._say, look_up=self.names.__getitem__
+        )
+
     @contextlib.asynccontextmanager
     async def agent(self) -> AsyncIterator[None]:
         """Run an agent; at the end it is killed, as far as it can tell."""
-        send = self.broker.send
-        host = Host(send, send, self.clock, SystemEntropy(), lambda: Secret("host assertion", "a"))
-        serving = command.serve(self.settings, host, self.tokens, self.clock, self._say)
         async with asyncio.TaskGroup() as group:
-            task = group.create_task(serving)
+            task = group.create_task(self.serve())
             await self.until(self.settings.socket.exists)
             yield
             task.cancel()
@@ -206,7 +212,8 @@ async def test_a_foreign_file_stays_and_its_token_is_fetched_once(login_host: Lo
     os.chown(folder / "bt_u64000", *ALICE)
     login_host.broker.order(ALICE[0])
     async with login_host.agent():
-        await login_host.until(lambda: login_host.tokens.given == 1)
+        await login_host.until(lambda: any("not fresh" in one for one in login_host.said))
+        await login_host.ask(sessions.LIST)  # by then the engine has heard that it rests
         await login_host.pass_time(LIFE_SECONDS)
         assert login_host.holds(ALICE) == b"from another tool"
         assert login_host.tokens.given == 1
@@ -255,6 +262,22 @@ async def test_a_restarted_agent_fetches_nothing_that_is_fresh_and_renews_its_ow
 
 
 @as_root
+async def test_who_has_a_uid_now_gets_nothing_of_who_had_it(login_host: LoginHost) -> None:
+    """The account was removed and the number given to another, while the order still stood."""
+    order = login_host.broker.order(ALICE[0])
+    login_host.broker.order(BOB[0])
+    login_host.names[ALICE[0]] = "newcomer"
+    move_in(login_host.hall, ALICE)
+    move_in(login_host.hall, BOB)
+    async with login_host.agent():
+        await login_host.until(lambda: login_host.holds(BOB) != b"")
+        await login_host.pass_time(120)
+        assert login_host.holds(ALICE) == b""
+        assert order.id not in login_host.broker.leases
+        assert any("ordered by u64000" in one for one in login_host.said)
+
+
+@as_root
 async def test_an_order_made_now_is_served_now(login_host: LoginHost) -> None:
     """Whoever has consented says so, and does not wait for the next look."""
     move_in(login_host.hall, ALICE)
@@ -264,6 +287,16 @@ async def test_an_order_made_now_is_served_now(login_host: LoginHost) -> None:
         assert (await login_host.ask(sessions.LOOK)).problem is None
         await login_host.until(lambda: login_host.holds(ALICE) != b"")  # and no time passes
         assert (await login_host.ask(sessions.LIST)).seen == []
+
+
+async def test_a_second_agent_does_not_start_beside_the_first(login_host: LoginHost) -> None:
+    """They would take each other's files for foreign; a killed one leaves nothing in the way."""
+    async with login_host.agent():
+        with pytest.raises(LocalFileUnfit, match="already serves"):
+            await login_host.serve()
+        assert (await login_host.ask(sessions.LIST)).problem is None
+    async with login_host.agent():
+        assert (await login_host.ask(sessions.LIST)).problem is None
 
 
 async def test_a_host_joins_once(login_host: LoginHost) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import stat
+import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -143,6 +144,51 @@ async def test_who_is_slow_or_holds_many_connections_is_cut_off(
             problem_of(AgentAnswer.read(await asyncio.wait_for(reader.read(), 10))) == "malformed"
         )
         writer.close()
+
+
+async def test_who_does_not_read_the_answer_keeps_no_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long it is: what the kernel does not take is thrown away, and the place is free."""
+
+    async def at_length(_: int, __: AskAgent) -> AgentAnswer:
+        return AgentAnswer(seen=[DeliverySeen("id", "/p", "x" * 4_000_000)])
+
+    monkeypatch.setattr(counter, "LINE_SECONDS", 0.05)
+    async with listening(tmp_path / "s", at_length) as at:
+        with socket.socket(socket.AF_UNIX) as own:
+            own.setblocking(False)
+            own.connect(str(tmp_path / "s"))
+            own.sendall(ASK)
+            async with asyncio.timeout(10):
+                while not at.served:
+                    await asyncio.to_thread(lambda: None)
+            assert at._of.total() == 0
+            own.setblocking(True)
+            own.settimeout(10)
+
+            def read_all() -> int:
+                count = 0
+                while more := own.recv(1_000_000):
+                    count += len(more)
+                return count
+
+            assert await asyncio.to_thread(read_all) < 4_000_000
+
+
+@pytest.mark.parametrize("uid", [2**31, 2**32 - 2])
+def test_large_uids_are_people_too(uid: int) -> None:
+    """The kernel's number has no sign."""
+
+    class Connection:
+        def getsockopt(self, *_: int) -> bytes:
+            return struct.pack("=iII", 1, uid, uid)
+
+    class Writer:
+        def get_extra_info(self, _: str) -> Connection:
+            return Connection()
+
+    assert counter._peer(Writer()) == uid  # type: ignore[arg-type] # all of it that is asked
 
 
 async def test_a_socket_left_by_a_killed_agent_is_replaced_and_nothing_else(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 
 import pytest
 
@@ -70,6 +71,18 @@ async def test_a_session_is_renewed_before_it_ends(
     assert len(broker.assertions) == 2
 
 
+async def test_a_clock_that_is_hours_ahead_opens_no_session_each_time(
+    broker: FakeDeliveries, clock: FakeClock
+) -> None:
+    """How long a session has lasted, the host measures by itself."""
+    ahead = FakeClock(clock.now() + datetime.timedelta(hours=5))
+    host = host_at(broker, ahead)
+    for _ in range(3):
+        await host.standing()
+        ahead.advance(60)
+    assert len(broker.assertions) == 1
+
+
 async def test_a_host_token_that_is_not_known_any_more_is_replaced_once(
     broker: FakeDeliveries, clock: FakeClock
 ) -> None:
@@ -119,8 +132,10 @@ async def test_an_order_is_announced_leased_and_ended(
     announced = await host.announce(WANTED)
     assert broker.announced[announced.id][1] == WANTED
     assert "cc_" not in repr(announced)
-    await host.end(announced.id)
-    assert broker.announced == {}
+    order = broker.order(1000)
+    await host.lease(order.id)
+    await host.end(order.id)
+    assert (broker.standing, broker.leases) == ({}, {})
 
 
 @pytest.mark.parametrize("named", ["", "a/b", "..", "../leases/self", "a b", "x" * 65])
@@ -136,10 +151,11 @@ async def test_what_can_be_no_id_leads_nowhere(
 async def test_a_join_token_is_traded_for_the_key_s_right(
     broker: FakeDeliveries, clock: FakeClock
 ) -> None:
-    """Once."""
+    """Once; for the same key again, as after an answer that got lost."""
     host = host_at(broker, clock)
     token = Secret("join token", "cj_good")
     assert await host.join(token, "PEM") == HOST
     assert broker.keys == ["PEM"]
+    assert await host.join(token, "PEM") == HOST
     with pytest.raises(NotAllowed):
-        await host.join(token, "PEM")
+        await host.join(token, "another PEM")

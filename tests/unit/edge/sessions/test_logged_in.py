@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 from pathlib import Path
+
+import pytest
 
 from credbroker.edge.sessions import logged_in
 from credbroker.edge.sessions.logged_in import LoggedIn, Sessions
@@ -33,6 +36,24 @@ def test_only_folders_of_their_own_person_count(hall: Path) -> None:
     session = sessions[ALICE[0]]
     assert (session.uid, session.gid) == ALICE
     assert session.folder == hall / str(ALICE[0])
+
+
+@as_root
+def test_a_folder_that_cannot_be_looked_at_hides_nobody_elses(
+    hall: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """People can mount a file system of their own over it, at which not even root may look."""
+    move_in(hall, ALICE)
+    theirs, look = move_in(hall, EVE), Path.lstat
+
+    def refused(path: Path) -> os.stat_result:
+        if path == theirs:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return look(path)
+
+    monkeypatch.setattr(Path, "lstat", refused)
+    sessions, settled = logged_in.find(hall, {})
+    assert (list(sessions), settled) == ([ALICE[0]], True)
 
 
 @as_root

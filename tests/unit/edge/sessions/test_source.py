@@ -58,7 +58,8 @@ class Desk:
 
     def deliver(self, order: Order, fresh: Fresh) -> None:
         """Do as the engine does: note, write, tell."""
-        self.written.note({order.place.owner[0] if order.place.owner else 0: [fresh.token.value]})
+        assert order.place.owner is not None
+        self.written.note({order.place.owner[0]: [(order.place.path.name, fresh.token.value)]})
         whole_file.replace(
             order.place.path,
             fresh.token.value.reveal().encode(),
@@ -119,6 +120,7 @@ def test_an_order_that_is_over_is_dropped(desk: Desk) -> None:
     assert len(desk.look()) == 1
     desk.clock.advance(3600)
     assert desk.look() == []
+    assert "with its login: order it anew" in desk.states(ALICE[0])[0]
 
 
 def test_one_order_keeps_one_file(desk: Desk) -> None:
