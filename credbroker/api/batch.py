@@ -110,6 +110,9 @@ class BatchApi:
                     )
             except CredbrokerError as error:
                 return error
+            except Exception:
+                log.exception("broker_fault", path=request.path)
+                return _fault()
 
     async def _answer(
         self, batch: _Batch, caller: Caller | CredbrokerError, entry: native.AskUnder
@@ -118,10 +121,10 @@ class BatchApi:
             return native.TokenOrProblem(given=await self._given(batch, caller, entry))
         except CredbrokerError as error:
             log.info("refused_entry", error=error.code, why=error.sentence)
-            failed = error
+            failed: CredbrokerError = error
         except Exception:
             log.exception("broker_fault", path=batch.request.path)
-            failed = BrokerFault("Something went wrong inside the broker.")
+            failed = _fault()
         return native.TokenOrProblem(problem=problem_of(failed, batch.request[REQUEST_ID]))
 
     async def _given(
@@ -143,6 +146,10 @@ class _Batch:
         self.request = request
         self.answer_by = answer_by
         self.looking_up = asyncio.Semaphore(_LOOKED_UP_AT_ONCE)
+
+
+def _fault() -> CredbrokerError:
+    return BrokerFault("Something went wrong inside the broker.")
 
 
 def _asked(body: bytes) -> native.AskTokens:

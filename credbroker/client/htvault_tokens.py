@@ -16,6 +16,7 @@ from credbroker.client.http11 import Answer, Request
 from credbroker.domain.errors import (
     BrokerUnreachable,
     CredbrokerError,
+    IssuerFailed,
     IssuerMisbehaved,
     Malformed,
     NotAllowed,
@@ -68,6 +69,7 @@ def read_answer(answer: Answer, now: datetime.datetime) -> AccessToken:
     Raises:
         NotAllowed: The server refuses; whether that will stay so is not said.
         BrokerUnreachable: The server is in trouble, or something else answered.
+        IssuerFailed: The server failed at this login alone, as far as can be told.
         IssuerMisbehaved: What came is no token, or has expired.
     """
     if answer.status != 200:
@@ -139,4 +141,6 @@ def _refusal(status: int) -> CredbrokerError:
             f"HTVault does not give what is asked for (status {status}).",
             "Ask for another scope, audience or service.",
         )
+    if status == 500:
+        return IssuerFailed(f"HTVault failed at this login (status {status}).")
     return BrokerUnreachable(f"HTVault is in trouble (status {status}).")

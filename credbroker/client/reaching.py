@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import pathlib
 import socket
 import ssl
-from typing import TYPE_CHECKING, Iterator, Optional
+from typing import TYPE_CHECKING, Iterator, Optional, Tuple
 
 from credbroker.client.http11 import BrokenAnswerError
 from credbroker.domain.errors import BrokerUnreachable, LocalFileUnfit
@@ -52,6 +53,34 @@ def trust(
         context.load_verify_locations(capath=ca_folder)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
+
+
+def shared_trust(
+    ca_file: Optional[str], ca_pem: Optional[str], ca_folder: Optional[str] = None
+) -> ssl.SSLContext:
+    """Return the same as `trust`, read once for all who ask, and anew when a file or folder changed.
+
+    Nobody may change what is returned.
+    """
+    system = ssl.get_default_verify_paths()
+    usual = () if ca_file or ca_pem else (system.cafile, system.capath)
+    read_at = tuple(_changed_at(place) for place in (ca_file, ca_folder, *usual))
+    return _trusted(ca_file, ca_pem, ca_folder, read_at)
+
+
+@functools.lru_cache(maxsize=16)
+def _trusted(
+    ca_file: Optional[str], ca_pem: Optional[str], ca_folder: Optional[str], _read_at: object
+) -> ssl.SSLContext:
+    return trust(ca_file, ca_pem, ca_folder)
+
+
+def _changed_at(place: Optional[str]) -> Optional[Tuple[int, int, int]]:
+    try:
+        found = pathlib.Path(place).stat() if place else None
+    except OSError:
+        return None
+    return found and (found.st_ino, found.st_size, found.st_ctime_ns)
 
 
 @contextlib.contextmanager

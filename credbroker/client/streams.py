@@ -22,6 +22,7 @@ from credbroker.client.reaching import (
     RECEIVED_AT_ONCE,
     TOTAL_SECONDS,
     in_words,
+    shared_trust,
     trust,
 )
 from credbroker.domain.errors import LocalFileUnfit
@@ -152,14 +153,15 @@ class Door:
         return _Connection(reader, writer)
 
     def _tls(self) -> ssl.SSLContext:
+        if self.own is None:
+            return shared_trust(self.ca_file, self.ca_pem, self.ca_folder)
         tls = trust(self.ca_file, self.ca_pem, self.ca_folder)
-        if self.own is not None:
-            try:
-                tls.load_cert_chain(*self.own)
-            except OSError:  # an SSLError is one
-                raise LocalFileUnfit(
-                    f"{self.own[0]} and {self.own[1]} are not a certificate and its key."
-                ) from None
+        try:
+            tls.load_cert_chain(*self.own)
+        except OSError:  # an SSLError is one
+            raise LocalFileUnfit(
+                f"{self.own[0]} and {self.own[1]} are not a certificate and its key."
+            ) from None
         return tls
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import List, Mapping, Optional
 
 from credbroker.delivery import whole_file
+from credbroker.delivery.acting import Owner
 from credbroker.domain.errors import LocalFileUnfit
 from credbroker.domain.secret import Secret
 
@@ -62,13 +63,13 @@ def path_for_writing(environ: Mapping[str, str], euid: int) -> Path:
     return Path(named) if named else _usual_places(environ, euid)[0]
 
 
-def read_file(path: Path) -> Optional[Secret]:
+def read_file(path: Path, owner: Optional[Owner] = None) -> Optional[Secret]:
     """Return the token in the file at `path`; None if there is no file or it is empty.
 
     Raises:
-        LocalFileUnfit: It holds something else, is not ours or root's, or cannot be read.
+        LocalFileUnfit: It holds something else, is not `owner`'s, ours or root's, or cannot be read.
     """
-    content = whole_file.read(path, private=False)
+    content = whole_file.read(path, private=False, owner=owner)
     return None if content is None else _token(content, str(path))
 
 

@@ -55,10 +55,10 @@ def write(
     )
 
 
-def holds(path: Path, token: Secret) -> bool:
-    """True if the file at `path` holds this very token already."""
+def holds(path: Path, token: Secret, owner: Optional[Tuple[int, int]] = None) -> bool:
+    """True if the file at `path`, of `owner` or else ours, holds this very token already."""
     try:
-        return read_file(path) == token
+        return read_file(path, owner) == token
     except LocalFileUnfit:
         return False
 

@@ -4,17 +4,19 @@ At every instant the path holds either the old content or the new one, never par
 the new one never has a wider mode or another owner than it ends with. Whatever fails, the old file
 is as it was. Links to files are never written through, and links to folders only where they are
 ours or root's. Who else may write the folder could swap the file, so a folder open to everybody must
-have the sticky bit. In a folder of somebody who may mean harm, all is done with that person's rights.
+have the sticky bit. For somebody else, and in a folder that is not root's or ours all the way, all is
+done with the rights of that person alone.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from typing import TYPE_CHECKING, Callable, Iterator, Optional, Tuple
 
-from credbroker.delivery.acting import Owner, rights_of
+from credbroker.delivery.acting import Owner, is_in_other_hands, rights_of
 from credbroker.domain.errors import LocalFileUnfit
 
 if TYPE_CHECKING:
@@ -29,7 +31,8 @@ Identity = Tuple[int, int, int]
 MayReplace = Callable[[bytes], bool]
 """Says, by its content, whether a file that is there may make room for a new one."""
 
-_TEMPORARY = ".credbroker-"
+TEMPORARY = ".credbroker-"
+"""How the name of a file begins that is not in its place yet; a crash may leave one."""
 
 
 class ForeignFile(LocalFileUnfit):
@@ -56,7 +59,8 @@ def replace(
         entropy: Names the temporary file so that nobody can guess it.
         mode: The permission bits of the new file.
         owner: Its (uid, gid); None for whoever runs this.
-        as_owner: Write with the rights of `owner` alone, as one must in a folder of theirs.
+        as_owner: Write with the rights of `owner` alone, which is done anyway where somebody could
+            lead the path elsewhere.
         may_replace: Asked last, about the content of a file that is there; None replaces any.
 
     Raises:
@@ -69,10 +73,11 @@ def replace(
             _check_replaceable(path, folder_fd, may_replace)
 
     try:
-        with rights_of(owner if as_owner else None), _opened_folder(path.parent) as folder_fd:
+        acting_for = owner if as_owner or _needs_care(path, owner) else None
+        with rights_of(acting_for), _opened_folder(path.parent) as folder_fd:
             _check_folder(path.parent, folder_fd)
             _check_target(path, folder_fd, os.geteuid() if owner is None else owner[0])
-            temporary = _TEMPORARY + entropy.token(16)
+            temporary = TEMPORARY + entropy.token(16)
             return _swap_in(path.name, temporary, folder_fd, (content, mode, owner), check)
     except OSError as failure:
         raise LocalFileUnfit(f"{path} cannot be written: {_why(failure)}.") from None
@@ -135,25 +140,40 @@ def read(
     return content
 
 
+def _needs_care(path: Path, owner: Optional[Owner]) -> bool:
+    return owner is not None and owner[0] != os.geteuid() and is_in_other_hands(path.parent)
+
+
 @contextlib.contextmanager
 def _opened_folder(folder: Path) -> Iterator[int]:
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        descriptor = os.open(folder, flags | os.O_NOFOLLOW)
-    except OSError:
-        _check_link(folder)
         descriptor = os.open(folder, flags)
+    except OSError as failure:
+        if failure.errno not in (errno.ENOTDIR, errno.ELOOP):
+            raise
+        descriptor = os.open(_behind_link(folder), flags)
     try:
         yield descriptor
     finally:
         os.close(descriptor)
 
 
-def _check_link(folder: Path) -> None:
-    """Let nobody lead us elsewhere: a link to a folder is followed only if it is ours or root's."""
-    found = folder.lstat()
-    if stat.S_ISLNK(found.st_mode) and found.st_uid not in {os.geteuid(), 0}:
-        raise LocalFileUnfit(f"{folder} is a link that somebody else made.")
+def _behind_link(folder: Path) -> str:
+    """Return where a link to a folder leads, if it is ours or root's: nobody is to lead us elsewhere.
+
+    Who it belongs to and what it says are told by the link itself, which nobody can swap meanwhile.
+    """
+    link = os.open(folder, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        found = os.fstat(link)
+        if not stat.S_ISLNK(found.st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if found.st_uid not in {os.geteuid(), 0}:
+            raise LocalFileUnfit(f"{folder} is a link that somebody else made.")
+        return os.path.realpath(folder.parent / os.readlink("", dir_fd=link))
+    finally:
+        os.close(link)
 
 
 def _check_folder(folder: Path, folder_fd: int) -> None:

@@ -19,7 +19,7 @@ from credbroker.delivery import whole_file
 from credbroker.domain.errors import BrokerFault, CredbrokerError
 from credbroker.domain.tokens import AccessToken
 from credbroker.edge.hooks import Hooks
-from credbroker.edge.many import Batch, Plan
+from credbroker.edge.many import Batch, Plan, is_same_wish
 from credbroker.edge.orders import Asker, Fresh, Order, Place, Source
 from credbroker.edge.plan import Held
 from credbroker.ports import Clock, Entropy
@@ -43,7 +43,7 @@ class _Written:
 
     file: whole_file.Identity
     expires_at: datetime.datetime
-    version: str
+    order: Order
 
 
 class Engine:
@@ -116,7 +116,8 @@ class Engine:
 
     def _most_of(self, server: str) -> int:
         try:
-            return self._asker_of(server).most_at_once
+            with _faults_in_words():
+                return self._asker_of(server).most_at_once
         except CredbrokerError:
             return 1  # to ask it will say why there is no way to it
 
@@ -124,9 +125,20 @@ class Engine:
         orders = self._source.orders()
         self._written = {key: one for key, one in self._written.items() if key in orders}
         for order in self._plan.stand(orders):
-            token = self._source.found(order)
+            token = self._found(order)
             if token is not None:
                 self._plan.found(order, self._held_already(token, now), now)
+
+    def _found(self, order: Order) -> AccessToken | None:
+        try:
+            with _faults_in_words():
+                return self._source.found(order)
+        except CredbrokerError:
+            return None
+
+    def _failed(self, order: Order, error: CredbrokerError) -> None:
+        with contextlib.suppress(CredbrokerError), _faults_in_words():
+            self._source.failed(order, error)
 
     async def _ask(self, group: asyncio.TaskGroup, batch: Batch) -> None:
         answers: Sequence[Fresh | CredbrokerError] | None = None
@@ -135,7 +147,7 @@ class Engine:
         except CredbrokerError as error:
             self._plan.unanswered(batch, error, self._clock.elapsed())
             for order in batch.orders:
-                self._source.failed(order, error)
+                self._failed(order, error)
         else:
             self._plan.answered(batch)
             for order, answer in zip(batch.orders, answers, strict=True):
@@ -156,7 +168,7 @@ class Engine:
                 held = await self._delivered(order, answer)
         except CredbrokerError as error:
             self._plan.failed(order, error, self._clock.elapsed())
-            self._source.failed(order, error)
+            self._failed(order, error)
         else:
             self._plan.delivered(order, held, self._clock.elapsed())
         self._stir_if_due()
@@ -173,7 +185,7 @@ class Engine:
         )
         if self._plan.is_wanted(order) and not self._is_kept(order, token):
             file = await self._writer.write(order.place, token)
-            self._written[order.id] = _Written(file, token.expires_at, order.version)
+            self._written[order.id] = _Written(file, token.expires_at, order)
             self._source.delivered(order, answer)
             await self._tell(order)
         return held
@@ -184,15 +196,16 @@ class Engine:
         try:
             await self._hooks.run(order.hook)
         except CredbrokerError as error:
-            self._source.failed(order, error)
+            self._failed(order, error)
 
     def _is_kept(self, order: Order, new: AccessToken) -> bool:
         """True if our file is there still and its token lives as long as `new` or longer.
 
-        A replica that has not seen the last refresh yet may answer with an older token.
+        A replica that has not seen the last refresh yet may answer with an older token. One that was
+        got for another wish is never kept, however long it lives.
         """
         last = self._written.get(order.id)
-        if last is None or last.version != order.version or new.expires_at > last.expires_at:
+        if last is None or not is_same_wish(last.order, order) or new.expires_at > last.expires_at:
             return False
         return whole_file.is_there(order.place.path, last.file)
 

@@ -78,9 +78,11 @@ def read(file: Path) -> Mapping[str, Listed]:
     listed = {name: _listed(file, name, entry) for name, entry in top.tokens.items()}
     taken: dict[Path, str] = {}
     for name, one in listed.items():
-        other = taken.setdefault(one.place.path, name)
-        if other != name:
-            raise _wrong(file, name, "path", f"{one.place.path} is the path of {other}, too")
+        for key, path in (("path", one.place.path), ("vault_token", one.vault_token)):
+            if path in taken:
+                raise _wrong(file, name, key, f"{path} is the path of {taken[path]}, too")
+            if path is not None:
+                taken[path] = name
     return listed
 
 
@@ -105,7 +107,7 @@ def _path(file: Path, name: str, text: str, uid: int | None) -> Path:
     if _UID in text and uid is None:
         raise _wrong(file, name, "owner", f"a path with {_UID} needs an owner")
     path = Path(text.replace(_UID, str(uid)))
-    if not path.is_absolute() or path.name in {"", ".."}:
+    if not path.is_absolute() or not path.name or ".." in path.parts:
         raise _wrong(file, name, "path", f"{text} must be the whole path of a file")
     return path
 

@@ -39,6 +39,7 @@ from credbroker.edge.writing import Writing
 from credbroker.host import systemd
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
+from credbroker.host.hardening import forbid_core_dumps
 from credbroker.ports import Clock, Entropy
 from credbroker.wire.fields import write_instant
 from credbroker.wire.jwt import read_access_token
@@ -97,8 +98,8 @@ class ListedSource:
                 return None
             written = datetime.datetime.fromtimestamp(lies.st_mtime, datetime.UTC)
             token = read_access_token(secret, written)
-        except (OSError, LocalFileUnfit, Malformed):
-            return None
+        except (OSError, ValueError, OverflowError, LocalFileUnfit, Malformed):
+            return None  # among them is a time that its owner has set and no calendar has
         is_ours = lies.st_mode & 0o7777 == place.mode and (
             place.owner is None or (lies.st_uid, lies.st_gid) == place.owner
         )
@@ -118,9 +119,10 @@ class ListedSource:
         expires = write_instant(token.expires_at)
         self._say("renewed", token=order.id, jti=token.jti, expires=expires)
         place = self._listed[order.id].vault_token if order.id in self._listed else None
-        if place is not None and not token_file.holds(place, order.secret):
+        owner = order.place.owner
+        if place is not None and not token_file.holds(place, order.secret, owner):
             try:
-                token_file.write(place, order.secret, self._entropy, owner=order.place.owner)
+                token_file.write(place, order.secret, self._entropy, owner=owner)
             except LocalFileUnfit as error:
                 self.failed(order, error)
 
@@ -152,8 +154,9 @@ class ListedSource:
         """Read a lease file; one that cannot be used leaves what is known of it."""
         self._seen[path] = _which(path)
         try:
-            lease = self._leases[path] = lease_file.read(path)
+            lease = lease_file.read(path)
             self._open_door(lease)
+            self._leases[path] = lease
         except CredbrokerError as error:
             self._say("cannot use a lease", why=error.sentence, remedy=error.remedy)
 
@@ -183,6 +186,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         BadSettings: The list is faulty.
     """
+    forbid_core_dumps()
     clock, entropy = SystemClock(), SystemEntropy()
     asyncio.run(_run(Path(args.list), clock, entropy, Log(clock, sys.stderr).say))
     return 0

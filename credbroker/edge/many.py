@@ -1,11 +1,11 @@
 """Which of many orders is asked for next, and when: pure rules of elapsed time.
 
 - For one order there is never more than one ask under way.
-- Who has no file comes first, then whose file ends soonest.
+- Who has no file comes first, then whose file ends soonest; last, who was in a request that failed.
 - To one server at most `REQUESTS_AT_ONCE` requests are under way, whatever other servers do.
 - A request that failed as a whole speaks against the server: until one goes through there is one at
   a time, for one order, after growing pauses. What was in it is asked for alone the next time, so
-  that an order that spoils requests spoils no other's.
+  that an order that spoils requests spoils no other's; nor does it speak against the server again.
 - An order's own failures put it off by growing pauses, as `edge.plan` has it, and no other.
 - Nothing here takes a file away.
 
@@ -60,7 +60,7 @@ class _Standing:
 class _Server:
     """One server; `ready` are the orders that wait for it, the most urgent one first."""
 
-    ready: list[tuple[float, int, str]] = field(default_factory=list)
+    ready: list[tuple[bool, float, int, str]] = field(default_factory=list)
     under_way: int = 0
     failures: int = 0
     closed_until: float = 0.0
@@ -90,6 +90,10 @@ class Plan:
         """
         for key in self._standing.keys() - orders.keys():
             self._withdraw(key)
+        named = {order.server for order in orders.values()}
+        self._servers = {
+            name: one for name, one in self._servers.items() if name in named or one.under_way
+        }
         return [order for key, order in orders.items() if self._is_new(key, order)]
 
     def found(self, order: Order, held: Held, now: float) -> None:
@@ -101,7 +105,7 @@ class Plan:
     def is_wanted(self, order: Order) -> bool:
         """True unless the order was withdrawn, or placed anew, since it was taken."""
         one = self._standing.get(order.id)
-        return one is not None and not one.gone and _is_same(one.order, order)
+        return one is not None and not one.gone and is_same_wish(one.order, order)
 
     def take(self, now: float, most_of: Callable[[str], int]) -> list[Batch]:
         """Return what to ask now; it is under way from here on. `most_of` a server go together."""
@@ -139,16 +143,22 @@ class Plan:
         """Take note that a request failed as a whole."""
         server = self._servers[batch.server]
         server.under_way -= 1
-        if batch.trial or not server.failures:
+        if batch.trial or not (server.failures or self._is_spoilt(batch)):
             server.failures += 1
             pause = max(LEAST_PAUSE_SECONDS, backoff_seconds(server.failures, self._next_spread()))
             server.closed_until = now + min(LONGEST_PAUSE_SECONDS, pause)
         if len(batch.orders) == 1:
+            self._standing[batch.orders[0].id].alone = True
             self.failed(batch.orders[0], error, now)
             return
         for one in filter(None, map(self._settled, batch.orders)):
             one.alone = True
             self._queue(one)
+
+    def _is_spoilt(self, batch: Batch) -> bool:
+        """True if its one order has spoilt a request before: it speaks for itself alone then."""
+        one = self._standing[batch.orders[0].id]
+        return one.alone and one.failed is not None
 
     def delivered(self, order: Order, held: Held, now: float) -> None:
         """Take note that the order's file holds the token it was asked for."""
@@ -179,7 +189,7 @@ class Plan:
             self._standing[key] = one = _Standing(order, self._next_spread())
             self._queue(one)
             return True
-        same, one.order, one.gone = _is_same(one.order, order), order, False
+        same, one.order, one.gone = is_same_wish(one.order, order), order, False
         if not same:
             one.held, one.failed, one.alone = None, None, False
             if not one.asked:
@@ -193,7 +203,7 @@ class Plan:
         if one.gone:
             del self._standing[order.id]
             return None
-        if not _is_same(one.order, order):
+        if not is_same_wish(one.order, order):
             self._queue(one)
             return None
         return one
@@ -213,13 +223,13 @@ class Plan:
         one.ticket = next(self._tickets)
         urgency = float("-inf") if one.held is None else one.held.expires_at
         server = self._servers.setdefault(one.order.server, _Server())
-        heapq.heappush(server.ready, (urgency, one.ticket, one.order.id))
+        heapq.heappush(server.ready, (one.alone, urgency, one.ticket, one.order.id))
 
     def _next_of(self, server: _Server, most: int) -> list[Order]:
         """Take the most urgent orders that go into one request."""
         taken: list[Order] = []
         while server.ready and len(taken) < most:
-            _, ticket, key = server.ready[0]
+            *_, ticket, key = server.ready[0]
             one = self._standing.get(key)
             counts = one is not None and one.ticket == ticket
             if one is not None and counts and one.alone and taken:
@@ -245,7 +255,7 @@ def _due(one: _Standing, now: float) -> float:
     return due
 
 
-def _is_same(one: Order, other: Order) -> bool:
+def is_same_wish(one: Order, other: Order) -> bool:
     """True unless what is asked, whom, or where it goes has changed."""
     return one is other or _wish(one) == _wish(other)
 

@@ -1,7 +1,8 @@
 """Puts tokens into their files, many at a time, so that the disk flushes several at once.
 
 Each file is replaced as `delivery.whole_file` does it: what was there stays until the new file is
-whole and flushed. A write that was begun is ended, whoever waited for it.
+whole and flushed. A write that was begun is ended, whoever waited for it. One that hangs holds up
+no other.
 """
 
 from __future__ import annotations
@@ -16,6 +17,10 @@ from credbroker.edge.orders import Place
 from credbroker.ports import Entropy
 
 WRITES_AT_ONCE = 8
+SLOW_SECONDS = 10.0
+"""After so long a write hangs, as on a server of files that is away: others go on without it."""
+MOST_HANGING = 256
+"""So many may hang before they hold up the rest."""
 
 _Waiting = asyncio.Future[whole_file.Identity]
 _Outcome = whole_file.Identity | Exception
@@ -24,10 +29,20 @@ _Outcome = whole_file.Identity | Exception
 class Writing:
     """The threads that write. What they have done is told in bunches: to wake for each costs more."""
 
-    def __init__(self, entropy: Entropy, at_once: int = WRITES_AT_ONCE) -> None:
-        """Write so many files at once; `entropy` names the temporary ones."""
+    def __init__(
+        self,
+        entropy: Entropy,
+        at_once: int = WRITES_AT_ONCE,
+        slow_seconds: float = SLOW_SECONDS,
+    ) -> None:
+        """Write so many files at once; `entropy` names the temporary ones.
+
+        A write that takes longer than `slow_seconds` counts no more among them.
+        """
         self._entropy = entropy
-        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="writing")
+        self._slow_seconds = slow_seconds
+        self._places = asyncio.Semaphore(at_once)
+        self._threads = ThreadPoolExecutor(at_once + MOST_HANGING, thread_name_prefix="writing")
         self._lock = threading.Lock()
         self._done: list[tuple[_Waiting, _Outcome]] = []
 
@@ -38,8 +53,10 @@ class Writing:
         """
         loop = asyncio.get_running_loop()
         waiting: _Waiting = loop.create_future()
-        self._threads.submit(self._write, place, token, waiting, loop)
-        return await waiting
+        async with self._places:
+            self._threads.submit(self._write, place, token, waiting, loop)
+            await asyncio.wait({waiting}, timeout=self._slow_seconds)
+        return await waiting  # what hangs holds no place
 
     def close(self) -> None:
         """Finish the writes that have begun, and begin no other."""

@@ -16,7 +16,10 @@ from credbroker.api.native import NativeApi, Offered
 from credbroker.api.outlook import Outlook
 from credbroker.api.strangers import MOST_ADDRESSES, MOST_KNOWN, NETWORK_TIMES, Strangers
 from credbroker.domain.errors import LeaseEnded, LeaseUnknown, StoreUnavailable, TooManyRequests
+from credbroker.domain.leases import LeaseToken
 from credbroker.domain.limits import Allowance
+from credbroker.domain.secret import Secret
+from credbroker.domain.starts import mark_of, next_secret
 from credbroker.wire import native
 from tests.fakes.clock import FakeClock
 from tests.unit.broker.world import DAY, ISSUER, ROLE, World
@@ -65,6 +68,28 @@ def strangers(clock: FakeClock) -> Strangers:
 def peer(strangers: Strangers) -> Peer:
     """Somebody."""
     return Peer(strangers, "192.0.2.1")
+
+
+def test_a_job_whose_secrets_are_used_once_is_known_by_what_they_have_in_common(
+    strangers: Strangers,
+) -> None:
+    """Or one bad neighbour behind the same address would keep all jobs of a site from their tokens."""
+    first = LeaseToken("i" * 22, Secret("lease", "f" * 43))
+
+    def shown(number: int) -> dict[str, str]:
+        secret = next_secret(mark_of(first.secret), f"{number:027d}")
+        return {"Authorization": f"Bearer {LeaseToken(first.id, secret).text().reveal()}"}
+
+    peer = Peer(strangers, "192.0.2.7")
+    peer.show(shown(1))
+    peer.spend_all()
+    for number in range(2, 3 * BURST):
+        peer.show(shown(number))
+    assert len(strangers._known) == 1
+    unmarked = LeaseToken(first.id, Secret("lease", "g" * 43)).text().reveal()
+    for stranger in ({}, {"Authorization": f"Bearer {unmarked}"}):
+        with pytest.raises(TooManyRequests):
+            peer.show(stranger)
 
 
 def test_an_address_that_spent_its_burst_waits_and_another_does_not(

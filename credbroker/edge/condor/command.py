@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from credbroker import __version__
 from credbroker.client.batches import Batches
-from credbroker.client.streams import Door
 from credbroker.delivery import lease_file
 from credbroker.domain.errors import BadSettings, CredbrokerError, LocalFileUnfit
 from credbroker.edge.asking import BrokerAsker
 from credbroker.edge.condor import listing
-from credbroker.edge.condor.askers import Askers, OpenDoor
+from credbroker.edge.condor.askers import Askers, Doors
 from credbroker.edge.condor.config_val import ask_condor
 from credbroker.edge.condor.credmon import Credmon
 from credbroker.edge.condor.duties import Duties
@@ -24,25 +22,23 @@ from credbroker.edge.condor.folder import Folder
 from credbroker.edge.condor.log import Log
 from credbroker.edge.condor.names import split_names
 from credbroker.edge.condor.settings import Settings, read_settings
-from credbroker.edge.condor.source import CondorSource
+from credbroker.edge.condor.source import CondorSource, Say
 from credbroker.edge.condor.wake import Wake
 from credbroker.edge.condor.wanted import Reader, Standing
 from credbroker.edge.engine import Engine
 from credbroker.edge.writing import Writing
+from credbroker.host import open_files
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
+from credbroker.host.hardening import forbid_core_dumps
 
 if TYPE_CHECKING:
     import argparse
-
-    from credbroker.client.address import Address
 
 NEVER_AGAIN = 99
 """The exit code after which condor_master does not start a daemon again: only settings mend it."""
 CANNOT_LOG = 44
 """The exit code by which condor_master knows that a daemon has no log."""
-CONNECTIONS_KEPT = 64
-"""To one server: an HTVault wants one for each token that is asked for at once."""
 _FAILED = 1
 
 EXAMPLE = """\
@@ -112,6 +108,8 @@ def run(args: argparse.Namespace) -> int:
         log = Log(SystemClock(), settings.log_file, to_stderr=args.verbose)
     except LocalFileUnfit as error:
         return _ended(None, error, CANNOT_LOG)
+    forbid_core_dumps()
+    open_files.allow_many()
     try:
         asyncio.run(_run(args, settings, log))
     except CredbrokerError as error:
@@ -146,10 +144,10 @@ def _settings(args: argparse.Namespace) -> Settings:
 async def _run(args: argparse.Namespace, settings: Settings, log: Log) -> None:
     clock, entropy, wake = SystemClock(), SystemEntropy(), Wake()
     folder = Folder(settings.folder)
-    reader = Reader(folder, settings, _standing(settings, log))
+    reader = Reader(folder, settings, _standing(settings, log.say))
     source = CondorSource(reader, wake, clock, log.say)
     askers = Askers(
-        _door_of(settings),
+        _doors(settings),
         lambda door: BrokerAsker(Batches(door.send, clock, entropy)),
         clock,
         entropy,
@@ -158,8 +156,8 @@ async def _run(args: argparse.Namespace, settings: Settings, log: Log) -> None:
     async def reconfigure() -> None:
         again = await asyncio.to_thread(_settings, args)
         log.reopen(again.log_file)
-        askers.open_by(_door_of(again))
-        source.read_by(Reader(folder, again, _standing(again, log)))
+        await askers.open_by(_doors(again))
+        source.read_by(Reader(folder, again, _standing(again, log.say)))
 
     writing = Writing(entropy)
     credmon = Credmon(
@@ -180,27 +178,20 @@ async def _run(args: argparse.Namespace, settings: Settings, log: Log) -> None:
         folder.close()
 
 
-def _door_of(settings: Settings) -> OpenDoor:
-    return partial(_door, settings)
-
-
-def _door(settings: Settings, address: Address) -> Door:
+def _doors(settings: Settings) -> Doors:
     ca_file, ca_folder = settings.ca_file, settings.ca_folder
-    return Door(
-        address,
-        ca_file=None if ca_file is None else str(ca_file),
-        ca_folder=None if ca_folder is None else str(ca_folder),
-        most_kept=CONNECTIONS_KEPT,
+    return Doors(
+        None if ca_file is None else str(ca_file), None if ca_folder is None else str(ca_folder)
     )
 
 
-def _standing(settings: Settings, log: Log) -> Standing | None:
+def _standing(settings: Settings, say: Say) -> Standing | None:
     if settings.local is None:
         return None
     try:
         lease = lease_file.read(settings.local.lease_file)
     except CredbrokerError as error:
-        log.say("no local tokens can be had", why=error.sentence, do=error.remedy)
+        say("no local tokens can be had", why=error.sentence, do=error.remedy)
         return None
     return Standing(lease.broker, lease.lease_token, settings.local)
 
@@ -211,7 +202,8 @@ def _list(args: argparse.Namespace) -> int:
         settings = _settings(args)
         folder = Folder(settings.folder)
         try:
-            shown = listing.look(Reader(folder, settings), now)
+            standing = _standing(settings, lambda _, **__: None)  # each name shows what is missing
+            shown = listing.look(Reader(folder, settings, standing), now)
         finally:
             folder.close()
     except CredbrokerError as error:

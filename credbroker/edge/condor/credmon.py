@@ -55,6 +55,7 @@ class Credmon:
     _hung_up: asyncio.Event = field(default_factory=asyncio.Event)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _is_watched: bool = False
+    _is_unmarked: bool = False
 
     async def run(self) -> None:
         """Keep the tokens fresh until told to stop.
@@ -123,16 +124,26 @@ class Credmon:
             if not self.folder.is_in_place():
                 raise LocalFileUnfit(f"{self.folder.path} is not the folder any more that it was.")
             if self.source.looks > looks:
-                self.duties.complete()
+                self._complete()
             self.wake.everywhere()
 
     async def _begin(self) -> None:
         end = self.clock.elapsed() + _PATIENCE_SECONDS
         while not self.source.is_settled() and self.clock.elapsed() < end:
             await self.clock.sleep(_STEP_SECONDS)
-        self.duties.complete()
+        self._complete()
         notify("READY=1")
         self.say("ready", master_was_not_told=await tell_master())
+
+    def _complete(self) -> None:
+        try:
+            self.duties.complete()
+        except LocalFileUnfit as unfit:
+            if not self._is_unmarked:
+                self.say("it cannot be said that all was looked at", why=unfit.sentence)
+            self._is_unmarked = True
+        else:
+            self._is_unmarked = False
 
     async def _answer_signals(self) -> None:
         while True:
@@ -143,6 +154,8 @@ class Credmon:
                 await self.reconfigure()
             except CredbrokerError as error:
                 self.say("the settings stay as they were", why=error.sentence, do=error.remedy)
+            except Exception as fault:  # noqa: BLE001 - with those before, tokens go on
+                self.say("the settings stay as they were", why=type(fault).__name__)
             await self.clock.sleep(LEAST_PAUSE_SECONDS)
 
 

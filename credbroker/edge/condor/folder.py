@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from credbroker.delivery import whole_file
 from credbroker.domain.errors import LocalFileUnfit
 from credbroker.edge.condor.names import is_on_disk
 
@@ -97,14 +98,20 @@ class Folder:
                     yield entry.name, entry.stat(follow_symlinks=False).st_mtime_ns
 
     def files(self, user: str) -> Mapping[str, Seen]:
-        """Return the user's `.top`, `.use` and `.meta` files by name; empty if the user is gone."""
+        """Return the user's `.top`, `.use` and `.meta` files by name; empty if the user is gone.
+
+        Raises `LocalFileUnfit` if that cannot be told for certain.
+        """
         with self._user(user) as user_fd:
             if user_fd is None:
                 return {}
-            with os.scandir(user_fd) as entries:
-                names = [one.name for one in entries if one.name.endswith((TOP, USE, META))]
-            found = ((name, _seen(name, user_fd)) for name in names if is_on_disk(name))
-            return {name: seen for name, seen in found if seen is not None}
+            try:
+                with os.scandir(user_fd) as entries:
+                    names = [one.name for one in entries if one.name.endswith((TOP, USE, META))]
+                found = ((name, _seen(name, user_fd)) for name in names if is_on_disk(name))
+                return {name: seen for name, seen in found if seen is not None}
+            except OSError as failure:
+                raise _unread(user, failure) from None
 
     def glance(self, user: str, file: str) -> tuple[int, int] | None:
         """Return number and time of change of a file, None if it is not there.
@@ -116,6 +123,14 @@ class Folder:
         except OSError:
             return None
         return found.st_ino, found.st_ctime_ns
+
+    def is_gone(self, user: str, file: str) -> bool:
+        """True if it is certain that there is no such file; a failing disk makes nothing certain."""
+        try:
+            os.stat(f"{user}/{file}", dir_fd=self._fd, follow_symlinks=False)
+        except OSError as failure:
+            return failure.errno in _GONE
+        return False
 
     def read(self, user: str, file: str) -> Content | None:
         """Return what a user's file holds; None if it is not there.
@@ -136,13 +151,27 @@ class Folder:
     def remove(self, user: str, file: str, only: Seen) -> bool:
         """Take away a user's file if it is still the one that was seen; say whether it was."""
         with self._user(user) as user_fd:
-            if user_fd is None or _seen(file, user_fd) != only:
+            if user_fd is None:
                 return False
             try:
+                if _seen(file, user_fd) != only:
+                    return False
                 os.unlink(file, dir_fd=user_fd)
             except OSError:
                 return False
             return True
+
+    def clear_leftovers(self, user: str, before_ns: int) -> None:
+        """Take away what crashed programs have left of their writing, if it is older than that."""
+        with self._user(user) as user_fd, contextlib.suppress(OSError):
+            if user_fd is None:
+                return
+            with os.scandir(user_fd) as entries:
+                names = [one.name for one in entries if one.name.startswith(whole_file.TEMPORARY)]
+            for name in names:
+                seen = _seen(name, user_fd)
+                if seen is not None and seen.is_ours and seen.changed_ns < before_ns:
+                    os.unlink(name, dir_fd=user_fd)
 
     def touch(self, name: str) -> None:
         """Make an empty file in the folder itself, or make it newer. Raises `LocalFileUnfit`."""
@@ -173,9 +202,7 @@ class Folder:
             user_fd = os.open(user, _FOLDER, dir_fd=self._fd)
         except OSError as failure:
             if failure.errno not in _GONE:
-                raise LocalFileUnfit(
-                    f"The folder of {user} cannot be read: {_why(failure)}."
-                ) from None
+                raise _unread(user, failure) from None
             yield None
             return
         try:
@@ -187,7 +214,7 @@ class Folder:
 def _seen(name: str, user_fd: int) -> Seen | None:
     try:
         return _as_seen(os.stat(name, dir_fd=user_fd, follow_symlinks=False))
-    except OSError:
+    except FileNotFoundError:
         return None
 
 
@@ -207,6 +234,10 @@ def _content(name: str, user_fd: int) -> Content:
     if len(read) > _LARGEST_BYTES:
         raise LocalFileUnfit(f"{name} is too large to be what it should be.")
     return Content(_as_seen(found), read)
+
+
+def _unread(user: str, failure: OSError) -> LocalFileUnfit:
+    return LocalFileUnfit(f"The folder of {user} cannot be read: {_why(failure)}.")
 
 
 def _why(failure: OSError) -> str:

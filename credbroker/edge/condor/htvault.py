@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from credbroker.client.http11 import Answer, Request
 from credbroker.client.htvault_tokens import ask, read_answer, told_at
-from credbroker.domain.errors import CredbrokerError, Unavailable
+from credbroker.domain.errors import BrokerUnreachable, CredbrokerError
 from credbroker.edge.orders import Fresh, Order
 from credbroker.ports import Clock, Entropy
 
@@ -30,9 +30,9 @@ class HtvaultAsker:
         self._entropy = entropy
 
     async def ask(self, orders: Sequence[Order]) -> Sequence[Fresh | CredbrokerError]:
-        """Return each order's token or error; raise if none of them was answered at all."""
+        """Return each order's token or error; raise if the server was of use to none of them."""
         answers = await asyncio.gather(*(self._one(order) for order in orders))
-        troubles = [answer for answer in answers if isinstance(answer, Unavailable)]
+        troubles = [answer for answer in answers if isinstance(answer, BrokerUnreachable)]
         if len(troubles) == len(answers):
             raise troubles[0]
         return answers

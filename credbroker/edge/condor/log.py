@@ -7,13 +7,13 @@ cannot be written is lost, and nothing else.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 from pathlib import Path
 from typing import TextIO
 
 from credbroker.domain.errors import LocalFileUnfit
+from credbroker.edge.job.log import quoted
 from credbroker.ports import Clock
 from credbroker.wire.fields import write_instant
 
@@ -51,7 +51,7 @@ class Log:
 
     def say(self, event: str, **fields: object) -> None:
         """Write one event; fields that are None are left out."""
-        words = [f"{name}={_quoted(one)}" for name, one in fields.items() if one is not None]
+        words = [f"{name}={quoted(one)}" for name, one in fields.items() if one is not None]
         line = " ".join([write_instant(self._clock.now()), "credbroker-credmon:", event, *words])
         for out in (self._file, self._stderr):
             _write(out, line + "\n")
@@ -70,8 +70,3 @@ def _write(out: TextIO | None, line: str) -> None:
         with contextlib.suppress(OSError, ValueError):
             out.write(line)
             out.flush()
-
-
-def _quoted(value: object) -> str:
-    text = str(value)
-    return json.dumps(text) if not text.isprintable() or " " in text or '"' in text else text

@@ -33,6 +33,8 @@ LEAST_LEFT_SECONDS = 600.0
 _TIDY_SECONDS = 5.0
 # Two changes within one tick of a file system's clock look like one.
 _SETTLED_NS = 2 * 10**9
+# No write takes so long that its temporary file is still being written then.
+_LEFT_NS = 3600 * 10**9
 _CERTAIN_ENDS = (LeaseEnded, LoginNeeded)
 
 Say = Callable[..., None]
@@ -47,6 +49,7 @@ class _Known:
     name: str
     wanted: Wanted
     sources: tuple[tuple[str, Seen], ...] = ()
+    """The files that it was read from; none if it is to be read again."""
     losses: int = 0
     delivered: str | None = None
     """The fingerprint of the token that was delivered from here."""
@@ -145,26 +148,27 @@ class CondorSource:
     def failed(self, order: Order, error: CredbrokerError) -> None:
         """Take note that there is no new token; what is there stays."""
         known = self._of(order)
-        if known is None or self._reader.folder.glance(known.user, known.name + TOP) is None:
+        if known is None or self._reader.folder.is_gone(known.user, known.name + TOP):
             return  # HTCondor has swept it away meanwhile
         if isinstance(error, _CERTAIN_ENDS):
             known.ended = error
         self._tell(known, error)
 
     def _look_everywhere(self) -> None:
+        try:
+            there = dict(self._reader.folder.users())
+        except CredbrokerError as problem:
+            self._say("the folder cannot be read", why=problem.sentence, do=problem.remedy)
+            return
         self.looks += 1
-        there = set()
-        for user, changed_ns in self._reader.folder.users():
-            there.add(user)
+        for user, changed_ns in there.items():
             if self._read_at.get(user) != changed_ns or self._has_changed(user):
-                self._look(user)
-                self._remember(user, changed_ns)
-        for user in self._users.keys() - there:
+                self._remember(user, changed_ns, was_read=self._look(user))
+        for user in self._users.keys() - there.keys():
             self._forget_user(user)
 
-    def _remember(self, user: str, changed_ns: int) -> None:
-        now_ns = int(self._clock.now().timestamp() * 1e9)
-        if now_ns - changed_ns > _SETTLED_NS:
+    def _remember(self, user: str, changed_ns: int, *, was_read: bool) -> None:
+        if was_read and self._now_ns() - changed_ns > _SETTLED_NS:
             self._read_at[user] = changed_ns
         else:
             self._read_at.pop(user, None)
@@ -173,17 +177,23 @@ class CondorSource:
         """True if a file is not as it was, in a folder whose list of files is the same."""
         glance = self._reader.folder.glance
         for known in self._users.get(user, {}).values():
+            if not known.sources:
+                return True
             for file, seen in known.sources:
                 if glance(user, file) != (seen.inode, seen.changed_ns):
                     return True
         return False
 
-    def _look(self, user: str) -> None:
+    def _look(self, user: str) -> bool:
+        """Read one user's files; say whether that was possible. If not, what is known goes on."""
+        folder = self._reader.folder
         try:
-            files = self._reader.folder.files(user)
+            if user not in self._users:
+                folder.clear_leftovers(user, self._now_ns() - _LEFT_NS)
+            files = folder.files(user)
         except CredbrokerError as problem:
             self._say("a folder cannot be read", user=user, why=problem.sentence)
-            return
+            return False
         names = self._reader.names(files)
         known = self._users.get(user, {})
         for name in known.keys() - names:
@@ -192,12 +202,15 @@ class CondorSource:
             self._read(user, name, files)
         if not names:
             self._users.pop(user, None)
+        return True
 
     def _read(self, user: str, name: str, files: Mapping[str, Seen]) -> None:
         sources = tuple((one, files[one]) for one in self._reader.sources(name, files))
         known = self._users.setdefault(user, {}).get(name)
         if known is None or known.sources != sources:
             wanted = self._reader.wanted(user, name, files)
+            if isinstance(wanted.problem, LocalFileUnfit):
+                sources = ()  # what could not be read may be readable the next time
             known = self._renewed(known, _Known(user, name, wanted, sources))
         if known.expires_at is not None and name + USE not in files:
             known.losses += 1
@@ -242,8 +255,8 @@ class CondorSource:
 
     def _remove_orphan(self, user: str, name: str, delivered: str) -> None:
         """Take away what was delivered for a `.top` that is no longer there."""
-        if self._reader.folder.glance(user, name + TOP) is not None:
-            return  # it is there, and is not ours to serve any more
+        if not self._reader.folder.is_gone(user, name + TOP):
+            return  # it is there and not ours to serve any more, or nobody can tell
         read = self._in_use(user, name)
         if read is None or read[1].value.fingerprint() != delivered:
             return  # somebody else has put another there
@@ -305,6 +318,9 @@ class CondorSource:
     def _of(self, order: Order) -> _Known | None:
         user, _, name = order.id.partition("/")
         return self._users.get(user, {}).get(name)
+
+    def _now_ns(self) -> int:
+        return int(self._clock.now().timestamp() * 1e9)
 
     def _all(self) -> Iterator[_Known]:
         return (known for names in self._users.values() for known in names.values())

@@ -15,7 +15,6 @@ from credbroker.domain.secret import Secret
 from credbroker.wire.fields import Fields, parse_object
 from credbroker.wire.htvault import split_list
 
-LARGEST_BYTES = 64 * 1024
 _LEASE = "cb_"
 _VAULT_TOKEN = re.compile(r"[\x21-\x7E]{1,4096}\Z")
 

@@ -21,6 +21,7 @@ VAULT_PORT = 8200
 _UNSAFE = re.compile(r"[\x00-\x1F\x7F\\]")
 # A bare IPv6 address has no port, whatever its last part looks like.
 _WITH_PORT = re.compile(r"(\[[^\]]*\]|[^:\[\]]+):([0-9]{1,5})\Z", re.ASCII)
+_KINDS = ("creds", "sts")
 _KEPT_IN_PATHS = "/%:@!$&'()*+,;=~"
 _REMEDY = (
     "Store the credential anew; the operator's TRUSTED_VAULT_HOSTS says which servers are taken."
@@ -47,6 +48,15 @@ class VaultPlace:
 
     address: Address
     path: str
+
+    @property
+    def issuer(self) -> str:
+        """What tells its issuer from others behind the same server; see `wire.vault_top`."""
+        steps = self.path.split("/")[2:-1]
+        known = [at for at, step in enumerate(steps) if step in _KINDS and at + 1 < len(steps)]
+        if known:
+            return steps[known[0] + 1]
+        return next((step for step in reversed(steps) if step not in _KINDS), "")
 
 
 def read_vault_url(text: str, trusted: Iterable[TrustedHost] | None) -> VaultPlace:

@@ -91,10 +91,13 @@ class Reader:
         if holder.vault_token is None:
             raise Malformed("Neither its .top file nor its parent's holds a vault_token.")
         place = read_vault_url(top.vault_url, self.settings.trusted_hosts)
+        # Behind an HTVault an issuer may hang; that is not to be the trouble of those beside it.
+        server = LEASE if holder.is_lease else VAULT
+        issuer = "" if holder.is_lease or not place.issuer else f" {place.issuer}"
         return Order(
             id=f"{user}/{name}",
             place=self._place(user, name),
-            server=f"{LEASE if holder.is_lease else VAULT}+{place.address}",
+            server=f"{server}+{place.address}{issuer}",
             secret=holder.vault_token,
             scopes=top.scopes,
             audiences=top.audiences,

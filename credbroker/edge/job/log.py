@@ -12,6 +12,8 @@ from credbroker.wire.fields import write_instant
 if TYPE_CHECKING:
     from credbroker.client.blocking import BlockingClock
 
+_LONGEST_FIELD = 1000
+
 
 @dataclass(frozen=True)
 class Log:
@@ -28,13 +30,14 @@ class Log:
         """Write one event; fields that are None are left out."""
         if self.out is None:
             return
-        words = [f"{name}={_quoted(one)}" for name, one in fields.items() if one is not None]
+        words = [f"{name}={quoted(one)}" for name, one in fields.items() if one is not None]
         line = " ".join([write_instant(self.clock.now()), "credbroker-agent:", event, *words])
         with contextlib.suppress(OSError, ValueError):
             self.out.write(line + "\n")
             self.out.flush()
 
 
-def _quoted(value: object) -> str:
-    text = str(value)
+def quoted(value: object) -> str:
+    """Return a field as it stands in a line: cut, since a server that means harm may have said it."""
+    text = str(value)[:_LONGEST_FIELD]
     return json.dumps(text) if not text.isprintable() or " " in text or '"' in text else text

@@ -1,12 +1,14 @@
 """One after another, for a person's programs that start at the same moment.
 
 A turn is a lock on a file in a folder of the person's own. It ends with whoever holds it, however
-that ends; waiting for it has an end of its own.
+that ends; waiting for it has an end of its own. Where the folder's file system has no locks nobody
+waits: what is done twice then does no harm.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import Callable, Iterator
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from credbroker.client.blocking import BlockingClock
 
 _LOOK_SECONDS = 0.1
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+"""What file systems say that have no locks, as some homes on the network."""
 
 
 @contextlib.contextmanager
@@ -44,7 +48,11 @@ def turn(
     except OSError as failure:
         raise LocalFileUnfit(f"{path} cannot be opened: {failure.strerror}.") from None
     try:
-        yield _wait(opened, clock, seconds, waiting, in_vain)
+        try:
+            waited = _wait(opened, clock, seconds, waiting, in_vain)
+        except OSError as failure:
+            raise LocalFileUnfit(f"{path} cannot be locked: {failure.strerror}.") from None
+        yield waited
     finally:
         os.close(opened)  # which ends the turn
 
@@ -72,4 +80,7 @@ def _try(opened: int) -> bool:
         fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as failure:
+        if failure.errno not in _NO_LOCKS:
+            raise
     return True

@@ -78,6 +78,53 @@ def test_a_folder_swapped_for_a_link_leads_nowhere_eve_could_not_write(theirs: P
     assert list((theirs.parent / "roots").iterdir()) == []
 
 
+def test_a_way_through_a_folder_of_hers_leads_nowhere_eve_could_not_write(theirs: Path) -> None:
+    """Nobody said that it is hers: whoever owns any step of a path decides where it leads."""
+    roots = theirs.parent / "roots"
+    own = theirs / "own"
+    own.mkdir()
+    os.chown(own, *EVE)
+    whole_file.replace(own / "bt", NEW, SystemEntropy(), owner=EVE)
+    assert ((own / "bt").read_bytes(), (own / "bt").stat().st_uid) == (NEW, EVE[0])
+    (theirs / "way").symlink_to(theirs.parent)
+    with pytest.raises(LocalFileUnfit, match="ermission"):
+        whole_file.replace(theirs / "way" / "roots" / "bt", NEW, SystemEntropy(), owner=EVE)
+    (theirs.parent / "link").symlink_to(theirs / "way" / "roots")
+    with pytest.raises(LocalFileUnfit, match="ermission"):
+        whole_file.replace(theirs.parent / "link" / "bt", NEW, SystemEntropy(), owner=EVE)
+    assert list(roots.iterdir()) == []
+
+
+def test_a_file_for_somebody_in_a_folder_of_roots_is_written_as_root(theirs: Path) -> None:
+    """As the folder of a service that only reads there."""
+    path = theirs.parent / "roots" / "bt"
+    whole_file.replace(path, NEW, SystemEntropy(), owner=EVE, mode=0o640)
+    assert (path.stat().st_uid, stat.S_IMODE(path.stat().st_mode)) == (EVE[0], 0o640)
+
+
+def test_a_folder_that_becomes_a_link_while_it_is_looked_at_is_not_followed(
+    theirs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was none when it was opened, and is one of Eve's a moment later."""
+    roots, opened = theirs.parent / "roots", os.open
+    theirs.rmdir()
+    theirs.write_text("no folder")
+
+    def swap(path: Path, *args: int, **more: int) -> int:
+        try:
+            return opened(path, *args, **more)
+        finally:
+            if path == theirs and not theirs.is_symlink():
+                theirs.unlink()
+                theirs.symlink_to(roots)
+                os.lchown(theirs, *EVE)
+
+    monkeypatch.setattr(os, "open", swap)
+    with pytest.raises(LocalFileUnfit):
+        whole_file.replace(theirs / "bt", NEW, SystemEntropy())
+    assert list(roots.iterdir()) == []
+
+
 def test_a_folder_that_is_still_roots_gets_no_file(theirs: Path) -> None:
     """As /run/user/UID is before logind has mounted the person's own over it."""
     os.chown(theirs, 0, 0)

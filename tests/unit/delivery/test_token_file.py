@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 from credbroker.delivery import token_file
 from credbroker.domain.secret import Secret
 from credbroker.host.entropy import SystemEntropy
+from tests.people import EVE, as_root, hall, move_in
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+__all__ = ["hall"]
 
 TOKEN = Secret("access token", "aaa.bbb.ccc")
 
@@ -33,6 +36,16 @@ def test_a_file_that_holds_the_very_token_is_known(tmp_path: Path) -> None:
     assert not token_file.holds(path, TOKEN)
     path.write_text("another.one.too")
     assert not token_file.holds(path, TOKEN)
+
+
+@as_root
+def test_a_token_in_somebodys_file_is_known_too(hall: Path) -> None:
+    """With that person's rights; without saying whose, root believes its own files alone."""
+    theirs = move_in(hall, EVE)
+    token_file.write(theirs / "t", TOKEN, SystemEntropy(), owner=EVE)
+    assert token_file.holds(theirs / "t", TOKEN, EVE)
+    assert not token_file.holds(theirs / "t", TOKEN)
+    assert not token_file.holds(theirs / "t", Secret("access token", "other"), EVE)
 
 
 def test_a_reader_that_asked_for_it_gets_one_line() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from credbroker.domain.errors import (
     LeaseEnded,
     LocalFileUnfit,
 )
-from credbroker.edge.orders import Form, Hook, Place
+from credbroker.domain.secret import Secret
+from credbroker.domain.tokens import AccessToken
+from credbroker.edge.orders import Asker, Form, Hook, Order, Place
 from credbroker.edge.writing import Writing
 from credbroker.host.entropy import SystemEntropy
 from tests.fakes.clock import turns
@@ -165,6 +168,29 @@ async def test_an_order_that_spoils_its_requests_spoils_no_other_for_long(edge: 
     assert set(edge.source.fresh) == set(edge.source.wanted) - {"o3"}
 
 
+async def test_many_that_spoil_their_requests_do_not_speak_against_their_server(
+    edge: Edge,
+) -> None:
+    """After an outage of a minute the others are served within minutes, and stay fresh."""
+    names = [f"o{number}" for number in range(400)]
+    spoils = set(names[::8])
+    asker = edge.asker()
+    asker.most_at_once = 8
+    asker.trouble = asker.spoilt = BrokerUnreachable("It does not answer.")
+    edge.source.want(*(order(name) for name in names))
+    edge.start()
+    await edge.clock.pass_time(60)
+    asker.trouble, asker.spoils = None, spoils
+    good = set(names) - spoils
+    await edge.clock.pass_time(180)
+    assert set(edge.source.fresh) == good
+    for _ in range(120):
+        await edge.clock.pass_time(60)
+        now = edge.clock.now()
+        ages = [now - edge.source.fresh[name][-1].token.obtained_at for name in good]
+        assert max(ages).total_seconds() <= 0.9 * LIFE_SECONDS
+
+
 async def test_an_asker_with_a_fault_ends_nothing(edge: Edge) -> None:
     """Neither an exception nor an answer for fewer than were asked for."""
     edge.source.want(order("a"), order("b", "other"))
@@ -197,6 +223,64 @@ async def test_a_token_that_ends_sooner_than_the_one_in_the_file_does_not_replac
     await until(lambda: len(edge.source.fresh["a"]) == 2)
     assert (tmp_path / "a").read_text() == "a.2.x"
     writing.close()
+
+
+async def test_a_token_for_something_else_never_stays_because_it_lives_longer(
+    tmp_path: Path, edge: Edge
+) -> None:
+    """The order was placed anew: for less, under another lease, or in another form."""
+    writing = Writing(SystemEntropy())
+    edge.engine._writer = writing
+    place = Place(tmp_path / "a")
+    edge.source.want(order("a", place=place, scopes=("storage.read:/", "storage.modify:/")))
+    edge.start()
+    await until(lambda: "a" in edge.source.fresh)
+    edge.asker().life_seconds = 600
+    for count, changed in enumerate(
+        (
+            order("a", place=place, scopes=("storage.read:/",)),
+            dataclasses.replace(order("a", place=place), secret=Secret("lease token", "another")),
+            order("a", place=Place(place.path, Form.ENV)),
+        ),
+        start=2,
+    ):
+        edge.source.want(changed)
+        await until(lambda count=count: len(edge.source.fresh["a"]) == count)  # type: ignore[misc]  # bound now
+    assert place.path.read_text() == "BEARER_TOKEN=a.3.x"
+    writing.close()
+
+
+async def test_a_file_that_cannot_be_looked_at_is_one_that_is_not_there(edge: Edge) -> None:
+    """Whatever a source stumbles over: the order is asked for, and so are all others."""
+    looked_at = edge.source.found
+
+    def stumble(order: Order) -> AccessToken | None:
+        if order.id == "odd":
+            raise OverflowError
+        return looked_at(order)
+
+    edge.source.found = stumble  # type: ignore[method-assign]  # a source with a fault
+    edge.source.want(order("odd"), order("good"))
+    edge.start()
+    await turns()
+    assert set(edge.source.fresh) == {"odd", "good"}
+
+
+async def test_a_server_that_nobody_knows_the_way_to_is_its_orders_trouble(edge: Edge) -> None:
+    """Whatever the fault is: those of other servers are served."""
+    known = edge.engine._asker_of
+
+    def of(server: str) -> Asker:
+        if server == "odd":
+            raise KeyError(server)
+        return known(server)
+
+    edge.engine._asker_of = of
+    edge.source.want(order("a", "odd"), order("b"))
+    edge.start()
+    await turns()
+    assert set(edge.source.fresh) == {"b"}
+    assert isinstance(edge.source.errors["a"][0], BrokerFault)
 
 
 async def test_a_file_gets_form_owner_and_mode_and_who_waits_is_told(

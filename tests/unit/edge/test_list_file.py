@@ -71,6 +71,15 @@ def test_every_key_of_an_entry_is_on_the_page() -> None:
         ("tokens: {a: {path: a, lease: /l}}", r"tokens\.a\.path: a must be the whole path"),
         ("tokens: {a: {path: '/r/{uid}', lease: /l}}", r"tokens\.a\.owner: a path with \{uid\}"),
         (LEAST % "}\n  b: {path: /run/a, lease: /l", r"tokens\.b\.path: .*path of a, too"),
+        (LEAST % ", vault_token: /run/a", r"tokens\.a\.vault_token: .*path of a, too"),
+        (
+            LEAST % "}\n  b: {path: /run/b, vault_token: /run/a, lease: /l",
+            r"tokens\.b\.vault_token: .*path of a, too",
+        ),
+        (
+            "tokens: {a: {path: /run/../a, lease: /l}}",
+            r"tokens\.a\.path: .* must be the whole path",
+        ),
         ("tokens: {a: 1}", r"tokens\.a: Expected `object`"),
     ],
 )

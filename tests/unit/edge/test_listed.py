@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from credbroker.delivery import lease_file, token_file
 from credbroker.delivery.lease_file import LeaseFile
 from credbroker.domain.errors import BadSettings, LeaseEnded, TooManyRequests
+from credbroker.edge import listed
 from credbroker.edge.listed import LOOK_SECONDS, ListedSource
 from credbroker.edge.orders import Fresh
 from credbroker.host.entropy import SystemEntropy
@@ -147,6 +149,47 @@ def test_what_lies_there_already_counts_if_it_is_just_what_is_listed(site: Site)
     assert not lies(f"BEARER_TOKEN={access_token(now, seconds=-1).reveal()}")
 
 
+def test_a_time_that_no_calendar_has_is_no_token(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who owns a file sets its time; on some file systems to any number of seconds."""
+    source = site.source(BEGIN + site.entry("a", site.lease("one")))
+    order = source.orders()["a"]
+    order.place.path.write_text(access_token(site.clock.now()).reveal())
+    far = os.stat_result((0o100600, 1, 1, 1, 0, 0, 1, 10**14, 10**14, 10**14))
+    monkeypatch.setattr(Path, "lstat", lambda _: far)
+    assert source.found(order) is None
+
+
+def test_a_lease_of_a_broker_that_has_no_address_is_told_of(site: Site) -> None:
+    """It makes no order that nobody could ask for; the one before it goes on."""
+    lease = site.lease("one")
+    source = site.source(BEGIN + site.entry("a", lease) + site.entry("b", site.lease("two", 2)))
+    before = source.orders()
+    site.lease("one", 3, broker="http://broker.example.org")
+    site.lease("two", 2, broker="nowhere")
+    assert source.orders() == before
+    assert [event for event, _ in site.said] == ["cannot use a lease"] * 2
+    source = site.source(BEGIN + site.entry("a", lease))
+    assert source.orders() == {}
+
+
+def test_a_vault_token_that_lies_there_is_not_written_again(site: Site) -> None:
+    """Only another lease is written over it."""
+    place = site.folder / "vt"
+    lease = site.lease("one")
+    source = site.source(BEGIN + site.entry("a", lease, f", vault_token: {place}"))
+    now = site.clock.now()
+    fresh = Fresh(read_access_token(access_token(now), now), 1800)
+    source.delivered(source.orders()["a"], fresh)
+    first = place.stat().st_ino
+    source.delivered(source.orders()["a"], fresh)
+    assert place.stat().st_ino == first
+    site.lease("one", 2)
+    source.delivered(source.orders()["a"], fresh)
+    assert place.read_text() == lease_token(2).reveal()
+
+
 def test_a_vault_token_lies_beside_for_htgettoken(site: Site) -> None:
     """It is the lease itself, its owner's alone; where it cannot be written that is said."""
     place = site.folder / "vt_u0"
@@ -171,3 +214,12 @@ def test_who_must_log_in_again_is_told_the_command(site: Site) -> None:
     assert "credbroker login cms --role default" in site.said[-1][1]["remedy"]
     source.failed(order, TooManyRequests("Too many."))
     assert "not so often" in site.said[-1][1]["remedy"]
+
+
+def test_what_is_in_memory_is_nobody_elses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here are the leases of a whole machine."""
+    done: list[str] = []
+    monkeypatch.setattr(listed, "forbid_core_dumps", lambda: done.append("no core"))
+    with pytest.raises(BadSettings):
+        listed.run(argparse.Namespace(list=str(tmp_path / "none.yaml")))
+    assert done == ["no core"]

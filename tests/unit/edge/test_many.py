@@ -27,6 +27,18 @@ FAILED = IssuerFailed("It failed.")
 MOST = 4
 
 
+def test_a_server_that_no_order_names_any_more_is_forgotten() -> None:
+    """Who stores requests for ever new hosts makes nothing grow; what is under way still ends."""
+    world = World()
+    for number in range(100):
+        world.stand(order("a", f"host-{number}", version=str(number)))
+        for batch in world.take():
+            world.plan.unanswered(batch, AWAY, world.now)
+        world.under_way.clear()
+        world.now += 10
+    assert len(world.plan._servers) <= 2
+
+
 @dataclass
 class World:
     """A plan, and what a test knows of it; it fails as soon as a rule is broken."""

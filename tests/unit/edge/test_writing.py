@@ -16,6 +16,7 @@ from credbroker.domain.errors import LocalFileUnfit
 from credbroker.edge.orders import Form, Place
 from credbroker.edge.writing import WRITES_AT_ONCE, Writing
 from credbroker.host.entropy import SystemEntropy
+from tests.fakes.clock import turns
 from tests.unit.things import access_token
 
 TOKEN = access_token()
@@ -114,6 +115,32 @@ async def test_files_are_flushed_several_at_once_and_one_does_not_wait_for_all(
     places = [Place(tmp_path / str(number)) for number in range(WRITES_AT_ONCE)]
     await asyncio.gather(*(writing.write(place, TOKEN) for place in places))
     assert all(place.path.exists() for place in places)
+
+
+async def test_writes_that_hang_keep_no_other_file_from_being_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as may be written at once lie on a server of files that is away; they end when it is back."""
+    writing = Writing(SystemEntropy(), at_once=2, slow_seconds=0.01)
+    back, fsync = threading.Event(), os.fsync
+    away = tmp_path / "away"
+    away.mkdir()
+
+    def hang(descriptor: int) -> None:
+        if away in Path(f"/proc/self/fd/{descriptor}").readlink().parents:
+            back.wait(20)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", hang)
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        for number in range(4):
+            group.create_task(writing.write(Place(away / str(number)), TOKEN))
+        await turns()
+        await writing.write(Place(tmp_path / "good"), TOKEN)
+        assert not list(away.glob("[0-9]"))
+        back.set()
+    assert len(list(away.glob("[0-9]"))) == 4
+    writing.close()
 
 
 async def test_a_write_that_has_begun_is_ended_when_all_stops(

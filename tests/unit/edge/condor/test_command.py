@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 from typing import TYPE_CHECKING
 
 import pytest
 
 from credbroker.__main__ import main
+from credbroker.delivery import lease_file
+from credbroker.delivery.lease_file import LeaseFile
 from credbroker.edge.condor import command
+from credbroker.host import open_files
+from credbroker.host.entropy import SystemEntropy
+from tests.fakes.broker import access_token, lease_token
 from tests.fakes.credd import put_config_val
 from tests.unit.edge.condor.scene import REQUEST
 
@@ -52,6 +58,29 @@ def test_a_list_needs_no_daemon(scene: Scene, capsys: pytest.CaptureFixture[str]
     assert "/nowhere" in capsys.readouterr().err
 
 
+def test_a_list_knows_the_standing_lease(
+    scene: Scene, condor: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A local token that is well is shown so; one whose lease is gone is a warning."""
+    lease = tmp_path / "standing.lease"
+    now = scene.clock.now()
+    ends = now + datetime.timedelta(days=30)
+    lease_file.write(
+        lease,
+        LeaseFile("https://b.example.org:8200", lease_token(1), "cms", "ap", "ap", [], ends),
+        SystemEntropy(),
+    )
+    said = json.loads(condor.read_text()) | {"LOCAL_CREDMON_LEASE_FILE": str(lease)}
+    condor.write_text(json.dumps(said))
+    scene.credd.store("alice", "scitokens", b"alice@ap.example.org")
+    token = access_token(now, seconds=9000).reveal().encode()
+    scene.credd.store_plain("alice", "scitokens", token + b"\n")
+    assert main(["credmon", "--list"]) == 0, capsys.readouterr().out
+    lease.unlink()
+    assert main(["credmon", "--list"]) == 1
+    assert "standing lease" in capsys.readouterr().out
+
+
 def test_settings_that_must_be_mended_end_it_for_good(
     condor: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -62,6 +91,15 @@ def test_settings_that_must_be_mended_end_it_for_good(
     condor.write_text("{}")
     assert main(["credmon", "--log-file", str(tmp_path / "no" / "log")]) == 99
     assert "SEC_CREDENTIAL_DIRECTORY_OAUTH" in capsys.readouterr().err
+
+
+def test_what_is_in_memory_is_nobody_elses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """HTCondor lets its daemons leave core files, and here are all users' vault tokens."""
+    done: list[str] = []
+    monkeypatch.setattr(command, "forbid_core_dumps", lambda: done.append("no core"))
+    monkeypatch.setattr(open_files, "allow_many", lambda: done.append("files"))
+    assert main(["credmon", "--cred-dir", str(tmp_path / "later")]) == 1
+    assert done == ["no core", "files"]
 
 
 def test_what_may_pass_is_tried_again_by_the_master(

@@ -99,9 +99,12 @@ async def test_a_thousand_signals_are_one_look_more(a_life: Life) -> None:
     assert a_life.scene.events()[-1] == "stopped"
 
 
-async def test_settings_that_cannot_be_read_leave_those_before_in_force(a_life: Life) -> None:
-    """It is told, and goes on."""
-    a_life.trouble = BadSettings("X is no number.")
+@pytest.mark.parametrize("trouble", [BadSettings("X is no number."), ZeroDivisionError()])
+async def test_settings_that_cannot_be_read_leave_those_before_in_force(
+    a_life: Life, trouble: Exception
+) -> None:
+    """It is told, and goes on, whatever is wrong with them."""
+    a_life.trouble = trouble
     async with asyncio.TaskGroup() as group:
         group.create_task(a_life.credmon.run())
         await a_life.until_ready()
@@ -129,6 +132,24 @@ async def test_where_files_cannot_be_watched_they_are_looked_for(
         await a_life.until(lambda: a_life.scene.use("alice", "cms").exists())
         a_life.stop()
     assert any("cannot be watched" in event for event in a_life.scene.events())
+
+
+async def test_a_mark_that_cannot_be_made_keeps_nobody_from_being_served(
+    a_life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a disk that is full: HTCondor waits for the mark of other credentials alone."""
+    monkeypatch.setattr(life, "WATCHED_SECONDS", 0.02)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(a_life.credmon.run())
+        await a_life.until_ready()
+        mark = a_life.scene.credd.folder / "CREDMON_COMPLETE"
+        mark.unlink()
+        mark.mkdir()
+        await a_life.until(lambda: len(a_life.scene.events()) > 1)
+        a_life.scene.credd.store("alice", "cms", REQUEST)
+        await a_life.until(lambda: a_life.scene.use("alice", "cms").exists())
+        a_life.stop()
+    assert a_life.scene.events().count("it cannot be said that all was looked at") == 1
 
 
 async def test_a_folder_that_is_another_one_ends_it(

@@ -14,6 +14,7 @@ from credbroker.client.http11 import Answer, Request
 from credbroker.domain.errors import (
     BrokerUnreachable,
     CredbrokerError,
+    IssuerFailed,
     IssuerMisbehaved,
     NotAllowed,
 )
@@ -89,7 +90,7 @@ async def test_each_order_has_its_own_answer() -> None:
     )
     kinds = [type(one) for one in answers]
     assert kinds == [
-        Fresh, NotAllowed, NotAllowed, BrokerUnreachable,
+        Fresh, NotAllowed, NotAllowed, IssuerFailed,
         IssuerMisbehaved, IssuerMisbehaved, BrokerUnreachable,
     ]  # fmt: skip
 
@@ -98,3 +99,13 @@ async def test_a_server_that_nobody_reaches_is_everybodys_error() -> None:
     """Then the engine spares the server."""
     with pytest.raises(CredbrokerError, match="cannot be reached"):
         await asker(Vault()).ask([order("dead"), order("dead")])
+    for status in ("429", "473", "502", "503"):
+        with pytest.raises(CredbrokerError, match=f"status {status}"):
+            await asker(Vault()).ask([order(status)])
+
+
+async def test_a_failure_at_one_login_is_not_the_servers_even_if_asked_for_alone() -> None:
+    """HTVault says 500 for a login whose issuer fails; the server is well, and asked by all others."""
+    for status in ("500", "empty", "old"):
+        (answer,) = await asker(Vault()).ask([order(status)])
+        assert isinstance(answer, CredbrokerError)

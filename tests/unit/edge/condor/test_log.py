@@ -44,3 +44,11 @@ def test_a_log_that_cannot_be_had_is_refused_and_no_link_is_written_through(tmp_
     with pytest.raises(LocalFileUnfit, match="cannot be opened"):
         Log(FakeClock(), tmp_path / "log")
     assert not (tmp_path / "target").exists()
+
+
+def test_no_server_fills_the_log(tmp_path: Path) -> None:
+    """What one says in an error is cut: a user may have named a server of their own."""
+    log = Log(FakeClock(), tmp_path / "log")
+    log.say("no new token", why="x" * 1_000_000)
+    log.close()
+    assert (tmp_path / "log").stat().st_size < 2_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import time
@@ -32,7 +33,7 @@ def test_a_stored_request_becomes_an_order(scene: Scene) -> None:
     scene.credd.store("alice", "cms", REQUEST, scopes="storage.read:/a,storage.create:/b")
     (order,) = scene.look().values()
     assert order.id == "alice/cms"
-    assert order.server == "vault+https://vault.example.org:8200"
+    assert order.server == "vault+https://vault.example.org:8200 cms"
     assert order.path_on_server == "/v1/secret/oauth/creds/cms/alice:default"
     assert order.scopes == ("storage.read:/a", "storage.create:/b")
     assert order.audiences is None
@@ -367,6 +368,113 @@ def test_looking_at_many_users_costs_little(scene: Scene) -> None:
         scene.look()
         took.append(time.process_time() - begun)
     assert min(took) < 0.2 / 5 * 3, "with room for a machine that is slow"
+
+
+def test_what_a_crash_left_is_taken_away_at_the_next_start(scene: Scene) -> None:
+    """A temporary file has a token in it; one that another program may be writing now stays."""
+    scene.credd.store("alice", "cms", REQUEST)
+    folder = scene.credd.folder / "alice"
+    left = folder / ".credbroker-AAAA"
+    left.write_bytes(b"a token")
+    left.chmod(0o600)
+    (folder / ".other").write_bytes(b"somebody's")
+    (folder / ".credbroker-folder").mkdir()
+    scene.look()
+    assert left.exists()
+    scene.pass_time(7200)
+    scene.start()
+    scene.look()
+    assert sorted(one.name for one in folder.iterdir()) == [
+        ".credbroker-folder", ".other", "cms.top",
+    ]  # fmt: skip
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, deed: str, names: set[str]) -> None:
+    """Let the disk fail at these names, whatever is done with them by `deed`."""
+    real = getattr(os, deed)
+
+    def fail(path: object, *args: object, **more: object) -> object:
+        if str(path).rpartition("/")[2] in names:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(path, *args, **more)
+
+    monkeypatch.setattr(os, deed, fail)
+
+
+def test_a_failing_disk_makes_no_request_vanish(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A `.top` that cannot be looked at is not one that was withdrawn: its `.use` stays."""
+    scene.credd.store("alice", "cms", REQUEST)
+    scene.credd.store("bob", "cms", REQUEST)
+    scene.look()
+    content = scene.deliver("alice/cms")
+    with monkeypatch.context() as patch:
+        failing(patch, "stat", {"cms.top"})
+        scene.source.read_by(scene.source._reader)
+        assert set(scene.look()) == {"alice/cms", "bob/cms"}
+    assert scene.use("alice", "cms").read_bytes() == content
+    scene.credd.store("bob", "dune", REQUEST)
+    assert set(scene.look()) == {"alice/cms", "bob/cms", "bob/dune"}
+
+
+def test_a_folder_that_cannot_be_listed_keeps_no_other_from_being_served(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told of, what is known of it goes on, and it is looked at again the next time."""
+    scene.credd.store("alice", "cms", REQUEST)
+    scene.look()
+    scene.credd.store("alice", "dune", REQUEST)
+    scene.credd.store("bob", "cms", REQUEST)
+    scene.pass_time(60)
+    scandir, bad = os.scandir, (scene.credd.folder / "alice").stat().st_ino
+    with monkeypatch.context() as patch:
+
+        def fail(folder: int) -> object:
+            if os.fstat(folder).st_ino == bad:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return scandir(folder)
+
+        patch.setattr(os, "scandir", fail)
+        assert set(scene.look()) == {"alice/cms", "bob/cms"}
+    assert scene.events() == ["a folder cannot be read"]
+    assert set(scene.look()) == {"alice/cms", "alice/dune", "bob/cms"}
+
+
+def test_a_folder_of_all_that_cannot_be_listed_now_ends_nothing(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the machine has no descriptor left: the orders go on, and it is looked again."""
+    scene.credd.store("alice", "cms", REQUEST)
+    before, looks = scene.look(), scene.source.looks
+    with monkeypatch.context() as patch:
+
+        def fail(folder: int) -> object:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+        patch.setattr(os, "scandir", fail)
+        assert scene.look() == before
+    assert scene.source.looks == looks, "nobody is told that everything was looked at"
+    assert scene.events() == ["the folder cannot be read"]
+    assert scene.look() == before
+
+
+def test_a_request_that_cannot_be_read_now_is_read_the_next_time(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though nothing changes in the folder; and what had been delivered is not fetched again."""
+    scene.credd.store("alice", "cms", REQUEST)
+    scene.look()
+    scene.deliver("alice/cms")
+    scene.pass_time(60)
+    with monkeypatch.context() as patch:
+        failing(patch, "open", {"cms.top"})
+        scene.source.read_by(scene.source._reader)
+        assert scene.look() == {}
+        scene.look()
+    assert scene.events() == ["no new token"]
+    order = scene.look()["alice/cms"]
+    assert scene.source.found(order) is not None
 
 
 def time_apart(scene: Scene) -> None:

@@ -100,3 +100,18 @@ def test_no_text_is_more_than_refused(text: str) -> None:
         assert place.path.startswith("/v1/")
         assert place.path.isascii()
         assert " " not in place.path
+
+
+@pytest.mark.parametrize(
+    ("path", "issuer"),
+    [
+        ("/v1/secret/oauth/creds/cms/alice:default", "cms"),
+        ("/v1/secret/oauth/sts/dune/alice/robot:production", "dune"),
+        ("/v1/secret/oauth-atlas/creds/alice:default", "oauth-atlas"),
+        ("/v1/else/where", "else"),
+        ("/v1/x", ""),
+    ],
+)
+def test_the_issuer_is_known_by_its_path(path: str, issuer: str) -> None:
+    """One HTVault stands before many issuers, and one of them may hang."""
+    assert read_vault_url(f"https://vault.example.org:8200{path}", None).issuer == issuer

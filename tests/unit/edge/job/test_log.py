@@ -18,6 +18,13 @@ def test_an_event_is_one_line_whatever_its_words() -> None:
     assert said == 'credbroker-agent: kept why="a\\n\\"b\\"" plain=c times=2\n'
 
 
+def test_no_server_fills_the_log() -> None:
+    """What one says in an error is cut."""
+    out = io.StringIO()
+    Log(StepClock(), out).say("kept", why="x" * 1_000_000)
+    assert len(out.getvalue()) < 2_000
+
+
 def test_a_line_that_cannot_be_written_is_lost_and_nothing_else() -> None:
     """Because the disk is full, or there is no standard error."""
 

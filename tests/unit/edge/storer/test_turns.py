@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 from typing import TYPE_CHECKING
 
 import pytest
@@ -60,10 +62,40 @@ def test_a_wait_that_is_too_long_ends_in_words(tmp_path: Path) -> None:
     assert 10 <= clock.elapsed() - begun < 11
 
 
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_where_files_cannot_be_locked_nobody_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """As in some homes on the network: two at once do something twice, which is no harm."""
+
+    def refuse(_fd: int, _how: int) -> None:
+        raise OSError(number, "no locks here")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with taken(tmp_path / "lock", StepClock(), []) as waited:
+        assert not waited
+
+
 def test_a_turn_that_cannot_be_taken_is_told(tmp_path: Path) -> None:
     """As with a folder that is gone."""
     with (
         pytest.raises(LocalFileUnfit, match="cannot be opened"),
         taken(tmp_path / "none" / "lock", StepClock(), []),
+    ):
+        pass
+
+
+def test_a_lock_that_fails_is_told_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server of files that has gone, say."""
+
+    def fail(_fd: int, _how: int) -> None:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    with (
+        pytest.raises(LocalFileUnfit, match="cannot be locked: Stale"),
+        taken(tmp_path / "lock", StepClock(), []),
     ):
         pass
