@@ -40,7 +40,9 @@ COMMANDS = {
     "deliver": Command(
         "credbroker.cli.deliver", "have this host keep a token ready whenever you are logged in"
     ),
-    "agent": Command("credbroker.edge.agent", "keep token files fresh: a job's, a host's, services'"),
+    "agent": Command(
+        "credbroker.edge.agent", "keep token files fresh: a job's, a host's, services'"
+    ),
     "condor-storer": Command(
         "credbroker.edge.storer.command", "let a submit to HTCondor find its tokens in place"
     ),
