@@ -45,7 +45,7 @@ class Tokens:
             "renew_at": _instant(now + LIFE / 2),
         }
         self._one = json.dumps(given).encode()
-        self._of_batch = json.dumps({"given": given}).encode()
+        self._of_batch = json.dumps({"given": given})[:-1] + ', "lease_id": "%s"}'
         self._of_htvault = json.dumps({"data": {"access_token": token}}).encode()
 
     def answer(self, request: bytes, body: bytes) -> bytes:
@@ -53,8 +53,9 @@ class Tokens:
         if request.startswith(b"GET "):
             said = self._of_htvault
         elif request.startswith(f"POST {native.TOKENS_BATCH} ".encode()):
-            wanted = len(json.loads(body)["entries"])
-            said = b'{"entries": [' + b", ".join([self._of_batch] * wanted) + b"]}"
+            leases = [one["lease_token"] for one in json.loads(body)["entries"]]
+            each = [self._of_batch % lease.partition(".")[0] for lease in leases]
+            said = ('{"entries": [' + ", ".join(each) + "]}").encode()
         else:
             said = self._one
         return _HEAD % (self._date, len(said)) + said

@@ -118,14 +118,16 @@ class BatchApi:
         self, batch: _Batch, caller: Caller | CredbrokerError, entry: native.AskUnder
     ) -> native.TokenOrProblem:
         try:
-            return native.TokenOrProblem(given=await self._given(batch, caller, entry))
+            given = await self._given(batch, caller, entry)
+            return native.TokenOrProblem(given=given, lease_id=entry.lease_id)
         except CredbrokerError as error:
             log.info("refused_entry", error=error.code, why=error.sentence)
             failed: CredbrokerError = error
         except Exception:
             log.exception("broker_fault", path=batch.request.path)
             failed = _fault()
-        return native.TokenOrProblem(problem=problem_of(failed, batch.request[REQUEST_ID]))
+        problem = problem_of(failed, batch.request[REQUEST_ID])
+        return native.TokenOrProblem(problem=problem)
 
     async def _given(
         self, batch: _Batch, caller: Caller | CredbrokerError, entry: native.AskUnder

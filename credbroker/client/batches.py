@@ -18,7 +18,7 @@ from credbroker.client.broker import (
     request_headers,
 )
 from credbroker.client.http11 import Answer, Request
-from credbroker.domain.errors import BrokerUnreachable, CredbrokerError
+from credbroker.domain.errors import BrokerUnreachable, CredbrokerError, IssuerMisbehaved
 from credbroker.wire import native
 from credbroker.wire.problem import error_of
 
@@ -71,6 +71,8 @@ class Batches:
             return error_of(answered.problem)
         if answered.given is None:
             return BrokerUnreachable("The broker answered neither with a token nor with a problem.")
+        if answered.lease_id != entry.lease_id:
+            return IssuerMisbehaved("The token that came is another lease's.")
         try:
             return Fetched(answered.given, checked_token(answered.given, entry, self.now()))
         except CredbrokerError as unfit:

@@ -8,6 +8,7 @@ no other.
 from __future__ import annotations
 
 import asyncio
+import collections
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -22,8 +23,17 @@ SLOW_SECONDS = 10.0
 MOST_HANGING = 256
 """So many may hang before they hold up the rest."""
 
-_Waiting = asyncio.Future[whole_file.Identity]
 _Outcome = whole_file.Identity | Exception
+
+
+class _Write:
+    """One file that is to be written, and who waits for that; by identity, as no two are one."""
+
+    def __init__(self, place: Place, token: AccessToken, loop: asyncio.AbstractEventLoop) -> None:
+        self.place = place
+        self.token = token
+        self.loop = loop
+        self.waiting: asyncio.Future[whole_file.Identity] = loop.create_future()
 
 
 class Writing:
@@ -37,48 +47,63 @@ class Writing:
     ) -> None:
         """Write so many files at once; `entropy` names the temporary ones.
 
-        A write that takes longer than `slow_seconds` counts no more among them.
+        A write that takes longer than `slow_seconds`, or up to twice that, counts no more among them.
         """
         self._entropy = entropy
+        self._at_once = at_once
         self._slow_seconds = slow_seconds
-        self._places = asyncio.Semaphore(at_once)
+        self._queue: collections.deque[_Write] = collections.deque()
+        self._in_place: dict[_Write, float] = {}
+        self._look: asyncio.TimerHandle | None = None
         self._threads = ThreadPoolExecutor(at_once + MOST_HANGING, thread_name_prefix="writing")
         self._lock = threading.Lock()
-        self._done: list[tuple[_Waiting, _Outcome]] = []
+        self._done: list[tuple[_Write, _Outcome]] = []
 
     async def write(self, place: Place, token: AccessToken) -> whole_file.Identity:
         """Put the token into its file; return which file that made.
 
         Raises `LocalFileUnfit` if it cannot be written there safely; what was there stays.
         """
-        loop = asyncio.get_running_loop()
-        waiting: _Waiting = loop.create_future()
-        async with self._places:
-            self._threads.submit(self._write, place, token, waiting, loop)
-            await asyncio.wait({waiting}, timeout=self._slow_seconds)
-        return await waiting  # what hangs holds no place
+        one = _Write(place, token, asyncio.get_running_loop())
+        self._queue.append(one)
+        self._begin_more(one.loop)
+        return await one.waiting
 
     def close(self) -> None:
         """Finish the writes that have begun, and begin no other."""
+        if self._look is not None:
+            self._look.cancel()
+        self._queue.clear()
         self._threads.shutdown(cancel_futures=True)
 
-    def _write(
-        self,
-        place: Place,
-        token: AccessToken,
-        waiting: _Waiting,
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
+    def _begin_more(self, loop: asyncio.AbstractEventLoop) -> None:
+        while self._queue and len(self._in_place) < self._at_once:
+            one = self._queue.popleft()
+            if one.waiting.done():
+                continue  # whoever waited has gone
+            self._in_place[one] = loop.time()
+            self._threads.submit(self._write, one)
+        if self._in_place and self._look is None:
+            self._look = loop.call_later(self._slow_seconds, self._pass_over, loop)
+
+    def _pass_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Give the places of writes that hang to others."""
+        self._look = None
+        began_by = loop.time() - self._slow_seconds
+        self._in_place = {one: at for one, at in self._in_place.items() if at > began_by}
+        self._begin_more(loop)
+
+    def _write(self, one: _Write) -> None:
         outcome: _Outcome
         try:
-            outcome = self._replace(place, token)
+            outcome = self._replace(one.place, one.token)
         except Exception as error:  # noqa: BLE001 - it is raised where the write is waited for
             outcome = error
         with self._lock:
-            self._done.append((waiting, outcome))
+            self._done.append((one, outcome))
             is_first = len(self._done) == 1
-        if is_first and not loop.is_closed():
-            loop.call_soon_threadsafe(self._tell)
+        if is_first and not one.loop.is_closed():
+            one.loop.call_soon_threadsafe(self._tell, one.loop)
 
     def _replace(self, place: Place, token: AccessToken) -> whole_file.Identity:
         return whole_file.replace(
@@ -91,13 +116,15 @@ class Writing:
             may_replace=place.may_replace,
         )
 
-    def _tell(self) -> None:
+    def _tell(self, loop: asyncio.AbstractEventLoop) -> None:
         with self._lock:
             done, self._done = self._done, []
-        for waiting, outcome in done:
-            if waiting.done():
-                continue  # whoever waited has gone
+        for one, outcome in done:
+            self._in_place.pop(one, None)
+            if one.waiting.done():
+                continue
             if isinstance(outcome, Exception):
-                waiting.set_exception(outcome)
+                one.waiting.set_exception(outcome)
             else:
-                waiting.set_result(outcome)
+                one.waiting.set_result(outcome)
+        self._begin_more(loop)

@@ -116,6 +116,11 @@ class AskUnder(Request):
         """Return the lease that the entry shows. Raises `LeaseUnknown` if it is of another form."""
         return LeaseToken.parse(self.lease_token.reveal())
 
+    @property
+    def lease_id(self) -> str:
+        """Return the public half of the lease token, whatever its form."""
+        return self.lease_token.reveal().partition(".")[0]
+
 
 @dataclass(frozen=True)
 class AskTokens(Request):
@@ -136,10 +141,14 @@ class Problem(Message):
 
 @dataclass(frozen=True)
 class TokenOrProblem(Message):
-    """What became of one entry: exactly one of the two is there."""
+    """What became of one entry: exactly one of token and problem is there.
+
+    `lease_id` is the public half of the entry's lease token: who mixes entries up is found out by it.
+    """
 
     given: Optional[TokenGiven] = None
     problem: Optional[Problem] = None
+    lease_id: Optional[str] = None
 
 
 @dataclass(frozen=True)

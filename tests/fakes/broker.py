@@ -231,7 +231,8 @@ class FakeBroker:
             _, body = self._token(Request("POST", native.TOKENS, headers, wanted.write()))
         except CredbrokerError as error:
             return native.TokenOrProblem(problem=problem_of(error, "req-1"))
-        return native.TokenOrProblem(given=native.TokenGiven.read(body))
+        given = native.TokenGiven.read(body)
+        return native.TokenOrProblem(given=given, lease_id=entry.lease_id)
 
     def _lease(self, request: Request) -> tuple[int, bytes]:
         self._caller(request)

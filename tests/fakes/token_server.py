@@ -109,7 +109,7 @@ class TokenServer:
             expires_at=token.expires_at,
             renew_at=token.issued_at + (token.expires_at - token.issued_at) / 2,
         )
-        return native.TokenOrProblem(given=given)
+        return native.TokenOrProblem(given=given, lease_id=asked.lease_id)
 
     async def _trouble(self) -> None:
         while self.hangs:

@@ -17,8 +17,9 @@ from credbroker.edge.condor.wake import Wake
 
 _SAFELY = Mask.ONLYDIR | Mask.DONT_FOLLOW
 _USERS = Mask.CREATE | Mask.MOVED_TO | _SAFELY
-_FILES = Mask.MOVED_TO | Mask.CLOSE_WRITE | Mask.DELETE | Mask.MOVED_FROM | _SAFELY
-_LOST = Mask.DELETE | Mask.MOVED_FROM
+# HTCondor's credd renames its files into place and unlinks them; each event more is one for each of
+# the files written from here, too.
+_FILES = Mask.MOVED_TO | Mask.DELETE | _SAFELY
 
 
 class Watch:
@@ -65,4 +66,4 @@ class Watch:
 
 
 def _matters(event: Event, file: str) -> bool:
-    return file.endswith(TOP) or (file.endswith(USE) and bool(event.mask & _LOST))
+    return file.endswith(TOP) or (file.endswith(USE) and Mask.DELETE in event.mask)

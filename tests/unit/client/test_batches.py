@@ -76,8 +76,21 @@ async def test_a_token_that_another_entry_asked_for_reaches_nobody() -> None:
     narrow = AskUnder(world.broker.new_lease(), ["storage.read:/a"], ["https://se"])
     assert await world.ask(wide, narrow) == [Fetched, Fetched]
     swapped = reversed(world.broker.given[-2:])
-    world.says = native.TokensGiven([native.TokenOrProblem(one) for one in swapped]).write()
+    entries = zip(swapped, [wide.lease_id, narrow.lease_id], strict=True)
+    mixed = [native.TokenOrProblem(one, lease_id=lease_id) for one, lease_id in entries]
+    world.says = native.TokensGiven(mixed).write()
     assert await world.ask(wide, narrow) == [IssuerMisbehaved, IssuerMisbehaved]
+
+
+async def test_a_token_of_another_lease_reaches_nobody() -> None:
+    """Two people may ask for the same: what is one's must not lie in the other's file."""
+    world = World()
+    hers, his = AskUnder(world.broker.new_lease()), AskUnder(world.broker.new_lease())
+    assert await world.ask(hers, his) == [Fetched, Fetched]
+    entries = zip(world.broker.given[-2:], [his.lease_id, hers.lease_id], strict=True)
+    mixed = [native.TokenOrProblem(one, lease_id=lease_id) for one, lease_id in entries]
+    world.says = native.TokensGiven(mixed).write()
+    assert await world.ask(hers, his) == [IssuerMisbehaved, IssuerMisbehaved]
 
 
 async def test_times_are_judged_by_the_brokers_clock() -> None:
