@@ -6,6 +6,7 @@ address in a lease file means one server and nothing else.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ class Address:
         return f"{self.scheme}://{self.authority}"
 
 
+@functools.lru_cache(maxsize=256)
 def parse_address(text: str) -> Address:
     """Read an address such as https://broker.example.org:8200.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Iterable, Iterator
 
 from credbroker.domain.errors import Malformed
@@ -127,6 +127,8 @@ class ScopeSet:
         return set(self.items) == set(other.items)
 
 
+# The same few items come with every token of a community.
+@lru_cache(maxsize=4096)
 def parse_item(text: str) -> ScopeItem:
     """Read one scope item; raise `Malformed` for a pathless storage item or an unsafe path."""
     if not _SCOPE_TOKEN.match(text):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import datetime
+import functools
 import re
 from typing import Any
 
@@ -32,7 +33,13 @@ def peek(value: Secret) -> tuple[Fields, Fields]:
         raise Malformed("This is not a signed token: three parts between dots were expected.")
     if not _BASE64URL.match(parts[2]) or len(parts[2]) % 4 == 1:
         raise Malformed("The token's signature is not base64url.")
-    return _part(parts[0], "The token's header"), _part(parts[1], "The token's claims")
+    return _header(parts[0]), _part(parts[1], "The token's claims")
+
+
+@functools.lru_cache(maxsize=256)
+def _header(text: str) -> Fields:
+    """Read a header, which all tokens of a key share."""
+    return _part(text, "The token's header")
 
 
 def _part(text: str, what: str) -> Fields:

@@ -8,6 +8,7 @@ asked at every reading, since it may have become shorter since a file was stored
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from collections.abc import Iterable
@@ -97,6 +98,7 @@ def _path(path: str) -> str:
     return quote(path, safe=_KEPT_IN_PATHS)
 
 
+@functools.lru_cache(maxsize=256)
 def _plain(host: str) -> str:
     """Return a host in the one spelling by which it is compared."""
     bare = host.strip("[]").rstrip(".").lower()
