@@ -104,7 +104,6 @@ def _token(now: datetime.datetime, expires_at: datetime.datetime) -> str:
         "aud": AUDIENCE,
         "scope": SCOPE,
         "jti": "bench",
-        "wlcg.groups": ["/wlcg", "/wlcg/pilots"],
         "iat": int(now.timestamp()),
         "nbf": int(now.timestamp()),
         "exp": int(expires_at.timestamp()),
