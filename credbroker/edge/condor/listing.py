@@ -63,7 +63,8 @@ def as_text(shown: Sequence[Shown], now: datetime.datetime) -> str:
         for one in shown
     ]
     counts = [sum(one.verdict is verdict for one in shown) for verdict in Verdict]
-    total = f"{len(shown)} credentials: {counts[0]} ok, {counts[1]} warning, {counts[2]} critical"
+    noun = "credential" if len(shown) == 1 else "credentials"
+    total = f"{len(shown)} {noun}: {counts[0]} ok, {counts[1]} warning, {counts[2]} critical"
     return "\n".join([*lines, total, ""])
 
 

@@ -58,7 +58,7 @@ def test_both_forms_say_the_same(scene: Scene) -> None:
     now = scene.clock.now()
     text = listing.as_text(shown(scene), now)
     assert "OK       alice/cms  lease https://vault.example.org:8200  150 min left\n" in text
-    assert text.endswith("1 credentials: 1 ok, 0 warning, 0 critical\n")
+    assert text.endswith("1 credential: 1 ok, 0 warning, 0 critical\n")
     (fields,) = json.loads(listing.as_json(shown(scene), now))
     assert fields["verdict"] == "ok"
     assert fields["seconds_left"] in {9029, 9030}
