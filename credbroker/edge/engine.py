@@ -22,6 +22,7 @@ from credbroker.edge.hooks import Hooks
 from credbroker.edge.many import Batch, Plan, is_same_wish
 from credbroker.edge.orders import Asker, Fresh, Order, Place, Source
 from credbroker.edge.plan import Held
+from credbroker.edge.waiting import nap
 from credbroker.ports import Clock, Entropy
 
 SLICE_SECONDS = 5.0
@@ -92,14 +93,7 @@ class Engine:
         """Wait until something is due, or something happened."""
         now = self._clock.elapsed()
         self._rests_until = min(now + SLICE_SECONDS, max(now, self._plan.wakes_at(now)))
-        seconds = self._rests_until - now
-        stirred = asyncio.ensure_future(self._stirred.wait())
-        limit = asyncio.ensure_future(self._clock.sleep(seconds))
-        try:
-            await asyncio.wait({stirred, limit}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            stirred.cancel()
-            limit.cancel()
+        await nap(self._rests_until - now, self._clock, until=self._stirred)
 
     def _stir_if_due(self) -> None:
         """End the rest if something is due sooner than it was when the rest began."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from credbroker.delivery import whole_file
 from credbroker.domain.errors import LocalFileUnfit
 from credbroker.edge.orders import Hook
+from credbroker.edge.waiting import is_done
 from credbroker.ports import Clock
 
 HOOK_SECONDS = 30.0
@@ -46,12 +47,9 @@ class Hooks:
         except OSError as failure:
             raise _unfit(words[0], f"cannot be run: {failure.strerror}") from None
         ended = asyncio.ensure_future(started.wait())
-        limit = asyncio.ensure_future(self._clock.sleep(HOOK_SECONDS))
         try:
-            await asyncio.wait({ended, limit}, return_when=asyncio.FIRST_COMPLETED)
-            in_time = ended.done()
+            in_time = await is_done(ended, HOOK_SECONDS, self._clock)
         finally:
-            limit.cancel()
             if not ended.done():
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(started.pid, signal.SIGKILL)

@@ -35,6 +35,7 @@ from credbroker.edge.engine import Engine
 from credbroker.edge.job.log import Log
 from credbroker.edge.list_file import Listed, read
 from credbroker.edge.orders import Asker, Fresh, Order
+from credbroker.edge.waiting import nap
 from credbroker.edge.writing import Writing
 from credbroker.host import systemd
 from credbroker.host.clock import SystemClock
@@ -110,7 +111,7 @@ class ListedSource:
     async def changed(self) -> None:
         """Return when the list was read again, or a lease file is another one."""
         while not self._told.is_set() and not self._has_new_lease():
-            await self._nap()
+            await nap(LOOK_SECONDS, self._clock, until=self._told)
         self._told.clear()
 
     def delivered(self, order: Order, fresh: Fresh) -> None:
@@ -169,15 +170,6 @@ class ListedSource:
 
     def _has_new_lease(self) -> bool:
         return any(self._seen.get(path) != _which(path) for path in self._lease_paths())
-
-    async def _nap(self) -> None:
-        told = asyncio.ensure_future(self._told.wait())
-        nap = asyncio.ensure_future(self._clock.sleep(LOOK_SECONDS))
-        try:
-            await asyncio.wait({told, nap}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            told.cancel()
-            nap.cancel()
 
 
 def run(args: argparse.Namespace) -> int:
