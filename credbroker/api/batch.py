@@ -18,7 +18,7 @@ from credbroker.api.answering import record_refusal
 from credbroker.api.bodies import body_of
 from credbroker.api.callers import origin
 from credbroker.api.native import given_of, wanted_of
-from credbroker.api.operations import Operation
+from credbroker.api.operations import Operation, answer_with
 from credbroker.api.problems import REQUEST_ID
 from credbroker.api.strangers import Strangers
 from credbroker.broker.leasing import Caller, Leasing
@@ -83,7 +83,7 @@ class BatchApi:
             for places in by_lease.values():
                 group.create_task(answer(places))
         given = native.TokensGiven([answers[place] for place in range(len(asked.entries))])
-        return web.Response(body=given.write(), content_type="application/json")
+        return answer_with(given)
 
     async def _read(self, request: web.Request) -> native.AskTokens:
         try:

@@ -25,12 +25,18 @@ def is_there(request: web.Request) -> bool:
     return request.transport is not None and not request.transport.is_closing()
 
 
-def shown_token(request: web.Request) -> LeaseToken:
-    """Return the lease token that the request shows (RFC 6750 section 2.1)."""
+def bearer_of(request: web.Request) -> str | None:
+    """Return what the request shows as a bearer (RFC 6750 section 2.1); None if it shows nothing."""
     scheme, _, text = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer":
+    return text.strip() if scheme.lower() == "bearer" else None
+
+
+def shown_token(request: web.Request) -> LeaseToken:
+    """Return the lease token that the request shows; raise `LeaseUnknown` if it is none."""
+    text = bearer_of(request)
+    if text is None:
         raise LeaseUnknown("No lease was shown.")
-    token = LeaseToken.parse(text.strip())
+    token = LeaseToken.parse(text)
     request[LEASE_ID] = token.id
     return token
 

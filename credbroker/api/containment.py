@@ -6,7 +6,7 @@ from aiohttp import web
 
 from credbroker.api.bodies import body_of
 from credbroker.api.callers import identify
-from credbroker.api.operations import Operation
+from credbroker.api.operations import Operation, answer_with
 from credbroker.api.strangers import Strangers
 from credbroker.broker.leasing import Leasing
 from credbroker.broker.responding import Containment, Responding, Wanted
@@ -41,13 +41,13 @@ class ContainmentApi:
         asked = native.AskContainment.read(await body_of(request))
         wanted = Wanted(_kind(asked.kind), asked.name, asked.reason, asked.before)
         deed = self._responding.rehearse if asked.dry_run else self._responding.contain
-        return _json(_told(asked, await deed(caller, wanted)))
+        return answer_with(_told(asked, await deed(caller, wanted)))
 
     async def listed(self, request: web.Request) -> web.Response:
         """List what is contained."""
         caller = await identify(request, self._leasing, self._strangers)
         contained = await self._responding.contained(caller)
-        return _json(
+        return answer_with(
             native.ContainedNow(
                 [
                     native.Contained(kind.value, name, mark.before, mark.kept_until)
@@ -78,7 +78,3 @@ def _told(asked: native.AskContainment, done: Containment) -> native.Containment
         people=list(done.hits.people),
         all_counted=done.hits.complete,
     )
-
-
-def _json(message: native.ContainmentDone | native.ContainedNow) -> web.Response:
-    return web.Response(body=message.write(), content_type="application/json")

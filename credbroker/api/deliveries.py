@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
 
 from aiohttp import web
 
 from credbroker.api.bodies import body_of
 from credbroker.api.callers import identify, origin
 from credbroker.api.host_callers import certificate_of, identify_host, is_host
-from credbroker.api.operations import Operation
+from credbroker.api.operations import Operation, answer_with
 from credbroker.api.strangers import Strangers
 from credbroker.broker.deliveries.deeds import Deliveries
 from credbroker.broker.deliveries.hosting import KnownHost
@@ -19,10 +18,6 @@ from credbroker.domain.deliveries import Delivery, Ordered, Shown, Target, check
 from credbroker.domain.errors import Malformed
 from credbroker.wire import deliveries as wire
 from credbroker.wire.hosts import read_join_token
-
-
-class _Message(Protocol):
-    def write(self) -> bytes: ...
 
 
 class DeliveriesApi:
@@ -61,7 +56,7 @@ class DeliveriesApi:
         asked = wire.JoinHost.read(await body_of(request))
         token = read_join_token(asked.join_token)
         host = await self._deeds.joining.join(token, asked.public_key, origin(request))
-        return _json(wire.HostJoined(host.name), 201)
+        return answer_with(wire.HostJoined(host.name), 201)
 
     async def open_session(self, request: web.Request) -> web.Response:
         """Open a host's session."""
@@ -73,21 +68,23 @@ class DeliveriesApi:
         else:
             token, host = await hosting.by_certificate(certificate_of(request), where)
         ends_at = host.session.ends_at
-        return _json(wire.HostSession(token.text(), host.name, list(host.groups), ends_at), 201)
+        return answer_with(
+            wire.HostSession(token.text(), host.name, list(host.groups), ends_at), 201
+        )
 
     async def announce(self, request: web.Request) -> web.Response:
         """Take an announcement."""
         host = await self._host(request)
         ordered = _ordered(wire.AnnounceDelivery.read(await body_of(request)), host)
         waits, code = await self._deeds.ordering.announce(host, ordered)
-        return _json(wire.DeliveryAnnounced(waits.id, code, waits.expires_at), 201)
+        return answer_with(wire.DeliveryAnnounced(waits.id, code, waits.expires_at), 201)
 
     async def consent(self, request: web.Request) -> web.Response:
         """Let an order stand."""
         caller = await self._caller(request)
         asked = wire.ConsentDelivery.read(await body_of(request))
         delivery = await self._deeds.ordering.consent(caller, _id(request), _shown(asked))
-        return _json(_told(delivery))
+        return answer_with(_told(delivery))
 
     async def listed(self, request: web.Request) -> web.Response:
         """List a host's orders."""
@@ -101,7 +98,7 @@ class DeliveriesApi:
         """Give a host its lease for an order."""
         host = await self._host(request)
         token, lease = await self._deeds.delivering.lease(host, _id(request))
-        return _json(wire.DeliveryLease(token.text(), lease.ends_at), 201)
+        return answer_with(wire.DeliveryLease(token.text(), lease.ends_at), 201)
 
     async def end(self, request: web.Request) -> web.Response:
         """End an order, by whose word the token says."""
@@ -172,8 +169,4 @@ def _told(delivery: Delivery) -> wire.DeliveryShown:
 
 def _listed(found: Iterable[Delivery], request: web.Request) -> web.Response:
     told, more = page(found, request.query.get("after", ""))
-    return _json(wire.DeliveriesShown([_told(one) for one in told], more))
-
-
-def _json(message: _Message, status: int = 200) -> web.Response:
-    return web.Response(status=status, body=message.write(), content_type="application/json")
+    return answer_with(wire.DeliveriesShown([_told(one) for one in told], more))

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from credbroker.api.callers import origin
+from credbroker.api.callers import bearer_of, origin
 from credbroker.api.problems import LEASE_ID
 from credbroker.api.strangers import Strangers
 from credbroker.broker.deliveries.hosting import Hosting, KnownHost
@@ -51,7 +51,7 @@ def _moment(text: str) -> datetime.datetime:
 
 
 def _shown(request: web.Request) -> str:
-    scheme, _, text = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer":
+    text = bearer_of(request)
+    if text is None:
         raise LeaseUnknown("Neither a host's token nor a lease was shown.")
-    return text.strip()
+    return text

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from aiohttp import web
 
 from credbroker.api.bodies import body_of
 from credbroker.api.callers import identify, is_there, origin, shown_token
-from credbroker.api.operations import Operation
+from credbroker.api.operations import Operation, answer_with
 from credbroker.api.outlook import Outlook
 from credbroker.api.strangers import Strangers
 from credbroker.broker.ending import Ending
@@ -23,10 +22,6 @@ from credbroker.domain.errors import Malformed
 from credbroker.domain.leases import Lease, check_login
 from credbroker.domain.scopes import ScopeSet
 from credbroker.wire import native
-
-
-class _Message(Protocol):
-    def write(self) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +84,7 @@ class NativeApi:
             native.IssuerOffered(name, list(one.roles))
             for name, one in sorted(self._issuers.items())
         ]
-        return _json(native.IssuersOffered(offered))
+        return answer_with(native.IssuersOffered(offered))
 
     async def start_login(self, request: web.Request) -> web.Response:
         """Begin a device login."""
@@ -97,7 +92,7 @@ class NativeApi:
         asked = native.StartLogin.read(await body_of(request))
         started = await self._enrolling.start(asked.issuer, asked.role, origin(request))
         login, shown = started.login, started.shown
-        return _json(
+        return answer_with(
             native.LoginStarted(
                 login_token=started.token.text(),
                 issuer=login.issuer,
@@ -126,7 +121,7 @@ class NativeApi:
             )
         else:
             state = native.LoginState(done=False, interval_seconds=found.interval_seconds)
-        return _json(state)
+        return answer_with(state)
 
     async def token(self, request: web.Request) -> web.Response:
         """Get an access token."""
@@ -140,7 +135,7 @@ class NativeApi:
                     shown, asked.next_hash, origin(request), is_heard=lambda: is_there(request)
                 )
         minted = await self._minting.mint_access_token(caller, wanted_of(asked))
-        return _json(replace(given_of(minted), next_taken=caller.next_taken))
+        return answer_with(replace(given_of(minted), next_taken=caller.next_taken))
 
     async def make_lease(self, request: web.Request) -> web.Response:
         """Make a job's own narrow lease."""
@@ -157,7 +152,7 @@ class NativeApi:
             caller, right, job=asked.job, seconds=asked.lifetime_seconds, starts=asked.starts
         )
         given = native.LeaseGiven(token.text(), lease.id, asked.job, lease.ends_at)
-        return _json(given, status=201)
+        return answer_with(given, status=201)
 
     async def show_lease(self, request: web.Request) -> web.Response:
         """Tell how the lease and its grant stand."""
@@ -165,7 +160,7 @@ class NativeApi:
         grant, _ = await self._minting.grant_of(caller)
         lease, outlook = caller.lease, self._outlook.grant(grant)
         scopes = lease.ceiling.scopes if lease.ceiling.scopes is not None else grant.scopes.rights()
-        return _json(
+        return answer_with(
             native.LeaseStatus(
                 issuer=lease.key.issuer,
                 role=lease.key.role,
@@ -194,7 +189,7 @@ class NativeApi:
         """Revoke the grant at the issuer and end all its leases."""
         caller = await self._caller(request)
         ended = await self._ending.log_out(caller)
-        return _json(native.LoggedOut(ended.revoked, ended.tokens_until))
+        return answer_with(native.LoggedOut(ended.revoked, ended.tokens_until))
 
     async def _caller(self, request: web.Request) -> Caller:
         return await identify(request, self._leasing, self._strangers)
@@ -230,7 +225,3 @@ def wanted_of(asked: native.AskToken | native.AskUnder) -> Wanted:
         audiences=tuple(asked.audiences) if asked.audiences is not None else None,
         floor_seconds=asked.minimum_seconds,
     )
-
-
-def _json(message: _Message, status: int = 200) -> web.Response:
-    return web.Response(status=status, body=message.write(), content_type="application/json")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import web
 
@@ -24,3 +24,15 @@ class Operation:
     takes: type[Any] | None = None
     gives: type[Any] | None = None
     needs_lease: bool = True
+
+
+class Answer(Protocol):
+    """A message that answers a request; those of the rooms `wire.native` and `wire.deliveries` do."""
+
+    def write(self) -> bytes:
+        """Return it as JSON."""
+
+
+def answer_with(message: Answer, status: int = 200) -> web.Response:
+    """Return the response that carries a message."""
+    return web.Response(status=status, body=message.write(), content_type="application/json")
