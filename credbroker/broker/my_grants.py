@@ -122,7 +122,7 @@ class MyGrants:
     async def end_lease(self, visitor: Visitor, lease_id: str, origin: Origin) -> None:
         """End a lease, and those made from it. Raises `NotFound` if it is not the visitor's."""
         lease = await self._leasing.known(check_name(Kind.LEASE, lease_id))
-        if lease is None or lease.line not in await self._lines(visitor, lease.key):
+        if lease is None or not await self._reaches(visitor, lease):
             raise await self._refused(visitor, origin, "lease")
         await self._leasing.end(Caller(lease, origin), visit=visitor.visit)
 
@@ -136,7 +136,7 @@ class MyGrants:
     async def _own(self, visitor: Visitor, key: GrantKey) -> HeldGrant | None:
         """Return the grant in this place if it is the visitor's."""
         stored = await self._in_place(visitor, key)
-        if stored is None or not _is_of(visitor, stored.value.issuer_url, stored.value.subject):
+        if stored is None or not _has(visitor, stored.value):
             return None
         age = datetime.timedelta(seconds=stored.age_seconds)
         return HeldGrant(stored.value, self._clock.now() - age)
@@ -150,20 +150,10 @@ class MyGrants:
             log.warning("grant_not_shown", segment=key.segment())
             return None
 
-    async def _lines(self, visitor: Visitor, key: GrantKey) -> set[str]:
-        """Return the lines on which leases for this place are the visitor's.
-
-        Where no grant of theirs lives there is the one that a login for a robot alone is on, too.
-        """
-        stored = await self._in_place(visitor, key)
-        found = stored.value if stored is not None else None
-        lines = set()
-        if found is not None and _is_of(visitor, found.issuer_url, found.subject):
-            lines.add(found.line)
-        own = (key.issuer, key.credkey) == (visitor.issuer, visitor.credkey)
-        if own and (found is None or found.state is GrantState.ENDED):
-            lines.add(new_line(key, found, visitor.issuer_url, visitor.subject))
-        return lines
+    async def _reaches(self, visitor: Visitor, lease: Lease) -> bool:
+        """True if this is one of the leases for its place that are the visitor's."""
+        stored = await self._in_place(visitor, lease.key)
+        return lease.line in _lines(visitor, lease.key, stored)
 
     async def _with_reaching(
         self, visitor: Visitor, held: Sequence[HeldGrant]
@@ -177,8 +167,9 @@ class MyGrants:
     async def _logins(self, visitor: Visitor, role: str) -> list[Lease]:
         """Return the living leases of the visitor's own logins in a role."""
         key = GrantKey(visitor.issuer, visitor.credkey, role)
-        own, lines = await self._own(visitor, key), await self._lines(visitor, key)
-        ids = _logins_of(own.grant) if own is not None else []
+        stored = await self._in_place(visitor, key)
+        lines = _lines(visitor, key, stored)
+        ids = _logins_of(stored.value) if stored and _has(visitor, stored.value) else []
         for line in sorted(lines):
             ids += await self._leasing.ids_on(line, MOST_LEASES)
         found = [
@@ -248,6 +239,25 @@ class MyGrants:
 
 def _is_of(visitor: Visitor, issuer_url: str, subject: str) -> bool:
     return (issuer_url, subject) == (visitor.issuer_url, visitor.subject)
+
+
+def _has(visitor: Visitor, grant: Grant) -> bool:
+    return _is_of(visitor, grant.issuer_url, grant.subject)
+
+
+def _lines(visitor: Visitor, key: GrantKey, stored: Stored[Grant] | None) -> set[str]:
+    """Return the lines on which leases for this place are the visitor's; `stored` is what is there.
+
+    Where no grant of theirs lives there is the one that a login for a robot alone is on, too.
+    """
+    found = stored.value if stored is not None else None
+    lines = set()
+    if found is not None and _has(visitor, found):
+        lines.add(found.line)
+    own = (key.issuer, key.credkey) == (visitor.issuer, visitor.credkey)
+    if own and (found is None or found.state is GrantState.ENDED):
+        lines.add(new_line(key, found, visitor.issuer_url, visitor.subject))
+    return lines
 
 
 def _logins_of(grant: Grant) -> list[str]:
