@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from credbroker.admin.office import Office
 from credbroker.broker.containing import Containing
 from credbroker.broker.hits import Hits, count_hits
-from credbroker.domain.revocations import CLOCKS_OFF_SECONDS, Kind, check_name, is_address
+from credbroker.domain.revocations import Kind, check_name, is_address, made_until
 from credbroker.wire.fields import read_instant
 
 COUNT_SECONDS = 60.0
@@ -62,7 +62,7 @@ async def rehearse(office: Office, wanted: Wanted) -> None:
     """Tell what `contain` would end, and end nothing; raises as that does."""
     name = _checked(office, wanted)
     now = office.means.clock.now()
-    over = _before(wanted) or now + datetime.timedelta(seconds=CLOCKS_OFF_SECONDS)
+    over = _before(wanted) or made_until(now)
     office.desk.answer(f"{wanted.kind.value.capitalize()} {name} would be contained.")
     _tell(office, await _hits(office, wanted.kind, name, over), "These would be")
 

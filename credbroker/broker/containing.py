@@ -35,6 +35,7 @@ from credbroker.domain.revocations import (
     check_host,
     check_not_revoked,
     check_proof,
+    made_until,
     moment_of_proof,
 )
 from credbroker.ports import RecordStore, StaleVersionError
@@ -218,7 +219,7 @@ class Containing:
         """
         self._check_clock()  # what is stored is this host's time
         now = self._clock.now()
-        before = before or now + datetime.timedelta(seconds=CLOCKS_OFF_SECONDS)
+        before = before or made_until(now)
         mark = Mark.of(before, max(before, now) + datetime.timedelta(seconds=LONGEST_SECONDS))
         async with self._one_at_a_time:
             await self._add(kind, {name: mark})

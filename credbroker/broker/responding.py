@@ -20,7 +20,7 @@ from credbroker.broker.leasing import Caller, Leasing, about
 from credbroker.broker.running import Means
 from credbroker.domain.errors import Malformed, NotAllowed, NotFound
 from credbroker.domain.leases import Lease
-from credbroker.domain.revocations import CLOCKS_OFF_SECONDS, Kind, Mark, check_name
+from credbroker.domain.revocations import Kind, Mark, check_name, made_until
 from credbroker.ports import RecordStore
 
 FRESH_SECONDS = 3600.0
@@ -87,7 +87,7 @@ class Responding:
     async def rehearse(self, caller: Caller, wanted: Wanted) -> Containment:
         """Return what `contain` would do, and do none of it; raises as that does."""
         name, now = await self._checked(caller, wanted), self._clock.now()
-        over = wanted.before or now + datetime.timedelta(seconds=CLOCKS_OFF_SECONDS)
+        over = wanted.before or made_until(now)
         holds_by = now + datetime.timedelta(seconds=HOLDS_SECONDS)
         return Containment(name, over, holds_by, await self._hits(wanted.kind, name, over))
 

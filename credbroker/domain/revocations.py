@@ -113,6 +113,11 @@ class Revocations:
 View = Mapping[Kind, Mapping[str, Mark]]
 
 
+def made_until(now: datetime.datetime) -> datetime.datetime:
+    """Return the moment before which all was made that was made until now, by any replica's clock."""
+    return now + datetime.timedelta(seconds=CLOCKS_OFF_SECONDS)
+
+
 def check_not_revoked(lease: Lease, view: View) -> None:
     """Raise `LeaseEnded` if a mark in `view` ends this lease."""
     ended = view.get(Kind.LEASE, {})

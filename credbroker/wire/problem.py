@@ -7,6 +7,8 @@ batch the same object stands for each entry that failed.
 
 from __future__ import annotations
 
+from typing import Optional
+
 from credbroker.domain.errors import (
     BrokerFault,
     BrokerUnreachable,
@@ -19,7 +21,7 @@ from credbroker.wire.native import Problem
 _KINDS = {kind.code: kind for kind in leaves()}
 
 
-def problem_of(error: CredbrokerError, request_id: str) -> Problem:
+def problem_of(error: CredbrokerError, request_id: Optional[str]) -> Problem:
     """Return an error as a message."""
     return Problem(error.code, error.sentence, error.remedy, request_id)
 

@@ -10,25 +10,20 @@ import datetime
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
-
 from credbroker.broker.custody.replicas import Replicas
 from credbroker.broker.keeper.clearing import (
-    ROUND_SECONDS,
     Clearable,
+    every_round,
     found_in,
     go_round,
     is_past,
 )
 from credbroker.broker.running import Means
 from credbroker.domain.deliveries import Announced, Delivery, HostLease
-from credbroker.domain.errors import CredbrokerError
 from credbroker.domain.hosts import Host, HostSession
 from credbroker.ports import RecordStore, Stored
 
 KEPT_SECONDS = 3600.0
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +48,7 @@ class DeliveryClearing:
 
     async def run(self) -> None:
         """Go round for ever, the first time after an hour."""
-        while True:
-            await self._clock.sleep(ROUND_SECONDS)
-            try:
-                await self.once()
-            except CredbrokerError as error:
-                log.warning("deliveries_not_cleared", why=error.sentence)
+        await every_round(self.once, self._clock, "deliveries_not_cleared")
 
     async def once(self) -> None:
         """Go round once. Raises `StoreUnavailable` kinds."""

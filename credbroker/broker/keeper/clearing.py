@@ -69,12 +69,7 @@ class Clearing:
 
     async def run(self) -> None:
         """Go round for ever, the first time after an hour."""
-        while True:
-            await self._clock.sleep(ROUND_SECONDS)
-            try:
-                await self.once()
-            except CredbrokerError as error:
-                log.warning("records_not_cleared", why=error.sentence)
+        await every_round(self.once, self._clock, "records_not_cleared")
 
     async def once(self) -> None:
         """Go round once. Raises `StoreUnavailable` kinds."""
@@ -110,6 +105,16 @@ class Clearing:
     ) -> bool:
         """True if it ended, and was written last, longer ago than that."""
         return is_past(stored, ended_at, kept_seconds, self._clock.now())
+
+
+async def every_round(once: Callable[[], Awaitable[None]], clock: Clock, event: str) -> None:
+    """Go round for ever, the first time after an hour; what goes wrong is logged as `event`."""
+    while True:
+        await clock.sleep(ROUND_SECONDS)
+        try:
+            await once()
+        except CredbrokerError as error:
+            log.warning(event, why=error.sentence)
 
 
 async def go_round(

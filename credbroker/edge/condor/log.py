@@ -6,16 +6,14 @@ cannot be written is lost, and nothing else.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from pathlib import Path
 from typing import TextIO
 
 from credbroker.domain.errors import LocalFileUnfit
-from credbroker.edge.job.log import quoted
+from credbroker.edge.job.log import line_of, put
 from credbroker.ports import Clock
-from credbroker.wire.fields import write_instant
 
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -51,10 +49,10 @@ class Log:
 
     def say(self, event: str, **fields: object) -> None:
         """Write one event; fields that are None are left out."""
-        words = [f"{name}={quoted(one)}" for name, one in fields.items() if one is not None]
-        line = " ".join([write_instant(self._clock.now()), "credbroker-credmon:", event, *words])
+        line = line_of(self._clock.now(), "credbroker-credmon", event, fields)
         for out in (self._file, self._stderr):
-            _write(out, line + "\n")
+            if out is not None:
+                put(out, line)
 
 
 def _open(path: Path) -> TextIO:
@@ -63,10 +61,3 @@ def _open(path: Path) -> TextIO:
     except OSError as failure:
         reason = failure.strerror or type(failure).__name__
         raise LocalFileUnfit(f"The log {path} cannot be opened: {reason}.") from None
-
-
-def _write(out: TextIO | None, line: str) -> None:
-    if out is not None:
-        with contextlib.suppress(OSError, ValueError):
-            out.write(line)
-            out.flush()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Optional, TextIO
+from typing import TYPE_CHECKING, Mapping, Optional, TextIO
 
 from credbroker.wire.fields import write_instant
 
 if TYPE_CHECKING:
+    import datetime
+
     from credbroker.client.blocking import BlockingClock
 
 _LONGEST_FIELD = 1000
@@ -30,14 +32,23 @@ class Log:
         """Write one event; fields that are None are left out."""
         if self.out is None:
             return
-        words = [f"{name}={quoted(one)}" for name, one in fields.items() if one is not None]
-        line = " ".join([write_instant(self.clock.now()), "credbroker-agent:", event, *words])
-        with contextlib.suppress(OSError, ValueError):
-            self.out.write(line + "\n")
-            self.out.flush()
+        put(self.out, line_of(self.clock.now(), "credbroker-agent", event, fields))
 
 
-def quoted(value: object) -> str:
+def line_of(at: datetime.datetime, program: str, event: str, fields: Mapping[str, object]) -> str:
+    """Return an event as one line, with its line end; fields that are None are left out."""
+    words = [f"{name}={_quoted(one)}" for name, one in fields.items() if one is not None]
+    return " ".join([write_instant(at), f"{program}:", event, *words]) + "\n"
+
+
+def put(out: TextIO, line: str) -> None:
+    """Write a line; one that cannot be written is lost."""
+    with contextlib.suppress(OSError, ValueError):
+        out.write(line)
+        out.flush()
+
+
+def _quoted(value: object) -> str:
     """Return a field as it stands in a line: cut, since a server that means harm may have said it."""
     text = str(value)[:_LONGEST_FIELD]
     return json.dumps(text) if not text.isprintable() or " " in text or '"' in text else text

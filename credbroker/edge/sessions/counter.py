@@ -17,7 +17,7 @@ from pathlib import Path
 
 from credbroker.domain.errors import BrokerFault, Busy, CredbrokerError, LocalFileUnfit, Malformed
 from credbroker.edge.sessions.source import Say
-from credbroker.wire.native import Problem
+from credbroker.wire.problem import problem_of
 from credbroker.wire.sessions import LARGEST_LINE_BYTES, AgentAnswer, AskAgent
 
 CONNECTIONS_OF_ONE = 4
@@ -112,8 +112,7 @@ class Counter:
 
 
 def _problem(error: CredbrokerError) -> AgentAnswer:
-    problem = Problem(error.code, error.sentence, error.remedy, error.request_id)
-    return AgentAnswer(problem=problem)
+    return AgentAnswer(problem=problem_of(error, error.request_id))
 
 
 def _peer(writer: asyncio.StreamWriter) -> int:
