@@ -7,7 +7,6 @@ its tokens.
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import re
 from dataclasses import dataclass
@@ -87,6 +86,16 @@ def read_answer(answer: Answer, read: Callable[[bytes], T]) -> T:
         ) from None
 
 
+def told_at(answer: Answer) -> Optional[datetime.datetime]:
+    """Return the server's own time, from the Date of its answer (RFC 9110 section 6.6.1)."""
+    try:
+        # Section 5.6.7: the one form of date that is still written.
+        date = answer.headers.get("date", "")
+        return datetime.datetime.strptime(date + "+0000", "%a, %d %b %Y %H:%M:%S GMT%z")
+    except ValueError:
+        return None
+
+
 class BrokerTime:
     """The time by the broker's clock, as far as its last answer told it."""
 
@@ -101,10 +110,8 @@ class BrokerTime:
 
     def learn(self, answer: Answer) -> None:
         """Set it by an answer's date; one without a date, or with a strange one, says nothing."""
-        date = answer.headers.get("date", "")
-        with contextlib.suppress(ValueError):
-            # RFC 9110 section 5.6.7: the one form of date that is still written.
-            told = datetime.datetime.strptime(date + "+0000", "%a, %d %b %Y %H:%M:%S GMT%z")
+        told = told_at(answer)
+        if told is not None:
             self._ahead = told - self._clock.now()
 
 

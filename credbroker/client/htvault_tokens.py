@@ -25,7 +25,7 @@ from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
 from credbroker.domain.tokens import AccessToken
 from credbroker.wire.fields import Fields, parse_object
-from credbroker.wire.jwt import peek
+from credbroker.wire.jwt import moment, peek
 
 if TYPE_CHECKING:
     from typing import Dict
@@ -84,15 +84,6 @@ def read_answer(answer: Answer, now: datetime.datetime) -> AccessToken:
     return token
 
 
-def told_at(answer: Answer) -> Optional[datetime.datetime]:
-    """Return the server's own time, from the Date of its answer (RFC 9110 section 6.6.1)."""
-    try:
-        date = answer.headers.get("date", "")
-        return datetime.datetime.strptime(date + "+0000", "%a, %d %b %Y %H:%M:%S GMT%z")
-    except ValueError:
-        return None
-
-
 def read_loosely(value: Secret, now: datetime.datetime) -> AccessToken:
     """Read a signed token of whatever profile that says when it expires; raise `Malformed`.
 
@@ -100,7 +91,7 @@ def read_loosely(value: Secret, now: datetime.datetime) -> AccessToken:
     read: whoever gave it narrowed it.
     """
     header, claims = peek(value)
-    issued_at = _instant(claims, "iat") if "iat" in claims else now
+    issued_at = moment(claims, "iat") if "iat" in claims else now
     return AccessToken(
         value=value,
         issuer_url=_word(claims, "iss"),
@@ -113,7 +104,7 @@ def read_loosely(value: Secret, now: datetime.datetime) -> AccessToken:
         key_id=_word(header, "kid"),
         issued_at=issued_at,
         not_before=issued_at,
-        expires_at=_instant(claims, "exp"),
+        expires_at=moment(claims, "exp"),
         obtained_at=now,
     )
 
@@ -121,13 +112,6 @@ def read_loosely(value: Secret, now: datetime.datetime) -> AccessToken:
 def _word(fields: Fields, name: str) -> str:
     found = fields.raw(name)
     return found if isinstance(found, str) else ""
-
-
-def _instant(claims: Fields, name: str) -> datetime.datetime:
-    try:
-        return datetime.datetime.fromtimestamp(claims.number(name), datetime.timezone.utc)
-    except (OverflowError, OSError, ValueError):
-        raise Malformed(f"The token's {name} is not a time.") from None
 
 
 def _refusal(status: int) -> CredbrokerError:

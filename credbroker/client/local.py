@@ -55,11 +55,17 @@ class LocalAgent:
                 f"No agent keeps tokens fresh on this host: nobody listens at {self.path}.",
                 "Ask its operator for: credbroker agent --sessions",
             ) from None
-        said = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        if _CREDENTIALS.unpack(said)[1] not in {0, os.geteuid()}:
+        if peer_uid(connection) not in {0, os.geteuid()}:
             raise LocalFileUnfit(
                 f"Who listens at {self.path} is not this host's agent: it belongs to somebody else."
             )
+
+
+def peer_uid(connection: socket.socket) -> int:
+    """Return the uid of who is at the other end of a local socket, by the kernel's word."""
+    said = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    uid: int = _CREDENTIALS.unpack(said)[1]
+    return uid
 
 
 def _received(connection: socket.socket) -> bytes:

@@ -61,7 +61,7 @@ def read_access_token(value: Secret, now: datetime.datetime) -> AccessToken:
     Required: `iss`, `sub`, `aud`, `exp`, `iat`, `jti`, `wlcg.ver` and the header's `kid`.
     """
     header, claims = peek(value)
-    issued_at = _time(claims, "iat")
+    issued_at = moment(claims, "iat")
     return AccessToken(
         value=value,
         issuer_url=claims.text("iss"),
@@ -73,13 +73,14 @@ def read_access_token(value: Secret, now: datetime.datetime) -> AccessToken:
         jti=claims.text("jti"),
         key_id=header.text("kid"),
         issued_at=issued_at,
-        not_before=_time(claims, "nbf") if "nbf" in claims else issued_at,
-        expires_at=_time(claims, "exp"),
+        not_before=moment(claims, "nbf") if "nbf" in claims else issued_at,
+        expires_at=moment(claims, "exp"),
         obtained_at=now,
     )
 
 
-def _time(claims: Fields, name: str) -> datetime.datetime:
+def moment(claims: Fields, name: str) -> datetime.datetime:
+    """Return a time that is claimed (RFC 7519 section 2, NumericDate); raise `Malformed`."""
     try:
         return datetime.datetime.fromtimestamp(claims.number(name), datetime.timezone.utc)
     except (OverflowError, OSError, ValueError):

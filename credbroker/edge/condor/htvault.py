@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
+from credbroker.client.broker import told_at
 from credbroker.client.http11 import Answer, Request
-from credbroker.client.htvault_tokens import ask, read_answer, told_at
+from credbroker.client.htvault_tokens import ask, read_answer
 from credbroker.domain.errors import BrokerUnreachable, CredbrokerError
 from credbroker.edge.orders import Fresh, Order
 from credbroker.ports import Clock, Entropy

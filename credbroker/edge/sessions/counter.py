@@ -10,11 +10,11 @@ import asyncio
 import contextlib
 import socket
 import stat
-import struct
 from collections import Counter as Tally
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from credbroker.client.local import peer_uid
 from credbroker.domain.errors import BrokerFault, Busy, CredbrokerError, LocalFileUnfit, Malformed
 from credbroker.edge.sessions.source import Say
 from credbroker.wire.problem import problem_of
@@ -25,7 +25,6 @@ CONNECTIONS = 256
 LINE_SECONDS = 5.0
 ANSWER_SECONDS = 20.0
 
-_CREDENTIALS = struct.Struct("=iII")  # pid, uid, gid: unix(7)
 _BACKLOG = 128
 
 Answer = Callable[[int, AskAgent], Awaitable[AgentAnswer]]
@@ -75,7 +74,7 @@ class Counter:
         return bound
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        uid = _peer(writer)
+        uid = peer_uid(writer.get_extra_info("socket"))
         self._of[uid] += 1
         try:
             answer = await self._answered(uid, reader)
@@ -113,14 +112,6 @@ class Counter:
 
 def _problem(error: CredbrokerError) -> AgentAnswer:
     return AgentAnswer(problem=problem_of(error, error.request_id))
-
-
-def _peer(writer: asyncio.StreamWriter) -> int:
-    """Return the uid of who connected."""
-    connection = writer.get_extra_info("socket")
-    said = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    uid: int = _CREDENTIALS.unpack(said)[1]
-    return uid
 
 
 async def _line(reader: asyncio.StreamReader) -> bytes:

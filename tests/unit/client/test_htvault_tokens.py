@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from credbroker.client.broker import told_at
 from credbroker.client.http11 import Answer
-from credbroker.client.htvault_tokens import ask, read_answer, read_loosely, told_at
+from credbroker.client.htvault_tokens import ask, read_answer, read_loosely
 from credbroker.domain.errors import (
     BrokerUnreachable,
     IssuerFailed,

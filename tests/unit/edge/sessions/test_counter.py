@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from credbroker.client.local import peer_uid
 from credbroker.domain.errors import LocalFileUnfit, NotAllowed
 from credbroker.edge.sessions import counter
 from credbroker.edge.sessions.counter import CONNECTIONS_OF_ONE, Counter
@@ -184,11 +185,7 @@ def test_large_uids_are_people_too(uid: int) -> None:
         def getsockopt(self, *_: int) -> bytes:
             return struct.pack("=iII", 1, uid, uid)
 
-    class Writer:
-        def get_extra_info(self, _: str) -> Connection:
-            return Connection()
-
-    assert counter._peer(Writer()) == uid  # type: ignore[arg-type] # all of it that is asked
+    assert peer_uid(Connection()) == uid  # type: ignore[arg-type] # all of it that is asked
 
 
 async def test_a_socket_left_by_a_killed_agent_is_replaced_and_nothing_else(tmp_path: Path) -> None:
