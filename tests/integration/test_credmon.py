@@ -205,7 +205,8 @@ async def test_refusals_take_nothing_away_and_a_certain_end_does_in_time(
         return not world.use("alice", "ended").exists()
 
     await world.until(is_gone, 40)
-    assert "HTCondor will hold its jobs" in credmon.said()
+    # The line is written right after the file is gone.
+    await world.until(lambda: "HTCondor will hold its jobs" in credmon.said())
     assert world.use("alice", "denied").read_bytes() == denied
     tops = {one.name for one in (world.credd.folder / "alice").glob("*.top")}
     assert tops == {"denied.top", "ended.top"}
