@@ -32,6 +32,8 @@ _YOUNG_SECONDS = 2
 _END_SECONDS = 25.0
 _HOLD_SECONDS = 3.0
 _STOP_SECONDS = 1.5
+_SETTLED_SECONDS = 12.0
+_LEAVES_A_CLAIM = ("claimed", "answered")
 
 
 class Strikes:
@@ -103,10 +105,25 @@ class Strikes:
             with contextlib.suppress(ProcessLookupError):
                 broker.signal(signal.SIGSTOP)
                 await self._clock.sleep(least + self._world.dice.fraction() * _STOP_SECONDS)
+                if longer and reached.point in _LEAVES_A_CLAIM:
+                    await self._somebody_settles(reached)
                 broker.signal(signal.SIGCONT)
             return True
 
         return freeze
+
+    async def _somebody_settles(self, reached: Reached) -> None:
+        """Wait, for a while, until another broker has written in the place of the claim left here.
+
+        A claim longer than its time is nothing yet: what comes of it shows once somebody took it up.
+        """
+        ends = self._clock.elapsed() + _SETTLED_SECONDS
+        while self._clock.elapsed() < ends and not any(
+            one.segment == reached.segment and one.broker != reached.broker and one.committed_at
+            for one in reversed(self._world.witness.writes)
+            if one.at > reached.at
+        ):
+            await self._clock.sleep(0.1)
 
     async def _has_struck(self, armed: Armed, seconds: float) -> bool:
         """Wait for a strike; the time that OpenBao is away does not count."""
@@ -116,7 +133,7 @@ class Strikes:
             left -= 0.0 if self._world.vault_is_away else 0.1
         self._points.disarm(armed)
         if not armed.struck.done() and any(b.frozen for b in self._fleet.brokers.values()):
-            await self._clock.sleep(pace.CLAIM_SECONDS + 3.0)
+            await self._clock.sleep(pace.CLAIM_SECONDS + 3.0 + _SETTLED_SECONDS)
         return armed.struck.done()
 
     async def _revive_all(self) -> None:

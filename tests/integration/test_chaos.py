@@ -30,7 +30,8 @@ PLANTED = {
     "take_over_expired_claim": ("kill@answered", "posts_beyond_rule"),
     "drop_successor_on_mismatch": ("stop_longer_than_claim@answered", "unexplained"),
 }
-RULES = {"take_over_expired_claim": ("--rules", "ask")}
+# Where a retry brings the same value again, a successor that is let go is no loss.
+RULES = dict.fromkeys(("take_over_expired_claim", "drop_successor_on_mismatch"), ("--rules", "ask"))
 
 
 async def campaign(folder: Path, *words: str) -> tuple[int, dict[str, Any], str]:
