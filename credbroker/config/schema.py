@@ -10,16 +10,12 @@ import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta
 
+from credbroker.config.communities import Community
+from credbroker.config.section import Seconds, Section, Text
+
 Port = Annotated[int, Meta(ge=0, le=65535)]
-Seconds = Annotated[float, Meta(gt=0)]
-Text = Annotated[str, Meta(min_length=1)]
-
-
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A part of the settings; a key it does not know is an error."""
 
 
 class Tls(Section, frozen=True):
@@ -92,7 +88,8 @@ class Issuer(Section, frozen=True):
     `refresh_seconds`. The pace of refreshes is each replica's. `confirm` says how a login through
     htgettoken goes on from the broker's page: back to it with the browser that confirmed (`page`;
     our redirect must be registered at the issuer), or by the issuer's device flow. With `exchange`
-    narrower tokens are got by token exchange (RFC 8693), which spends no refresh token.
+    narrower tokens are got by token exchange (RFC 8693), which spends no refresh token. `signed_by`
+    names one of `communities`: tokens for its people are then signed here, by their rights.
     """
 
     url: Text
@@ -111,6 +108,7 @@ class Issuer(Section, frozen=True):
     revoke_replaced: bool = True
     confirm: Literal["page", "device"] = "page"
     exchange: bool = False
+    signed_by: Text | None = None
     legacy: Legacy | None = None
 
 
@@ -238,4 +236,5 @@ class Settings(Section, frozen=True):
     ssh: Ssh = Ssh()
     operators: list[Operator] = []
     hosts: Hosts = Hosts()
+    communities: dict[str, Community] = {}
     log: Log = Log()

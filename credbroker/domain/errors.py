@@ -110,6 +110,41 @@ class IssuerRefusedRequest(Refused):
     default_remedy = "Ask for another scope or audience, or ask the issuer's operators for it."
 
 
+class UnknownClient(Refused):
+    """A service showed no client id and secret that go together here."""
+
+    code = "unknown_client"
+    default_remedy = "Check the client id and secret with whoever runs this broker."
+
+
+class ClientNotAllowed(Refused):
+    """This client may not use this kind of grant."""
+
+    code = "client_not_allowed"
+    default_remedy = "Have the operator name the grant in the client's settings, or use another."
+
+
+class ScopeRefused(Refused):
+    """A client or person may not have this scope signed, or nobody may in this form."""
+
+    code = "scope_refused"
+    default_remedy = "See why, and what would be allowed, with: credbroker policy explain"
+
+
+class AudienceRefused(Refused):
+    """A client or person may not have tokens signed for this audience."""
+
+    code = "audience_refused"
+    default_remedy = "See why, and what would be allowed, with: credbroker policy explain"
+
+
+class TokenRefused(Refused):
+    """A token that was shown as a grant is not good, not good any more, or somebody else's."""
+
+    code = "token_refused"
+    default_remedy = "Get a new token from this issuer and use that."
+
+
 class NoRevocation(Refused):
     """The issuer offers no way to revoke a refresh token."""
 
@@ -212,6 +247,13 @@ class LegacyUnavailable(Unavailable):
     """The HTVault that an issuer had before does not answer, or may be wrong in what it refuses."""
 
     code = "legacy_unavailable"
+
+
+class KeysMissing(Unavailable):
+    """This replica has no signing key that it may use now."""
+
+    code = "keys_missing"
+    default_remedy = "Try again in a moment; another replica may answer."
 
 
 class AuditUnavailable(Unavailable):

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from credbroker.config.load import read_mapping, read_part
-from credbroker.config.schema import Section
+from credbroker.config.section import Section
 from credbroker.delivery.token_forms import Form
 from credbroker.domain.errors import BadSettings
 from credbroker.edge.orders import Hook, Place

@@ -11,7 +11,8 @@ import msgspec
 
 from credbroker.client.address import parse_address
 from credbroker.config.load import read_mapping
-from credbroker.config.schema import Seconds, Section, Text, Tls
+from credbroker.config.schema import Tls
+from credbroker.config.section import Seconds, Section, Text
 from credbroker.domain.errors import BadSettings, Malformed
 from credbroker.wire.sessions import SOCKET
 

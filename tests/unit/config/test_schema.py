@@ -10,9 +10,9 @@ from credbroker.config.schema import (
     Keeper,
     Leases,
     Listen,
-    Section,
     Tokens,
 )
+from credbroker.config.section import Section
 
 
 def sections(of: type[Section] = Section) -> list[type[Section]]:
@@ -30,9 +30,10 @@ def test_every_section_refuses_keys_it_does_not_know() -> None:
 
 
 def test_no_setting_holds_a_secret_itself() -> None:
-    """Only the file that holds it."""
-    fields = [name for section in sections() for name in section.__struct_fields__]
-    assert [name for name in fields if "secret" in name] == ["secret_id_file", "client_secret_file"]
+    """Only the file that holds it, or the hash by which it is known again."""
+    fields = {name for section in sections() for name in section.__struct_fields__}
+    named = {name for name in fields if "secret" in name}
+    assert named == {"secret_id_file", "client_secret_file", "secret_file", "secret_sha256"}
 
 
 def test_defaults_are_the_safe_ones() -> None:
