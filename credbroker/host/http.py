@@ -39,7 +39,7 @@ class OutgoingHttp:
         self._kept: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> OutgoingHttp:
-        self._kept = self._session(_Connector(self._tls))
+        self._kept = self._session(Connector(self._tls))
         return self
 
     async def __aexit__(
@@ -134,11 +134,12 @@ class _Request:
     most_bytes: int = LARGEST_BODY_BYTES
 
 
-class _Connector(aiohttp.TCPConnector):
+class Connector(aiohttp.TCPConnector):
     """Knows every connection it made: the library forgets those whose request was given up."""
 
-    def __init__(self, tls: ssl.SSLContext) -> None:
-        super().__init__(ssl=tls)
+    def __init__(self, tls: ssl.SSLContext, limit: int = 100) -> None:
+        """Connect by `tls`, at most `limit` at once; 0 sets none."""
+        super().__init__(ssl=tls, limit=limit)
         self._made: WeakSet[asyncio.Transport] = WeakSet()
 
     async def connect(
@@ -147,6 +148,7 @@ class _Connector(aiohttp.TCPConnector):
         traces: list[aiohttp.tracing.Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the signature is aiohttp's
     ) -> aiohttp.connector.Connection:
+        """Return a connection as the library does, and remember it."""
         connection = await super().connect(req, traces, timeout)
         if connection.transport is not None:
             self._made.add(connection.transport)
@@ -160,7 +162,7 @@ class _Connector(aiohttp.TCPConnector):
         await asyncio.sleep(0)  # noqa: TID251 - one turn of the loop, in which they close
 
 
-class _PausingConnector(_Connector):
+class _PausingConnector(Connector):
     """One fresh connection that waits for `before` once it stands, then starts the time limit."""
 
     def __init__(self, tls: ssl.SSLContext, before: BeforeFirstByte, seconds: float) -> None:

@@ -37,6 +37,7 @@ from credbroker.demo.issuer import (
 from credbroker.demo.private_files import write_private
 from credbroker.domain.names import GrantKey
 from credbroker.host.entropy import SystemEntropy
+from credbroker.host.http import Connector
 from credbroker.wire import native
 from credbroker.wire.records import read_grant
 from tests.fakes.leaping_clock import LeapingClock
@@ -257,7 +258,7 @@ class BrokerWorld:
         self.issuer = DevIssuer(settings, self.clock, SystemEntropy(), ssl_context=tls, keys=keys)
         await self.issuer.start()
         trust = ssl.create_default_context(cafile=str(self.authority.ca_file))
-        self.http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust, limit=0))
+        self.http = aiohttp.ClientSession(connector=Connector(trust, limit=0))
 
     async def close(self) -> None:
         """End everything, brokers first."""
