@@ -1,7 +1,4 @@
-"""Builds a broker from its settings: opens the stores and issuers they name, and wires the deeds.
-
-The only place that knows every adapter. `daemon` runs what is built here, `admin` uses parts of it.
-"""
+"""Opens what the settings name: Vault and what it keeps, the issuers, proofs, this host's folders."""
 
 from __future__ import annotations
 
@@ -12,34 +9,22 @@ from pathlib import Path
 
 from credbroker.broker.custody.replicas import name_segment
 from credbroker.broker.deliveries.clearing import DeliveryStores
-from credbroker.broker.deliveries.deeds import Deliveries
-from credbroker.broker.deliveries.deeds import assemble as assemble_deliveries
-from credbroker.broker.deliveries.hosting import HostRules
-from credbroker.broker.engine import Engine, Rules, Stores, assemble
-from credbroker.broker.htvault import Htvault, HtvaultRules, Proofs
-from credbroker.broker.htvault import assemble as assemble_htvault
+from credbroker.broker.engine import Stores
+from credbroker.broker.htvault import Proofs
 from credbroker.broker.legacy import LegacyServer
-from credbroker.broker.logins.confirming import ConfirmingRules
 from credbroker.broker.logins.kerberos_logins import KerberosEntry
 from credbroker.broker.logins.taking_in import Enrolment
-from credbroker.broker.minting import MintingRules
-from credbroker.broker.responding import Responding
-from credbroker.broker.running import Means
-from credbroker.config.load import check_private, read_secret
-from credbroker.config.schema import Hosts, Listen, Settings
+from credbroker.config.load import read_secret
 from credbroker.config.schema import Issuer as IssuerSettings
 from credbroker.config.schema import Kerberos as KerberosSettings
+from credbroker.config.schema import Settings
 from credbroker.config.schema import Vault as VaultSettings
 from credbroker.domain.errors import BadSettings
-from credbroker.domain.hosts import check_host_pattern
-from credbroker.domain.keeping import KeepingRules
-from credbroker.domain.pacing import IssuerLimits
 from credbroker.domain.principals import PrincipalRules
-from credbroker.domain.rotation import Custody, Rule, UnclearRule
+from credbroker.domain.rotation import Rule, UnclearRule
 from credbroker.domain.scopes import ScopeSet
 from credbroker.host.http import OutgoingHttp
 from credbroker.host.kerberos import GssAcceptor
-from credbroker.issuers.host_signatures import HostSignatures
 from credbroker.issuers.kept_keys import KeptKeys
 from credbroker.issuers.legacy import FormerHtvault
 from credbroker.issuers.oidc import Dialect, OidcIssuer
@@ -106,62 +91,6 @@ async def open_all(
     stores = await open_stores(settings, vault, replica, stack)
     proofs = await _open_proofs(settings, vault, stack)
     return Opened(vault, stores, enrolments, proofs, _delivery_stores(settings, vault))
-
-
-def build_engine(settings: Settings, opened: Opened, means: Means, replica: str) -> Engine:
-    """Return the deeds of one replica, over what was opened."""
-    return assemble(opened.stores, opened.enrolments, rules_of(settings), means, replica)
-
-
-def build_htvault(settings: Settings, opened: Opened, engine: Engine, means: Means) -> Htvault:
-    """Return the deeds that stand in for an HTVault, over the `engine` of the same replica."""
-    issuers = {name: enrolment.issuer for name, enrolment in opened.enrolments.items()}
-    rules = HtvaultRules(
-        ConfirmingRules(
-            settings.public_url,
-            frozenset(name for name, one in settings.issuers.items() if one.confirm == "device"),
-            settings.leases.login_seconds,
-        ),
-        {name: tuple(one.roles) for name, one in settings.issuers.items()},
-        settings.ssh.registration,
-    )
-    return assemble_htvault(
-        engine, opened.stores, issuers, proofs=opened.proofs, rules=rules, means=means
-    )
-
-
-def build_deliveries(
-    settings: Settings, opened: Opened, engine: Engine, means: Means
-) -> Deliveries:
-    """Return the deeds of hosts and standing orders, over the `engine` of the same replica."""
-    hosts = settings.hosts
-    groups = {name: _patterns(one) for name, one in hosts.groups.items()}
-    return assemble_deliveries(
-        engine,
-        opened.deliveries,
-        means,
-        signatures=HostSignatures(),
-        rules=HostRules(settings.public_url, _patterns(hosts.names), groups),
-        roles={name: tuple(one.roles) for name, one in settings.issuers.items()},
-    )
-
-
-def _patterns(texts: list[str]) -> tuple[str, ...]:
-    return tuple(map(check_host_pattern, texts))
-
-
-def build_responding(
-    settings: Settings, opened: Opened, engine: Engine, means: Means
-) -> Responding:
-    """Return what the operators whom the settings name may do, over the `engine` of the replica."""
-    return Responding(
-        engine.containing,
-        engine.leasing,
-        opened.stores.leases,
-        means,
-        operators=[(one.issuer, one.subject) for one in settings.operators],
-        issuers=settings.issuers,
-    )
 
 
 async def open_vault(
@@ -274,80 +203,14 @@ async def open_issuer(
     return OidcIssuer(dialect, door, clock, kept)
 
 
+def _enrolment(settings: IssuerSettings, issuer: OidcIssuer) -> Enrolment:
+    roles = {name: ScopeSet.of(role.scopes) for name, role in settings.roles.items()}
+    return Enrolment(issuer, settings.credkey_claim, roles)
+
+
 def open_door(ca_file: Path | None) -> OutgoingHttp:
     """Return a way out that trusts the authorities in `ca_file`, or the system's."""
     try:
         return OutgoingHttp(str(ca_file) if ca_file is not None else None)
     except (OSError, ssl.SSLError):
         raise BadSettings(f"{ca_file}: this does not hold certificates (PEM).") from None
-
-
-def server_tls(listen: Listen, hosts: Hosts) -> ssl.SSLContext | None:
-    """Return what the broker shows its callers; None where the settings want no TLS.
-
-    With authorities for `hosts`, callers may show a certificate of theirs; nobody must.
-    """
-    if listen.tls is None:
-        return None
-    check_private(listen.tls.key_file, "TLS key")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(listen.tls.certificate_file, listen.tls.key_file)
-    except (OSError, ssl.SSLError):
-        raise BadSettings(
-            f"{listen.tls.certificate_file}: this certificate and its key do not work together."
-        ) from None
-    if hosts.ca_file is not None:
-        _trust(context, hosts.ca_file)
-    return context
-
-
-def _trust(context: ssl.SSLContext, ca_file: Path) -> None:
-    try:
-        context.load_verify_locations(ca_file)
-    except (OSError, ssl.SSLError):
-        raise BadSettings(f"{ca_file}: this does not hold certificates (PEM).") from None
-    context.verify_mode = ssl.CERT_OPTIONAL
-
-
-def rules_of(settings: Settings) -> Rules:
-    """Return what the settings say about the deeds."""
-    custody, keeper = settings.custody, settings.keeper
-    return Rules(
-        minting=_minting_rules(settings),
-        limits={
-            name: IssuerLimits(one.refreshes_per_second, one.refreshes_at_once)
-            for name, one in settings.issuers.items()
-        },
-        custody=Custody(
-            custody.store_seconds,
-            custody.margin_seconds,
-            custody.spools_first_seconds,
-            custody.paused_seconds,
-        ),
-        keeping=KeepingRules(
-            idle_refresh_seconds=keeper.idle_refresh_seconds,
-            dormant_seconds=keeper.dormant_seconds,
-            warn_seconds=keeper.warn_seconds,
-        ),
-        login_seconds=settings.leases.login_seconds,
-        longest_job_seconds=settings.leases.job_seconds,
-    )
-
-
-def _enrolment(settings: IssuerSettings, issuer: OidcIssuer) -> Enrolment:
-    roles = {name: ScopeSet.of(role.scopes) for name, role in settings.roles.items()}
-    return Enrolment(issuer, settings.credkey_claim, roles)
-
-
-def _minting_rules(settings: Settings) -> MintingRules:
-    audiences = {
-        (name, role_name): tuple(role.audiences)
-        for name, issuer in settings.issuers.items()
-        for role_name, role in issuer.roles.items()
-    }
-    only_one = frozenset(
-        at for at in audiences if settings.issuers[at[0]].audience_parameter == "resource"
-    )
-    return MintingRules(audiences, settings.tokens.renew_after, only_one)

@@ -1,0 +1,17 @@
+"""Builds a broker from its settings: opens the stores and issuers they name, and wires the deeds.
+
+The only place that knows every adapter. `daemon` runs what is built here, `admin` uses parts of it.
+"""
+
+from __future__ import annotations
+
+from credbroker.building.engines import build_deliveries as build_deliveries
+from credbroker.building.engines import build_engine as build_engine
+from credbroker.building.engines import build_htvault as build_htvault
+from credbroker.building.engines import build_responding as build_responding
+from credbroker.building.listening import server_tls as server_tls
+from credbroker.building.opening import Opened as Opened
+from credbroker.building.opening import open_all as open_all
+from credbroker.building.opening import open_door as open_door
+from credbroker.building.opening import open_issuer as open_issuer
+from credbroker.building.opening import open_vault as open_vault
