@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import signal
 import socket
+import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -51,7 +52,9 @@ from credbroker.domain.limits import Allowance
 from credbroker.host import hardening, systemd
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
+from credbroker.host.loop import quick_loop
 from credbroker.host.names import HostNames
+from credbroker.host.workers import Workers
 from credbroker.ports import Clock, Entropy, Waypoints
 from credbroker.stores.vault import VaultClient
 from credbroker.telemetry.audit import AuditTrail
@@ -85,6 +88,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--replica", default=socket.gethostname(), metavar="NAME",
         help="this process's name in claims and audit files; no two may share one",
     )  # fmt: skip
+    parser.add_argument(
+        "--workers", type=int, default=1, metavar="N",
+        help="so many processes share the port, as replicas NAME-1 to NAME-N (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--share-port", action="store_true", help=argparse.SUPPRESS)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -92,8 +100,25 @@ def run(args: argparse.Namespace) -> int:
     hardening.forbid_core_dumps()
     settings = load(args.config)
     configure(settings.log.level)
-    asyncio.run(serve(settings, args.replica, SystemClock(), SystemEntropy()))
+    with asyncio.Runner(loop_factory=quick_loop()) as runner:
+        if args.workers > 1:
+            return runner.run(Workers(_commands(args, settings), SystemClock()).run())
+        serving = serve(
+            settings, args.replica, SystemClock(), SystemEntropy(), share_port=args.share_port
+        )
+        runner.run(serving)
     return 0
+
+
+def _commands(args: argparse.Namespace, settings: Settings) -> list[list[str]]:
+    """Return the command of each worker. Raises `BadSettings`."""
+    if settings.listen.port == 0:
+        raise BadSettings("Workers share a port: set listen.port to one.")
+    command = [sys.executable, "-P", "-m", "credbroker", "serve", "--config", str(args.config)]
+    return [
+        [*command, "--share-port", "--replica", f"{args.replica}-{number}"]
+        for number in range(1, args.workers + 1)
+    ]
 
 
 async def serve(
@@ -103,11 +128,15 @@ async def serve(
     entropy: Entropy,
     *,
     waypoints: Waypoints | None = None,
+    share_port: bool = False,
 ) -> None:
-    """Run one replica until SIGTERM or SIGINT; `waypoints` are for tests that stop or kill it."""
+    """Run one replica until SIGTERM or SIGINT; `waypoints` are for tests that stop or kill it.
+
+    With `share_port` others of the same user may listen on the same port.
+    """
     async with AsyncExitStack() as stack:
         daemon = await build(settings, replica, clock, entropy, stack, waypoints=waypoints)
-        await daemon.run()
+        await daemon.run(share_port=share_port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +155,7 @@ class Daemon:
     hosts: Hosts = field(default_factory=Hosts)
     also: Mapping[str, Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=dict)
 
-    async def run(self) -> None:
+    async def run(self, *, share_port: bool = False) -> None:
         """Answer HTTP and keep the Vault login until told to stop; finish what was begun."""
         stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -140,10 +169,9 @@ class Daemon:
             max_field_size=LONGEST_HEADER_BYTES,
         )
         await runner.setup()
+        tls = server_tls(self.listen, self.hosts)
         sites = [
-            web.TCPSite(
-                runner, one, self.listen.port, ssl_context=server_tls(self.listen, self.hosts)
-            )
+            web.TCPSite(runner, one, self.listen.port, ssl_context=tls, reuse_port=share_port)
             for one in self.listen.addresses
         ]
         try:

@@ -182,6 +182,7 @@ class Served(Asked):
     folder: Path | None = None
     log_file: Path | None = None
     child: asyncio.subprocess.Process | None = None
+    words: tuple[str, ...] = ()
 
     async def start(self, name: str) -> None:
         """Start it, or start it again, and return when it listens."""
@@ -189,7 +190,7 @@ class Served(Asked):
         with self.log_file.open("ab") as log:
             self.child = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "credbroker", "serve",
-                "--config", str(self.folder), "--replica", name,
+                "--config", str(self.folder), "--replica", name, *self.words,
                 stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
                 env={"PATH": os.defpath, "HOME": str(self.folder)},
                 start_new_session=True,

@@ -1,0 +1,133 @@
+"""Runs several workers of one service beside each other, and starts one again that died.
+
+- systemd hears of them as of one program: it is ready once all are, and its watchdog is fed each time
+  that all of them have fed theirs.
+- SIGTERM and SIGINT go to all of them; each ends in good order, and with the last the service ends.
+- One that dies takes no other with it. One that says that the settings are wrong ends all of them, and
+  so does any that ends before all were ready.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import structlog
+
+from credbroker.host.systemd import notify
+from credbroker.ports import Clock
+
+BAD_SETTINGS = 2
+PAUSE_SECONDS = 2.0
+_LARGEST_MESSAGE_BYTES = 4096
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass
+class _Worker:
+    """One of them, and what it said last."""
+
+    command: Sequence[str]
+    place: Path
+    child: asyncio.subprocess.Process | None = None
+    ready: bool = False
+    fed: bool = False
+
+
+class Workers:
+    """All of them."""
+
+    def __init__(self, commands: Sequence[Sequence[str]], clock: Clock) -> None:
+        """Run a program for each of `commands`, which never change."""
+        self._commands = commands
+        self._clock = clock
+        self._workers: list[_Worker] = []
+        self._stopping = asyncio.Event()
+        self._status = 0
+        self._told_ready = False
+
+    async def run(self) -> int:
+        """Run them until told to stop; return the exit status of the service."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        with TemporaryDirectory(prefix="credbroker-workers-") as folder:
+            self._workers = [
+                _Worker(command, Path(folder) / f"{number}.sock")
+                for number, command in enumerate(self._commands)
+            ]
+            async with asyncio.TaskGroup() as tasks:
+                for worker in self._workers:
+                    tasks.create_task(self._keep(worker))
+        return self._status
+
+    def _stop(self, status: int = 0) -> None:
+        """Tell all to end; the first status that is not 0 is the service's."""
+        self._status = self._status or status
+        if not self._stopping.is_set():
+            self._stopping.set()
+            notify("STOPPING=1")
+            for worker in self._workers:
+                self._end(worker)
+
+    def _end(self, worker: _Worker) -> None:
+        if worker.child is not None and worker.child.returncode is None:
+            worker.child.send_signal(signal.SIGTERM)
+
+    async def _keep(self, worker: _Worker) -> None:
+        """Have this worker run until all are to stop."""
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        listener.bind(str(worker.place))
+        loop = asyncio.get_running_loop()
+        loop.add_reader(listener, self._hear, worker, listener)
+        try:
+            while not self._stopping.is_set():
+                status = await self._once(worker)
+                if not self._stopping.is_set():
+                    await self._after(worker, status)
+        finally:
+            loop.remove_reader(listener)
+            listener.close()
+
+    async def _once(self, worker: _Worker) -> int:
+        environment = _for_worker(os.environ, worker.place)
+        worker.child = await asyncio.create_subprocess_exec(*worker.command, env=environment)
+        if self._stopping.is_set():
+            self._end(worker)
+        status = await worker.child.wait()
+        if self._stopping.is_set():
+            self._status = self._status or max(0, status)
+        return status
+
+    async def _after(self, worker: _Worker, status: int) -> None:
+        worker.ready = worker.fed = False
+        if status == BAD_SETTINGS or not self._told_ready:
+            self._stop(status if status > 0 else 1)
+            return
+        log.error("worker_ended", status=status)
+        await self._clock.sleep(PAUSE_SECONDS)
+
+    def _hear(self, worker: _Worker, listener: socket.socket) -> None:
+        lines = listener.recv(_LARGEST_MESSAGE_BYTES).decode(errors="replace").split("\n")
+        worker.ready = worker.ready or "READY=1" in lines
+        worker.fed = worker.fed or "WATCHDOG=1" in lines
+        if not self._told_ready and all(one.ready for one in self._workers):
+            self._told_ready = True
+            notify("READY=1")
+        if all(one.fed for one in self._workers):
+            notify("WATCHDOG=1")
+            for one in self._workers:
+                one.fed = False
+
+
+def _for_worker(environment: Mapping[str, str], place: Path) -> dict[str, str]:
+    """Return a worker's environment: what it says about itself comes here, not to systemd."""
+    kept = {name: value for name, value in environment.items() if name != "WATCHDOG_PID"}
+    return {**kept, "NOTIFY_SOCKET": str(place)}

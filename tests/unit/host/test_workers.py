@@ -1,0 +1,132 @@
+"""Workers of one service, as real small programs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from credbroker.host.workers import Workers
+from tests.fakes.clock import FakeClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+# Says what it is told to, counts its starts in a file, and ends on SIGTERM with a status.
+PROGRAM = """
+import os, signal, socket, sys
+folder, name, says, ends = sys.argv[1:]
+with open(os.path.join(folder, name), "a") as starts:
+    starts.write(f"{os.getpid()}\\n")
+signal.signal(signal.SIGTERM, lambda *_: os._exit(int(ends or 0)))
+out = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+for word in says.split():
+    if word.isdigit():
+        os._exit(int(word))
+    out.sendto(word.encode(), os.environ["NOTIFY_SOCKET"])
+assert "WATCHDOG_PID" not in os.environ
+while True:
+    signal.pause()
+"""
+
+
+def command(folder: Path, name: str, says: str, ends: str = "0") -> list[str]:
+    """Return what starts a program that says these words, and ends with a status once told to."""
+    return [sys.executable, "-I", "-S", "-c", PROGRAM, str(folder), name, says, ends]
+
+
+@pytest.fixture
+def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """A datagram socket as systemd opens it, named in the environment."""
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "systemd"))
+    monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as opened:
+        opened.bind(str(tmp_path / "systemd"))
+        yield opened
+
+
+async def heard(systemd: socket.socket) -> str:
+    """Return what systemd is told next."""
+    async with asyncio.timeout(20):
+        return (await asyncio.get_running_loop().sock_recv(systemd, 100)).decode()
+
+
+def starts(folder: Path, name: str) -> list[int]:
+    """Return the process ids of a worker's starts."""
+    file = folder / name
+    return [int(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+async def until(seen: Callable[[], bool], clock: FakeClock) -> None:
+    """Return once `seen`, while the pauses pass; programs need their time."""
+    async with asyncio.timeout(20):
+        while not seen():
+            clock.advance(1.0)
+            await asyncio.to_thread(lambda: None)
+
+
+async def test_the_service_is_ready_once_all_its_workers_are(
+    tmp_path: Path, systemd: socket.socket
+) -> None:
+    """And its watchdog is fed once all have fed theirs; SIGTERM ends all in good order."""
+    says = ("READY=1 WATCHDOG=1", "WATCHDOG=1 READY=1")
+    commands = [command(tmp_path, f"w{n}", one) for n, one in enumerate(says)]
+    running = asyncio.ensure_future(Workers(commands, FakeClock()).run())
+    assert {await heard(systemd), await heard(systemd)} == {"READY=1", "WATCHDOG=1"}
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await heard(systemd) == "STOPPING=1"
+    assert await running == 0
+
+
+async def test_a_worker_that_dies_is_started_again_and_takes_no_other_with_it(
+    tmp_path: Path, systemd: socket.socket
+) -> None:
+    """As a replica that is killed."""
+    commands, clock = [command(tmp_path, f"w{n}", "READY=1") for n in range(2)], FakeClock()
+    running = asyncio.ensure_future(Workers(commands, clock).run())
+    assert await heard(systemd) == "READY=1"
+    os.kill(starts(tmp_path, "w0")[0], signal.SIGKILL)
+    await until(lambda: len(starts(tmp_path, "w0")) == 2, clock)
+    assert len(starts(tmp_path, "w1")) == 1
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await running == 0
+
+
+@pytest.mark.parametrize(("says", "status"), [("2", 2), ("3", 3), ("0", 1)])
+async def test_one_that_ends_before_all_are_ready_ends_the_service(
+    tmp_path: Path, systemd: socket.socket, says: str, status: int
+) -> None:
+    """With its status, so that systemd knows whether to try again; an end in peace is one, too."""
+    commands = [command(tmp_path, "w0", "READY=1"), command(tmp_path, "w1", says)]
+    assert await Workers(commands, FakeClock()).run() == status
+
+
+async def test_wrong_settings_end_all_of_them_also_later(
+    tmp_path: Path, systemd: socket.socket
+) -> None:
+    """A worker that was started again by new settings that are wrong."""
+    commands = [command(tmp_path, "w0", "READY=1"), command(tmp_path, "w1", "READY=1")]
+    clock = FakeClock()
+    running = asyncio.ensure_future(Workers(commands, clock).run())
+    assert await heard(systemd) == "READY=1"
+    commands[1][-2] = "2"
+    os.kill(starts(tmp_path, "w1")[0], signal.SIGKILL)
+    await until(running.done, clock)
+    assert await running == 2
+
+
+async def test_a_worker_that_ends_badly_when_told_to_is_the_status_of_all(
+    tmp_path: Path, systemd: socket.socket
+) -> None:
+    """Somebody has to look at what it could not finish."""
+    commands = [command(tmp_path, "w0", "READY=1"), command(tmp_path, "w1", "READY=1", "1")]
+    running = asyncio.ensure_future(Workers(commands, FakeClock()).run())
+    assert await heard(systemd) == "READY=1"
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await running == 1
