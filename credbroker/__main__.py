@@ -57,6 +57,7 @@ COMMANDS = {
     "config": Command(
         "credbroker.admin.config_check", "check a broker's settings, or make them from an HTVault's"
     ),
+    "jwks": Command("credbroker.admin.jwks", "write the public keys of your issuers as files"),
     "demo": Command("credbroker.demo.main", "show all of it working on this machine"),
 }
 

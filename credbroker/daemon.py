@@ -32,17 +32,21 @@ from credbroker.api.health import Health
 from credbroker.api.htvault_surface import Around, htvault_routes
 from credbroker.api.metrics import Metrics, Sources
 from credbroker.api.native import NativeApi, Offered
+from credbroker.api.oauth import issuer_routes
 from credbroker.api.outlook import Outlook
 from credbroker.api.strangers import Strangers
 from credbroker.broker.engine import Engine
 from credbroker.broker.htvault import Htvault
 from credbroker.broker.running import Deeds, Means, NoWaypoints
 from credbroker.building import (
+    build_communities,
     build_deliveries,
     build_engine,
     build_htvault,
     build_responding,
+    lasting_of,
     open_all,
+    open_signers,
     server_tls,
 )
 from credbroker.config.load import DEFAULT_FOLDER, load
@@ -247,7 +251,9 @@ async def build(
     opened = await open_all(settings, replica, clock, entropy, stack)
     waypoints, check_clock = waypoints or NoWaypoints(), opened.vault.check_clock
     means = Means(audit, clock, entropy, Deeds(clock), waypoints, check_clock)
-    engine = build_engine(settings, opened, means, replica)
+    signers = await open_signers(settings, opened, means, stack)
+    engine = build_engine(settings, opened, means, replica, signers)
+    communities = build_communities(settings, opened, engine, signers, means)
     htvault = build_htvault(settings, opened, engine, means)
     responding = build_responding(settings, opened, engine, means)
     deliveries = build_deliveries(settings, opened, engine, means)
@@ -273,6 +279,7 @@ async def build(
             *Health(own_troubles, outlook).routes(),
             *Metrics(sources, counted).routes(),
             *htvault_routes(engine, htvault, around),
+            *issuer_routes(communities, strangers, clock),
         ],
         entropy,
         audit,
@@ -280,7 +287,11 @@ async def build(
     )
     return Daemon(
         app, settings.listen, opened.vault, engine, htvault, means.deeds, troubles, clock, entropy,
-        settings.hosts, {"clearing deliveries": deliveries.clearing.run},
+        settings.hosts,
+        {
+            "clearing deliveries": deliveries.clearing.run,
+            **lasting_of(settings, opened, engine, signers, means),
+        },
     )  # fmt: skip
 
 

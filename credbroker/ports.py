@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime
 import enum
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
@@ -17,6 +17,7 @@ from credbroker.domain.attenuation import Right
 from credbroker.domain.device import DeviceStart, LoginOutcome, PollOutcome
 from credbroker.domain.grants import Grant
 from credbroker.domain.outcomes import Outcome
+from credbroker.domain.policy import Asked
 from credbroker.domain.rotation import Rule
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
@@ -175,14 +176,34 @@ class SshSignatures(Protocol):
 
 
 class LocalMint(Protocol):
-    """Signs tokens for narrow rights here, where services trust our own key."""
+    """Signs tokens for people here, where services trust our own key.
+
+    A `proof` is the verified token that came with the last refresh at the person's own issuer.
+    """
 
     @property
     def url(self) -> str:
         """The exact issuer string of the tokens."""
 
-    async def mint(self, grant: Grant, right: Right) -> AccessToken:
-        """Return a token about the grant's person for less than the grant. Raises `Unavailable`."""
+    def most(self, proof: AccessToken, asked: Asked) -> Right:
+        """Return the most that may be signed for the proof's person at the audiences asked for.
+
+        Without any it is for those that are theirs by name: never for none. Raises `ScopeRefused`
+        and `AudienceRefused` if it is nothing.
+        """
+
+    async def mint(self, grant: Grant, right: Right, proof: AccessToken) -> AccessToken:
+        """Return a token about the grant's person. Raises as `most` does, and `Unavailable` kinds."""
+
+
+class Bridge(Protocol):
+    """Signs tokens for people while their own issuer is out."""
+
+    async def token(self, grant: Grant, right: Right) -> AccessToken | None:
+        """Return a token for this right, or None if nothing may be signed for the grant now.
+
+        `grant` is as the store has it. Raises `Unavailable` kinds.
+        """
 
 
 class HostMarks(Protocol):
@@ -309,6 +330,14 @@ class Audit(Protocol):
 
     async def record(self, event: str, /, **fields: object) -> None:
         """Write one line; it is on disk when this returns. Raises `AuditUnavailable`."""
+
+    async def record_all(
+        self, event: str, lines: Sequence[Mapping[str, object]], /, **common: object
+    ) -> None:
+        """Write one line for each of `lines`, with what is `common` to all of them in each.
+
+        They are on disk when this returns. Raises `AuditUnavailable`: then some may be, and none of what they tell of is given out.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ path "credbroker/data/hosts/*" { capabilities = ["create", "update", "read"] }
 path "credbroker/data/sessions/*" { capabilities = ["create", "update", "read"] }
 path "credbroker/data/announced/*" { capabilities = ["create", "update", "read"] }
 path "credbroker/data/deliveries/*" { capabilities = ["create", "update", "read"] }
+path "credbroker/data/signing/*" { capabilities = ["create", "update", "read"] }
+path "credbroker/data/issued/*" { capabilities = ["create", "update", "read"] }
 
 # A grant that has ended is overwritten, never deleted.
 path "credbroker/metadata/grants/*" { capabilities = ["read", "list"] }
@@ -23,6 +25,7 @@ path "credbroker/metadata/grants/*" { capabilities = ["read", "list"] }
 path "credbroker/metadata/leases/*" { capabilities = ["read", "list", "delete"] }
 path "credbroker/metadata/logins/*" { capabilities = ["read", "list", "delete"] }
 path "credbroker/metadata/narrow/*" { capabilities = ["read", "list", "delete"] }
+path "credbroker/metadata/issued/*" { capabilities = ["read", "list", "delete"] }
 path "credbroker/metadata/sessions/*" { capabilities = ["read", "list", "delete"] }
 path "credbroker/metadata/announced/*" { capabilities = ["read", "list", "delete"] }
 path "credbroker/metadata/deliveries/*" { capabilities = ["read", "list", "delete"] }
@@ -35,3 +38,7 @@ path "credbroker/metadata/replicas/*" { capabilities = ["read", "list"] }
 path "auth/token/lookup-self" { capabilities = ["read"] }
 path "auth/token/renew-self" { capabilities = ["update"] }
 path "auth/token/revoke-self" { capabilities = ["update"] }
+
+# For a community with `keys.transit: transit`, whose signing keys never leave OpenBao/Vault:
+# path "transit/keys/credbroker-*" { capabilities = ["create", "update", "read"] }
+# path "transit/sign/credbroker-*" { capabilities = ["update"] }

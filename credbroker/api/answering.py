@@ -1,20 +1,21 @@
 """Gives every request an id, and every error the form that its asker reads.
 
-What lies under `/v1/` is answered in Vault's form, the rest as problems. None holds a stack trace, a
-secret or an issuer's own words. What a caller is refused is in the audit trail before the answer
-leaves.
+What lies under `/v1/` is answered in Vault's form, OAuth's endpoints in OAuth's, the rest as problems.
+None holds a stack trace, a secret or an issuer's own words. What a caller is refused is in the audit
+trail before the answer leaves. Documents that anybody may read, and keep, go out as they are.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from credbroker.api.problems import LEASE_ID, REQUEST_ID, problem
+from credbroker.api.problems import CLIENT_ID, LEASE_ID, REQUEST_ID, plain, problem
 from credbroker.api.vault_answers import vault_errors
 from credbroker.domain.errors import (
     BrokerFault,
@@ -38,13 +39,35 @@ _GIVEN_ID = re.compile(r"[A-Za-z0-9_-]{8,64}\Z")
 # What HTVault's clients ask for.
 _VAULT_PATHS = ("/v1/", "/htgettokenopts.txt")
 
+_WELL_KNOWN = "/.well-known/"
+_PUBLIC_DOCUMENT = "public_document"
+
+ErrorForm = Callable[[CredbrokerError, str], web.Response]
+"""Writes an error, with the request's id, as an answer."""
+ERROR_FORM = web.RequestKey("error_form", ErrorForm)
+"""How what goes wrong in this request is written, if its path does not say so."""
+H = TypeVar("H", bound=Callable[..., object])
+
 log = structlog.get_logger(__name__)
 
 
+def public_document(handler: H) -> H:
+    """Mark a handler that cannot fail: its answers are the same for all, and go out untouched."""
+    setattr(handler, _PUBLIC_DOCUMENT, True)
+    return handler
+
+
 def form_of(request: web.Request, error: CredbrokerError) -> web.Response:
-    """Write an error in the form that belongs to the request's path."""
-    write = vault_errors if request.path.startswith(_VAULT_PATHS) else problem
+    """Write an error in the form that belongs to the request."""
+    write = request.get(ERROR_FORM) or _by_path(request.path)
     return write(error, request[REQUEST_ID])
+
+
+def _by_path(path: str) -> ErrorForm:
+    if path.startswith(_VAULT_PATHS):
+        return vault_errors
+    # ARC CE takes any JSON there for an issuer's metadata, and dies of what is missing in it.
+    return plain if _WELL_KNOWN in path else problem
 
 
 def answering_problems(entropy: Entropy, audit: Audit) -> Middleware:
@@ -55,6 +78,8 @@ def answering_problems(entropy: Entropy, audit: Audit) -> Middleware:
 
     @web.middleware
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if getattr(request.match_info.handler, _PUBLIC_DOCUMENT, False) is True:
+            return await handler(request)
         given = request.headers.get("X-Request-Id", "")
         request_id = given if _GIVEN_ID.match(given) else entropy.token(12)
         request[REQUEST_ID] = request_id
@@ -98,6 +123,7 @@ async def record_refusal(
         request_id=request[REQUEST_ID],
         address=request.remote,
         lease=lease_id,
+        client_id=request.get(CLIENT_ID),
         method=request.method,
         path=request.path,
         error=error.code,

@@ -2,14 +2,14 @@
 
 Each entry has a lease, an answer and a line in the audit trail of its own: what is refused to one, or
 waits for its issuer, befalls no other. All are answered within `READY_SECONDS`; a token that is still
-on its way by then is there for who asks again. Each lease is recognised once, and one that is unknown
-counts against the address like a request of its own.
+on its way by then is there for who asks again. Who takes lines gets each as soon as it is there. Each
+lease is recognised once, and one that is unknown counts against the address like a request of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 from aiohttp import web
@@ -17,6 +17,7 @@ from aiohttp import web
 from credbroker.api.answering import record_refusal
 from credbroker.api.bodies import body_of
 from credbroker.api.callers import origin
+from credbroker.api.lines import Lines, answer_in_lines, wants_lines
 from credbroker.api.native import given_of, wanted_of
 from credbroker.api.operations import Operation, answer_with
 from credbroker.api.problems import REQUEST_ID
@@ -37,9 +38,12 @@ from credbroker.wire.problem import problem_of
 
 READY_SECONDS = 2.0
 """How long the slowest entry keeps the others waiting."""
-LARGEST_BATCH_BYTES = 256 * 1024
+LARGEST_BATCH_BYTES = 4 * 1024 * 1024
 # While a lease is looked up it counts as unknown: more at once would use an address's allowance up.
 _LOOKED_UP_AT_ONCE = 16
+
+Put = Callable[[int, native.TokenOrProblem], None]
+"""Takes an entry's answer, with its place."""
 
 log = structlog.get_logger(__name__)
 
@@ -63,27 +67,49 @@ class BatchApi:
             Operation("POST", native.TOKENS_BATCH, "getTokens",
                       "Get access tokens, each under a lease of its own.",
                       self.tokens, takes=native.AskTokens, gives=native.TokensGiven,
-                      needs_lease=False),
+                      line=native.TokenLine, shows="nothing"),
         ]  # fmt: skip
 
-    async def tokens(self, request: web.Request) -> web.Response:
+    async def tokens(self, request: web.Request) -> web.StreamResponse:
         """Get an access token, or the reason why there is none, for each entry."""
         asked = await self._read(request)
         batch = _Batch(request, self._clock.elapsed() + READY_SECONDS)
-        by_lease: dict[Secret, list[int]] = {}
-        for place, entry in enumerate(asked.entries):
-            by_lease.setdefault(entry.lease_token, []).append(place)
+        if wants_lines(request):
+            return await self._in_lines(batch, asked.entries)
         answers: dict[int, native.TokenOrProblem] = {}
-
-        async def answer(places: Sequence[int]) -> None:
-            answered = await self._under(batch, [asked.entries[place] for place in places])
-            answers.update(zip(places, answered, strict=True))
-
-        async with asyncio.TaskGroup() as group:
-            for places in by_lease.values():
-                group.create_task(answer(places))
+        await self._answer_all(batch, asked.entries, answers.__setitem__)
         given = native.TokensGiven([answers[place] for place in range(len(asked.entries))])
         return answer_with(given)
+
+    async def _in_lines(
+        self, batch: _Batch, entries: Sequence[native.AskUnder]
+    ) -> web.StreamResponse:
+        lines = Lines()
+
+        def put(place: int, answer: native.TokenOrProblem) -> None:
+            lines.put(native.write_line(place, answer))
+
+        async def answer_all() -> None:
+            try:
+                await self._answer_all(batch, entries, put)
+            finally:
+                lines.close()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(answer_all())
+            return await answer_in_lines(batch.request, lines.pieces())
+
+    async def _answer_all(
+        self, batch: _Batch, entries: Sequence[native.AskUnder], put: Put
+    ) -> None:
+        """Hand each entry's answer to `put`, with its place, as soon as it is there."""
+        by_lease: dict[Secret, list[int]] = {}
+        for place, entry in enumerate(entries):
+            by_lease.setdefault(entry.lease_token, []).append(place)
+        async with asyncio.TaskGroup() as group:
+            for places in by_lease.values():
+                mine = {place: entries[place] for place in places}
+                group.create_task(self._under(batch, mine, put))
 
     async def _read(self, request: web.Request) -> native.AskTokens:
         try:
@@ -92,12 +118,14 @@ class BatchApi:
             self._strangers.count(request)  # no lease was seen that would speak for the asker
             raise
 
-    async def _under(
-        self, batch: _Batch, entries: Sequence[native.AskUnder]
-    ) -> Sequence[native.TokenOrProblem]:
+    async def _under(self, batch: _Batch, entries: Mapping[int, native.AskUnder], put: Put) -> None:
         """Answer the entries that show one lease."""
-        caller = await self._caller(batch, entries[0])
-        return await asyncio.gather(*(self._answer(batch, caller, entry) for entry in entries))
+        caller = await self._caller(batch, next(iter(entries.values())))
+
+        async def answer(place: int, entry: native.AskUnder) -> None:
+            put(place, await self._answer(batch, caller, entry))
+
+        await asyncio.gather(*(answer(place, entry) for place, entry in entries.items()))
 
     async def _caller(self, batch: _Batch, entry: native.AskUnder) -> Caller | CredbrokerError:
         request, digest = batch.request, entry.lease_token.digest().encode()

@@ -61,9 +61,9 @@ class NativeApi:
         """Return all that this API offers."""
         return [
             Operation("GET", native.ISSUERS, "listIssuers", "The issuers and roles served here.",
-                      self.issuers, gives=native.IssuersOffered, needs_lease=False),
+                      self.issuers, gives=native.IssuersOffered, shows="nothing"),
             Operation("POST", native.LOGINS, "startLogin", "Begin a device login.",
-                      self.start_login, 201, native.StartLogin, native.LoginStarted, False),
+                      self.start_login, 201, native.StartLogin, native.LoginStarted, "nothing"),
             Operation("POST", native.LOGIN_POLL, "pollLogin", "Ask whether the person has confirmed.",
                       self.poll_login, gives=native.LoginState),
             Operation("POST", native.TOKENS, "getToken", "Get an access token.",

@@ -12,6 +12,7 @@ import msgspec
 from credbroker import __version__
 from credbroker.api.operations import Operation
 from credbroker.domain.secret import Secret
+from credbroker.wire.files import LINES
 
 _PROBLEM = {
     "type": "object",
@@ -27,7 +28,9 @@ _PROBLEM = {
 
 def document(operations: Sequence[Operation], public_url: str) -> dict[str, Any]:
     """Return the document for `operations` as JSON-ready values."""
-    messages = [kind for op in operations for kind in (op.takes, op.gives) if kind is not None]
+    messages = [
+        kind for op in operations for kind in (op.takes, op.gives, op.line) if kind is not None
+    ]
     _, schemas = msgspec.json.schema_components(
         messages, schema_hook=_schema_of, ref_template="#/components/schemas/{name}"
     )
@@ -45,7 +48,10 @@ def document(operations: Sequence[Operation], public_url: str) -> dict[str, Any]
         "paths": paths,
         "components": {
             "schemas": {**schemas, "Problem": _PROBLEM},
-            "securitySchemes": {"lease": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "lease": {"type": "http", "scheme": "bearer"},
+                "client": {"type": "http", "scheme": "basic"},
+            },
         },
     }
 
@@ -54,6 +60,9 @@ def _describe(operation: Operation) -> dict[str, Any]:
     success: dict[str, Any] = {"description": operation.summary}
     if operation.gives is not None:
         success["content"] = _json(operation.gives.__name__)
+    if operation.line is not None:
+        lines = {LINES: {"schema": _schema(operation.line.__name__)}}
+        success["content"] = {**success.get("content", {}), **lines}
     described: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
@@ -61,7 +70,7 @@ def _describe(operation: Operation) -> dict[str, Any]:
             str(operation.status): success,
             "default": {"description": "What went wrong.", "content": _json("Problem")},
         },
-        "security": [{"lease": []}] if operation.needs_lease else [],
+        "security": [] if operation.shows == "nothing" else [{operation.shows: []}],
     }
     if names := re.findall(r"{(\w+)}", operation.path):
         described["parameters"] = [
@@ -74,7 +83,11 @@ def _describe(operation: Operation) -> dict[str, Any]:
 
 
 def _json(name: str) -> dict[str, Any]:
-    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
+    return {"application/json": {"schema": _schema(name)}}
+
+
+def _schema(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
 
 
 def _schema_of(kind: type) -> dict[str, Any]:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from aiohttp import web
 
-Handler = Callable[[web.Request], Awaitable[web.Response]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method at one path: its messages (dataclasses of `wire.native`) and who may call it."""
+    """One method at one path: its messages (dataclasses of `wire.native`) and who may call it.
+
+    The caller `shows` a lease, or itself as a client of a community, or nothing in a header. Who
+    accepts lines is answered with a `line` for each entry; without `gives` everybody is.
+    """
 
     method: str
     path: str
@@ -23,7 +27,8 @@ class Operation:
     status: int = 200
     takes: type[Any] | None = None
     gives: type[Any] | None = None
-    needs_lease: bool = True
+    shows: Literal["lease", "client", "nothing"] = "lease"
+    line: type[Any] | None = None
 
 
 class Answer(Protocol):

@@ -42,6 +42,8 @@ RETRY_AFTER_SECONDS = 2
 REQUEST_ID = web.RequestKey("request_id", str)
 LEASE_ID = web.RequestKey("lease_id", str)
 """The id of the lease that the request shows, whether or not it is a good one."""
+CLIENT_ID = web.RequestKey("client_id", str)
+"""The service that showed its secret, at an issuer of ours."""
 
 
 def status_of(error: CredbrokerError) -> int:
@@ -59,6 +61,12 @@ def problem(error: CredbrokerError, request_id: str) -> web.Response:
     if answer.status == 401:
         answer.headers["WWW-Authenticate"] = 'Bearer realm="credbroker"'
     return retry_after(answer, error)
+
+
+def plain(error: CredbrokerError, request_id: str) -> web.Response:
+    """Write an error as a line of text, for who would take any JSON for what was looked for."""
+    text = f"{error.sentence} (request id {request_id})\n"
+    return retry_after(web.Response(status=status_of(error), text=text), error)
 
 
 def retry_after(answer: web.Response, error: CredbrokerError) -> web.Response:

@@ -6,7 +6,7 @@
   a caller or by the keeper; tokens that are held are still served.
 - What was granted or proved before a mark on its person or issuer is used for nothing any more: such
   a grant rests until its person has logged in again, or the mark is lifted.
-- The end of a single lease stands in its record. Its mark only tells others to look, so it is kept
+- The end of a single lease, or refresh token of ours, stands in its record. Its mark only tells others to look, so it is kept
   for minutes; a replica that may have missed such marks reads every lease again.
 """
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 import structlog
@@ -32,9 +32,11 @@ from credbroker.domain.revocations import (
     Kind,
     Mark,
     Revocations,
+    check_client,
     check_host,
     check_not_revoked,
     check_proof,
+    check_signed,
     made_until,
     moment_of_proof,
 )
@@ -47,6 +49,8 @@ SILENT_SECONDS = 30.0
 MISSED_SECONDS = 60.0
 ENDED_KEPT_SECONDS = MISSED_SECONDS + 4 * CLOCKS_OFF_SECONDS
 PATIENCE_SECONDS = 30.0
+# No token that we sign lives longer.
+SIGNED_KEPT_SECONDS = LONGEST_SECONDS / 2
 
 log = structlog.get_logger(__name__)
 
@@ -104,6 +108,16 @@ class Containing:
     def judge_host(self, name: str, address: str, proved_at: datetime.datetime) -> None:
         """Raise `LeaseEnded` if a mark ends what a host proved at that moment, as known here."""
         check_host(name, address, proved_at, self._view)
+
+    def judge_client(self, community: str, client_id: str) -> None:
+        """Raise `ClientNotAllowed` if a mark stops this client of ours, as far as is known here."""
+        check_client(community, client_id, self._view)
+
+    def judge_signed(
+        self, community: str, names: Iterable[str], jti: str, signed_at: datetime.datetime
+    ) -> None:
+        """Raise `TokenRefused` if a mark ends what we signed; see `domain.revocations.check_signed`."""
+        check_signed(community, names, jti, signed_at, self._view)
 
     def moment(self, key: GrantKey, now: datetime.datetime) -> datetime.datetime:
         """Return by which moment a login that ends now is judged: none that a known mark reaches."""
@@ -187,7 +201,9 @@ class Containing:
     # -- writing -------------------------------------------------------------------------------
 
     async def contained(self) -> Mapping[Kind, Mapping[str, Mark]]:
-        """Return what is contained now, by the store's word, without leases that others ended.
+        """Return what is contained now, by the store's word, without what others ended.
+
+        Those are single leases, and tokens that services revoked.
 
         Raises `StoreUnavailable` kinds.
         """
@@ -197,7 +213,7 @@ class Containing:
             kind: {
                 name: mark
                 for name, mark in Revocations(kind, marks).living(now).items()
-                if (mark.kept_until - mark.before).total_seconds() > ENDED_KEPT_SECONDS
+                if (mark.kept_until - mark.before).total_seconds() > _kept_seconds(kind)
             }
             for kind, marks in self._view.items()
         }
@@ -252,6 +268,16 @@ class Containing:
             if self._owed.get(lease_id) is mark:
                 await self._pay()
 
+    async def end_signed(self, jti: str, until: datetime.datetime) -> None:
+        """End one token that we signed and that expires at `until`; stored when this returns.
+
+        Raises as `ended` does; it is not tried again.
+        """
+        self._check_clock()
+        mark = Mark.of(self._clock.now(), until)
+        async with self._one_at_a_time:
+            await self._add(Kind.TOKEN, {jti: mark})
+
     async def changing(self, segment: str) -> None:
         """Have every replica, this one too, look at a grant again: it is about to change, or has.
 
@@ -292,3 +318,8 @@ class Containing:
             except StaleVersionError:
                 continue  # somebody else wrote: change what is there now
             return
+
+
+def _kept_seconds(kind: Kind) -> float:
+    """Return for how long a mark is kept, at the most, that no operator made."""
+    return SIGNED_KEPT_SECONDS if kind is Kind.TOKEN else ENDED_KEPT_SECONDS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from credbroker.broker.containing import Containing
 from credbroker.broker.custody.beating import Beating
@@ -20,6 +20,7 @@ from credbroker.broker.custody.sorting import Sorting
 from credbroker.broker.custody.successors import Successors
 from credbroker.broker.ending import Ending
 from credbroker.broker.holding import HeldTokens
+from credbroker.broker.issuing.bridging import BridgeBy, Bridging, Lookout
 from credbroker.broker.keeper.clearing import Clearable, Cleared, Clearing
 from credbroker.broker.keeper.keeping import Keeping
 from credbroker.broker.known_grants import KnownGrants
@@ -43,7 +44,7 @@ from credbroker.domain.revocations import Revocations
 from credbroker.domain.robots import Robots
 from credbroker.domain.rotation import Custody
 from credbroker.domain.ssh_keys import SeenNonce, SshKeys
-from credbroker.ports import HostMarks, Issuer, RecordStore, Spool
+from credbroker.ports import HostMarks, Issuer, LocalMint, RecordStore, Spool
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,20 +136,67 @@ class Noted:
             listener(grant)
 
 
+@dataclass(frozen=True, slots=True)
+class SignedHere:
+    """What is signed here for people, by the name of their issuer.
+
+    `mints` sign all that the people of an issuer get; `bridges` sign while it is out.
+    """
+
+    mints: Mapping[str, LocalMint] = field(default_factory=dict)
+    bridges: Mapping[str, BridgeBy] = field(default_factory=dict)
+
+
 def assemble(
-    stores: Stores, enrolments: Mapping[str, Enrolment], rules: Rules, means: Means, replica: str
+    stores: Stores,
+    enrolments: Mapping[str, Enrolment],
+    rules: Rules,
+    means: Means,
+    replica: str,
+    *,
+    containing: Containing | None = None,
+    signed_here: SignedHere | None = None,
 ) -> Engine:
-    """Return the deeds of the replica of this name, over these stores and issuers."""
+    """Return the deeds of the replica of this name, over these stores and issuers.
+
+    `containing` is given where others go by it, too, as those do who sign what is `signed_here`.
+    """
     issuers = {name: enrolment.issuer for name, enrolment in enrolments.items()}
-    guard = _guard(stores, issuers, rules, means, replica)
+    containing = containing or Containing(stores.revocations, means)
+    signed_here = signed_here or SignedHere()
+    guard = _guard(stores, issuers, rules, means, replica=replica, containing=containing)
+    bridges = _bridges(guard, signed_here.bridges, means)
     held = HeldTokens(means.clock)
-    containing = guard.containing
     custodians = Custodians(guard.claiming, guard.successors, guard.gates, guard.marks, containing)
-    refreshing = Refreshing(issuers, custodians, held, means, renew_after=rules.minting.renew_after)
+    refreshing = Refreshing(
+        issuers,
+        custodians,
+        held,
+        means,
+        renew_after=rules.minting.renew_after,
+        proofs_only=signed_here.mints,
+    )
     longest = rules.longest_job_seconds
     leasing = Leasing(stores.leases, means, longest_job_seconds=longest, containing=containing)
-    minting = _minting(
-        guard, refreshing, held, leasing, shared=stores.narrow, rules=rules.minting, means=means
+    narrowing = Narrowing(
+        issuers,
+        refreshing,
+        guard.gates,
+        held,
+        means,
+        shared=stores.narrow,
+        renew_after=rules.minting.renew_after,
+        mints=signed_here.mints,
+    )
+    minting = Minting(
+        guard.known,
+        refreshing,
+        held,
+        rules.minting,
+        means,
+        leasing=leasing,
+        narrowing=narrowing,
+        bridges=bridges,
     )
     ending = Ending(
         guard.grants, refreshing, minting, leasing, means, issuers=issuers, noted=guard.noted
@@ -191,38 +239,34 @@ def assemble(
         sorting=guard.sorting,
         keeping=keeping,
         recovering=Recovering(guard.gates, issuers, refreshing.refresh, keeping.candidates, means),
-        beating=_beating(stores, guard, keeping, means),
+        beating=_beating(stores, guard, keeping, bridges, means=means),
         outages=guard.grants.outages,
         clearing=_clearing(stores, guard, means),
     )
 
 
-def _minting(
-    guard: _Guard,
-    refreshing: Refreshing,
-    held: HeldTokens,
-    leasing: Leasing,
-    *,
-    shared: RecordStore[NarrowToken],
-    rules: MintingRules,
-    means: Means,
-) -> Minting:
-    narrowing = Narrowing(
-        guard.issuers,
-        refreshing,
-        guard.gates,
-        held,
-        means,
-        shared=shared,
-        renew_after=rules.renew_after,
-    )
-    return Minting(
-        guard.known, refreshing, held, rules, means, leasing=leasing, narrowing=narrowing
-    )
+def _bridges(guard: _Guard, over: Mapping[str, BridgeBy], means: Means) -> Mapping[str, Bridging]:
+    bridges = {
+        name: Bridging(
+            by,
+            Lookout(name, guard.issuers[name], guard.gates[name], guard.replicas, guard.marks),
+            guard.containing,
+            means,
+        )
+        for name, by in over.items()
+    }
+    guard.noted.listeners += [one.noted for one in bridges.values()]
+    return bridges
 
 
 def _guard(
-    stores: Stores, issuers: Mapping[str, Issuer], rules: Rules, means: Means, replica: str
+    stores: Stores,
+    issuers: Mapping[str, Issuer],
+    rules: Rules,
+    means: Means,
+    *,
+    replica: str,
+    containing: Containing,
 ) -> _Guard:
     outages, noted = Outages(means.clock), Noted()
     grants, rewind = Watched(stores.grants, outages), Watched(stores.rewind, outages)
@@ -247,7 +291,6 @@ def _guard(
         means=means,
         replica=replica,
     )
-    containing = Containing(stores.revocations, means)
     return _Guard(
         grants,
         issuers,
@@ -269,7 +312,14 @@ def _clearing(stores: Stores, guard: _Guard, means: Means) -> Clearing:
     return Clearing(cleared, guard.replicas, means)
 
 
-def _beating(stores: Stores, guard: _Guard, keeping: Keeping, means: Means) -> Beating:
+def _beating(
+    stores: Stores,
+    guard: _Guard,
+    keeping: Keeping,
+    bridges: Mapping[str, Bridging],
+    *,
+    means: Means,
+) -> Beating:
     def counts() -> Mapping[str, IssuerCount]:
         return {
             name: replace(gate.counts(), horizon=keeping.horizon(name))
@@ -278,5 +328,11 @@ def _beating(stores: Stores, guard: _Guard, keeping: Keeping, means: Means) -> B
 
     handing_in = HandingIn(stores.spool, guard.grants, guard.successors, means)
     return Beating(
-        guard.replicas, guard.marks, guard.rewinding, handing_in, counts, clock=means.clock
+        guard.replicas,
+        guard.marks,
+        guard.rewinding,
+        handing_in,
+        counts,
+        clock=means.clock,
+        more={f"bridge over {name}": one.look for name, one in bridges.items()},
     )

@@ -13,7 +13,14 @@ from dataclasses import dataclass, replace
 from credbroker.broker.walking import READS_AT_ONCE, pages
 from credbroker.domain.errors import CredbrokerError, LeaseEnded, RecordDamaged
 from credbroker.domain.leases import Lease, check_alive
-from credbroker.domain.revocations import LONGEST_SECONDS, Kind, Mark, View, check_not_revoked
+from credbroker.domain.revocations import (
+    LONGEST_SECONDS,
+    OF_LEASES,
+    Kind,
+    Mark,
+    View,
+    check_not_revoked,
+)
 from credbroker.ports import Clock, RecordStore
 
 MOST_PEOPLE = 20
@@ -44,7 +51,10 @@ async def count_hits(
     """Return what a mark of this moment ends, having looked for about `seconds`.
 
     `name` is as `domain.revocations.check_name` returns it. A store that fails ends the counting.
+    A mark on what we sign ends no lease.
     """
+    if kind not in OF_LEASES:
+        return Hits()
     until, now = clock.elapsed() + seconds, clock.now()
     kept = before + datetime.timedelta(seconds=LONGEST_SECONDS)
     view: View = {kind: {name: Mark(before, kept)}}

@@ -20,6 +20,7 @@ from credbroker.domain.errors import (
     GrantPaused,
     LeaseEnded,
     NotFound,
+    OutsideCeiling,
     StoreUnavailable,
     TooSoonExpired,
     Unavailable,
@@ -28,7 +29,9 @@ from credbroker.domain.freshness import Freshness, due_at, pick, renew_at
 from credbroker.domain.grants import Grant, GrantState
 from credbroker.domain.leases import check_unchained
 from credbroker.domain.losses import why_lost
+from credbroker.domain.policy import Asked
 from credbroker.domain.tokens import AccessToken
+from credbroker.ports import Bridge
 
 log = structlog.get_logger(__name__)
 
@@ -68,11 +71,14 @@ class Minting:
         *,
         leasing: Leasing,
         narrowing: Narrowing,
+        bridges: Mapping[str, Bridge] | None = None,
     ) -> None:
         """Mint from `known` grants: what is `held`, or `refreshing` brings; `leasing` knows callers.
 
-        What is less than the whole right of a grant, `narrowing` brings.
+        What is less than the whole right of a grant, `narrowing` brings; `bridges`, by issuer, sign
+        while it is out.
         """
+        self._bridges = bridges or {}
         self._known = known
         self._refreshing = refreshing
         self._narrowing = narrowing
@@ -93,7 +99,7 @@ class Minting:
         if caller.next_taken is None:
             check_unchained(caller.lease)
         grant, fresh = await self.grant_of(caller, oldest=float("inf"))
-        right = self._narrowed(grant, caller.lease.ceiling, wanted)
+        right = await self._right(caller, grant, wanted)
         held = self._held.get(grant.line, right)
         judged = self._judge(held, wanted)
         if judged is Freshness.GOOD and held is not None:
@@ -106,9 +112,10 @@ class Minting:
             except (Unavailable, GrantPaused) as error:
                 # Judged anew: it may have run out while the fetch was waited for.
                 if held is None or self._judge(held, wanted) is Freshness.NOTHING:
-                    raise
-                log.warning("served_while_unavailable", why=error.sentence, jti=held.jti)
-                token = held
+                    token = await self._bridged(caller, right, error)
+                else:
+                    token = held
+                log.warning("served_while_unavailable", why=error.sentence, jti=token.jti)
         now = self._clock.now()
         if token.seconds_left(now) < wanted.floor_seconds:
             raise _too_short(wanted)
@@ -120,9 +127,9 @@ class Minting:
         return Minted(token, grant.key.issuer, back_at)
 
     async def right_of(self, caller: Caller, wanted: Wanted) -> Right:
-        """Return what the caller would get for this wish, without fetching anything."""
+        """Return what the caller would get for this wish, without fetching a token for it."""
         grant, _ = await self.grant_of(caller)
-        return self._narrowed(grant, caller.lease.ceiling, wanted)
+        return await self._right(caller, grant, wanted)
 
     async def grant_of(
         self, caller: Caller, *, oldest: float = FRESH_SECONDS
@@ -147,8 +154,14 @@ class Minting:
         return grant, fresh
 
     def whole_right(self, grant: Grant) -> Right:
-        """Return all that a grant gives. Raises `NotFound` if its role is not served any more."""
-        return self._narrowed(grant, Ceiling(), Wanted())
+        """Return all that a grant gives at its issuer, which is what it is refreshed for.
+
+        Raises `NotFound` if its role is not served any more.
+        """
+        role = self._audiences(grant)
+        # Where tokens are signed here, the role's audiences are theirs, and not the issuer's.
+        granted = Right(grant.scopes, () if self._is_signed_here(grant) else role)
+        return self._narrowed(grant, granted, Ceiling(), Wanted())
 
     def narrows_by_refresh(self, grant: Grant) -> bool:
         """True if each token for less than the whole right takes a use of the refresh token."""
@@ -179,21 +192,55 @@ class Minting:
                 raise _too_short(wanted)  # asking the issuer each time would only wear it out
         return judged
 
-    def _narrowed(self, grant: Grant, ceiling: Ceiling, wanted: Wanted) -> Right:
-        granted = self._granted(grant)
+    async def _right(self, caller: Caller, grant: Grant, wanted: Wanted) -> Right:
+        ceiling = caller.lease.ceiling
+        granted = Right(grant.scopes, self._audiences(grant))
+        if self._is_signed_here(grant):
+            left = caller.seconds_left(self._clock.elapsed())
+            granted = await self._signable(grant, ceiling, wanted, left)
+        return self._narrowed(grant, granted, ceiling, wanted)
+
+    async def _signable(
+        self, grant: Grant, ceiling: Ceiling, wanted: Wanted, seconds: float
+    ) -> Right:
+        """Return the most that is signed here for a person, at the audiences that are in question."""
+        role = self._audiences(grant)
+        scopes = wanted.scopes if wanted.scopes is not None else ceiling.scopes
+        asked = Asked(scopes, wanted.audiences or ceiling.audiences or role or None)
+        most = await self._narrowing.most(grant, self.whole_right(grant), asked, seconds)
+        if not most.within(Right(most.scopes, role)):
+            raise OutsideCeiling("An audience asked for is outside the role.")
+        return most
+
+    def _is_signed_here(self, grant: Grant) -> bool:
+        return self._narrowing.way(grant.key.issuer) is Way.MINT
+
+    def _narrowed(self, grant: Grant, granted: Right, ceiling: Ceiling, wanted: Wanted) -> Right:
         if wanted.audiences is None and (grant.key.issuer, grant.key.role) in self._rules.only_one:
             first = (ceiling.audiences or granted.audiences)[:1]
             wanted = replace(wanted, audiences=first or None)
         return attenuate(granted, ceiling, wanted)
 
-    def _granted(self, grant: Grant) -> Right:
+    def _audiences(self, grant: Grant) -> tuple[str, ...]:
         try:
-            audiences = self._rules.audiences[grant.key.issuer, grant.key.role]
+            return self._rules.audiences[grant.key.issuer, grant.key.role]
         except KeyError:
             raise NotFound(
                 f"The role {grant.key.role!r} of issuer {grant.key.issuer!r} is not served any more."
             ) from None
-        return Right(grant.scopes, audiences)
+
+    async def _bridged(
+        self, caller: Caller, right: Right, error: Unavailable | GrantPaused
+    ) -> AccessToken:
+        """Return what may be signed while the issuer is out; else raise the `error` it is out by."""
+        bridge = self._bridges.get(caller.lease.key.issuer)
+        if bridge is None or isinstance(error, GrantPaused):
+            raise error
+        grant, fresh = await self.grant_of(caller)
+        token = await bridge.token(grant, right) if fresh else None
+        if token is None:
+            raise error
+        return token
 
     async def _await_store(self, caller: Caller, judged: Freshness) -> None:
         """Return once the store says that the caller may fetch; who has a token does not wait.

@@ -1,6 +1,6 @@
 """Gets tokens for less than the whole right of a grant, in the way that costs least.
 
-- Minted locally where that can be; else by token exchange where the issuer is set to do it (RFC
+- Signed here where that can be, by the newest word of the person's issuer about them; else by token exchange where the issuer is set to do it (RFC
   8693), which spends no refresh token; else by a refresh.
 - Leases of a grant that want the same right share one token, also across replicas: it is kept
   beside the grant until it expires. A race costs one token more, never gives a wrong one.
@@ -20,6 +20,7 @@ from credbroker.broker.custody.gate import Gates
 from credbroker.broker.custody.refreshing import UNFIT_PAUSE_SECONDS, Refreshing, Wish
 from credbroker.broker.custody.resting import Rests
 from credbroker.broker.holding import HeldTokens
+from credbroker.broker.issuing.proofs import PATIENCE_SECONDS, Proofs
 from credbroker.broker.running import Means, served
 from credbroker.broker.trail import about
 from credbroker.domain.attenuation import Right
@@ -34,11 +35,9 @@ from credbroker.domain.freshness import Freshness, due_at, pick
 from credbroker.domain.grants import Grant
 from credbroker.domain.narrow import NarrowToken, place_of
 from credbroker.domain.outcomes import Dead, Outcome, Renewed
+from credbroker.domain.policy import Asked
 from credbroker.domain.tokens import AccessToken, check_issued
 from credbroker.ports import Issuer, LocalMint, RecordStore, StaleVersionError, Stored
-
-# A deed that nobody waits for any more goes on for as long as a refresh may take.
-PATIENCE_SECONDS = 300.0
 
 log = structlog.get_logger(__name__)
 
@@ -80,6 +79,7 @@ class Narrowing:
         self._shared = shared
         self._renew_after = renew_after
         self._mints = mints or {}
+        self._proofs = Proofs(refreshing, held, means, renew_after)
         self._audit = means.audit
         self._clock = means.clock
         self._deeds = means.deeds
@@ -92,6 +92,15 @@ class Narrowing:
         if issuer in self._mints:
             return Way.MINT
         return Way.EXCHANGE if served(self._issuers, issuer).exchanges else Way.REFRESH
+
+    async def most(self, grant: Grant, whole: Right, asked: Asked, seconds: float) -> Right:
+        """Return the most that is signed here for the grant's person, at the audiences asked for.
+
+        Goes by the newest word of their issuer to be had within `seconds`. Raises as
+        `Refreshing.refresh` does, `ScopeRefused` and `AudienceRefused`.
+        """
+        proof = await self._proofs.newest(grant, whole, seconds)
+        return self._mints[grant.key.issuer].most(proof, asked)
 
     async def fetch(self, wish: Wish, grant: Grant, whole: Right, seconds: float) -> AccessToken:
         """Return a new access token for the wish; `whole` is all that the grant gives.
@@ -110,7 +119,7 @@ class Narrowing:
     async def _narrow(self, wish: Wish, grant: Grant, whole: Right) -> AccessToken:
         way = self.way(wish.key.issuer)
         if way is Way.MINT:
-            return await self._kept_if_fit(wish, self._minted(wish, grant))
+            return await self._kept_if_fit(wish, self._minted(wish, grant, whole))
         place = place_of(wish.key, wish.right)
         found, known = await self._look(place)
         if found is not None and (token := await self._at_hand(found, wish, grant)) is not None:
@@ -134,10 +143,11 @@ class Narrowing:
         self._held.put(wish.line, wish.right, token)
         return token
 
-    async def _minted(self, wish: Wish, grant: Grant) -> AccessToken:
+    async def _minted(self, wish: Wish, grant: Grant, whole: Right) -> AccessToken:
         mint = self._mints[wish.key.issuer]
+        proof = await self._proofs.good(grant, whole)
         await self._refreshing.admit(grant)
-        token = await mint.mint(grant, wish.right)
+        token = await mint.mint(grant, wish.right, proof)
         now = self._clock.now()
         check_issued(token, wish.right, issuer_url=mint.url, subject=grant.subject, now=now)
         return token

@@ -5,6 +5,10 @@ The only place that knows every adapter. `daemon` runs what is built here, `admi
 
 from __future__ import annotations
 
+from credbroker.building.communities import Signers as Signers
+from credbroker.building.communities import build_communities as build_communities
+from credbroker.building.communities import lasting_of as lasting_of
+from credbroker.building.communities import open_signers as open_signers
 from credbroker.building.engines import build_deliveries as build_deliveries
 from credbroker.building.engines import build_engine as build_engine
 from credbroker.building.engines import build_htvault as build_htvault

@@ -12,6 +12,7 @@ from credbroker.broker.logins.confirming import ConfirmingRules
 from credbroker.broker.minting import MintingRules
 from credbroker.broker.responding import Responding
 from credbroker.broker.running import Means
+from credbroker.building.communities import Signers
 from credbroker.building.opening import Opened
 from credbroker.config.schema import Settings
 from credbroker.domain.hosts import check_host_pattern
@@ -21,9 +22,18 @@ from credbroker.domain.rotation import Custody
 from credbroker.issuers.host_signatures import HostSignatures
 
 
-def build_engine(settings: Settings, opened: Opened, means: Means, replica: str) -> Engine:
-    """Return the deeds of one replica, over what was opened."""
-    return assemble(opened.stores, opened.enrolments, rules_of(settings), means, replica)
+def build_engine(
+    settings: Settings, opened: Opened, means: Means, replica: str, signers: Signers | None = None
+) -> Engine:
+    """Return the deeds of one replica, over what was opened; `signers` go by the same revocations."""
+    return assemble(
+        opened.stores,
+        opened.enrolments,
+        rules_of(settings),
+        means,
+        replica,
+        containing=signers.containing if signers is not None else None,
+    )
 
 
 def build_htvault(settings: Settings, opened: Opened, engine: Engine, means: Means) -> Htvault:

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import msgspec
 import yaml
 
+from credbroker.config.community_faults import community_findings
 from credbroker.config.schema import Issuer, Settings
 from credbroker.domain.errors import BadSettings, Malformed
 from credbroker.domain.hosts import check_host_pattern
@@ -92,6 +93,12 @@ def secret_files(settings: Settings) -> list[tuple[str, Path]]:
         ("client secret", issuer.client_secret_file)
         for issuer in settings.issuers.values()
         if issuer.client_secret_file is not None
+    ]
+    files += [
+        ("client secret", client.secret_file)
+        for community in settings.communities.values()
+        for client in community.clients.values()
+        if client.secret_file is not None
     ]
     return files
 
@@ -243,6 +250,9 @@ def _findings(settings: Settings) -> list[tuple[str, str]]:
         for number, one in enumerate(settings.operators)
         if one.issuer not in settings.issuers
     ]
+    for name, community in settings.communities.items():
+        found += [(f"$.communities.{name}.url", why) for why in _address_faults(community.url)]
+    found += community_findings(settings)
     found += _kerberos_findings(settings) + _htvault_findings(settings)
     return found + _hosts_findings(settings)
 

@@ -28,6 +28,8 @@ class IssuerMark:
     recorded_at: Optional[datetime.datetime] = None
     braked_at: Optional[datetime.datetime] = None
     braked_by: str = ""
+    bridged_until: Optional[datetime.datetime] = None
+    """When the last token has expired that was signed here for its people while it was out."""
 
     def effective(self, operators: Optional[Rule]) -> Rule:
         """Return the rule to go by; nothing on record, or trust that was broken, means `ask`."""
@@ -45,6 +47,8 @@ class IssuerCount:
     dead: int = 0
     horizon: Optional[datetime.datetime] = None
     """When the first live consumer's token expires, of those this replica serves."""
+    failing_seconds: float = 0.0
+    """For how long this replica has itself seen it fail, without one answer."""
 
 
 @dataclass(frozen=True)

@@ -25,3 +25,10 @@ def backoff_seconds(failures: int, spread: float) -> float:
     """
     full = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(max(failures - 1, 0), 16))
     return full * (1.0 - 0.5 * spread)
+
+
+def roughly(seconds: float) -> str:
+    """Return a wait in words for people: 10 s at the least, and minutes from 2 of them on."""
+    if seconds < 120:
+        return f"about {max(seconds, 10.0):.0f} s"
+    return f"about {seconds / 60:.0f} min"

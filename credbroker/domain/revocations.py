@@ -1,5 +1,7 @@
 """Revocations: a lease is over, or all that a person, a job, a host or an issuer had until a moment.
 
+Of what we sign ourselves: one token is over, or all that a client was given; see `check_signed`.
+
 - A mark ends every lease that was made before its moment, so that later logins work.
 - A mark on a lease ends it and all that were made from it, whenever those were made.
 - A mark on a person or an issuer ends what else was proved before: the grants, tickets and ssh keys
@@ -8,6 +10,10 @@
 - A mark on a host ends what it had in hand; a key that it joined with, or a certificate, from before
   opens no session any more.
 - Names count as equal however their letters are composed (Unicode NFC).
+- A mark on a client of one of our own communities stops the client for as long as it stands, and ends
+  the tokens from before that were signed for it, or about a subject of that name.
+- A mark on a token, by its `jti`, ends that one; a service that revokes its own has it kept for as
+  long as the token would live.
 - Marks are bounded: one that no lease can be old enough for is dropped with the next write.
 """
 
@@ -19,9 +25,16 @@ import ipaddress
 import re
 import unicodedata
 from dataclasses import dataclass, field, replace
-from typing import Iterator, Mapping, Union
+from typing import Iterable, Iterator, Mapping, Union
 
-from credbroker.domain.errors import Busy, LeaseEnded, Malformed, NotFound
+from credbroker.domain.errors import (
+    Busy,
+    ClientNotAllowed,
+    LeaseEnded,
+    Malformed,
+    NotFound,
+    TokenRefused,
+)
 from credbroker.domain.hosts import check_host_name
 from credbroker.domain.leases import Lease, check_job_name
 from credbroker.domain.names import GrantKey, check_credkey, check_short_name
@@ -41,6 +54,7 @@ CLOCKS_OFF_SECONDS = 60.0
 # A mark's two moments, and what stands around them and its name.
 _BESIDE_NAME_BYTES = 32
 _LEASE_ID = re.compile(r"[A-Za-z0-9_-]{22}\Z")
+_ONE_WORD = re.compile(r"[\x21-\x7E]{1,255}\Z")
 
 
 class Kind(enum.Enum):
@@ -51,6 +65,12 @@ class Kind(enum.Enum):
     JOB = "job"
     HOST = "host"
     ISSUER = "issuer"
+    CLIENT = "client"
+    TOKEN = "token"  # noqa: S105 - a word, and no secret
+
+
+OF_LEASES = frozenset({Kind.LEASE, Kind.PERSON, Kind.JOB, Kind.HOST, Kind.ISSUER})
+"""The kinds whose marks end leases; the others are about what we sign ourselves."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +168,31 @@ def check_host(name: str, address: str, proved_at: datetime.datetime, view: View
             )
 
 
+def check_client(community: str, client_id: str, view: View) -> None:
+    """Raise `ClientNotAllowed` if a mark in `view` stops this client of one of our communities."""
+    if f"{community}/{client_id}" in view.get(Kind.CLIENT, {}):
+        raise ClientNotAllowed(
+            "The operator has contained this client.",
+            "Ask the operator, who changes its secret and then lifts the containment.",
+        )
+
+
+def check_signed(
+    community: str, names: Iterable[str], jti: str, signed_at: datetime.datetime, view: View
+) -> None:
+    """Raise `TokenRefused` if a mark in `view` ends what we signed, then, as the token `jti`.
+
+    `names` are its client's and its subject's.
+    """
+    if jti in view.get(Kind.TOKEN, {}):
+        raise TokenRefused("This token was revoked.")
+    marks = view.get(Kind.CLIENT)
+    for name in names if marks else ():
+        mark = marks.get(f"{community}/{name}") if marks else None
+        if mark is not None and signed_at < mark.before:
+            raise TokenRefused("The operator has ended what this client or subject had.")
+
+
 def moment_of_proof(key: GrantKey, now: datetime.datetime, view: View) -> datetime.datetime:
     """Return when somebody counts as having proved `now`, at the issuer, to be this person.
 
@@ -163,7 +208,8 @@ def check_name(kind: Kind, name: str) -> str:
     """Return `name` in the one form in which leases are held against it; raise `Malformed`.
 
     A lease is named by its id, a person by `<issuer>/<credkey>`, a host by its address, or by the
-    name that it is delivered to by.
+    name that it is delivered to by. A client is named by `<community>/<client id>`, and so is the
+    subject of tokens; a token by its `jti`.
     """
     if kind is Kind.LEASE and not _LEASE_ID.match(name):
         raise Malformed(
@@ -178,7 +224,18 @@ def check_name(kind: Kind, name: str) -> str:
     if kind is Kind.HOST:
         address = _address(name)
         return check_host_name(address) if isinstance(address, str) else str(address)
+    if kind is Kind.CLIENT:
+        community, _, client_id = name.partition("/")
+        return f"{check_short_name('community', community)}/{_one_word('client', client_id)}"
+    if kind is Kind.TOKEN:
+        return _one_word("token", name)
     return check_short_name("issuer", name) if kind is Kind.ISSUER else name
+
+
+def _one_word(kind: str, name: str) -> str:
+    if not _ONE_WORD.match(name):
+        raise Malformed(f"A {kind} is named by 1 to 255 printable ASCII characters without spaces.")
+    return name
 
 
 def is_address(name: str) -> bool:

@@ -21,7 +21,10 @@ _LEEWAY = datetime.timedelta(seconds=60)
 
 @dataclass(frozen=True)
 class AccessToken:
-    """One access token and what its claims say; `obtained_at` is by the reader's own clock."""
+    """One access token and what its claims say; `obtained_at` is by the reader's own clock.
+
+    `version` is empty for a token that follows no WLCG profile.
+    """
 
     value: Secret
     issuer_url: str
@@ -36,6 +39,7 @@ class AccessToken:
     not_before: datetime.datetime
     expires_at: datetime.datetime
     obtained_at: datetime.datetime
+    entitlements: tuple[str, ...] = ()
 
     def seconds_left(self, now: datetime.datetime) -> float:
         """Return how long the token still lives, in seconds; negative once it has expired."""
@@ -54,15 +58,25 @@ def check_issued(
     Raises `IssuerMisbehaved` if it is wider or about somebody else, `IssuerGaveLess` if it lacks
     something asked for. The signature is the caller's business and already checked.
     """
-    if token.issuer_url != issuer_url or token.subject != subject:
-        raise IssuerMisbehaved("The issuer's token is about another issuer or person.")
+    check_proof(token, issuer_url=issuer_url, subject=subject, now=now)
     _check_version(token.version)
-    check_times(token, now)
     _check_scopes(token, asked)
     if asked.audiences and set(token.audiences) != set(asked.audiences):
         raise IssuerMisbehaved("The issuer's token is for another audience than was asked for.")
     if not token.audiences:
         raise IssuerMisbehaved("The issuer's token names no audience.")
+
+
+def check_proof(
+    token: AccessToken, *, issuer_url: str, subject: str, now: datetime.datetime
+) -> None:
+    """Hold a verified token, which only proves what is claimed about a person, against who that is.
+
+    What it allows does not matter: nobody is given it. Raises `IssuerMisbehaved`.
+    """
+    if token.issuer_url != issuer_url or token.subject != subject:
+        raise IssuerMisbehaved("The issuer's token is about another issuer or person.")
+    check_times(token, now)
 
 
 def check_times(token: AccessToken, now: datetime.datetime) -> None:

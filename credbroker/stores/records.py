@@ -17,6 +17,7 @@ from credbroker.domain.errors import (
 )
 from credbroker.domain.grants import Grant
 from credbroker.domain.hosts import Host, HostSession
+from credbroker.domain.issued_refresh import IssuedRefresh
 from credbroker.domain.leases import Lease
 from credbroker.domain.marks import (
     Heartbeat,
@@ -29,6 +30,7 @@ from credbroker.domain.narrow import NarrowToken
 from credbroker.domain.revocations import Revocations
 from credbroker.domain.robots import Robots
 from credbroker.domain.secret import Secret
+from credbroker.domain.signing_keys import SigningKeys
 from credbroker.domain.ssh_keys import SeenNonce, SshKeys
 from credbroker.ports import HttpAnswer, Stored
 from credbroker.stores.vault import VaultClient
@@ -47,6 +49,7 @@ from credbroker.wire.hosts import (
     write_host_lease,
     write_host_session,
 )
+from credbroker.wire.issued import read_issued, write_issued
 from credbroker.wire.marks import (
     read_heartbeat,
     read_issuer_mark,
@@ -77,6 +80,7 @@ from credbroker.wire.records import (
 )
 from credbroker.wire.revocations import read_revocations, write_revocations
 from credbroker.wire.robots import read_robots, write_robots
+from credbroker.wire.signing_keys import read_signing_keys, write_signing_keys
 from credbroker.wire.ssh_keys import (
     read_seen_nonce,
     read_ssh_keys,
@@ -238,6 +242,16 @@ def announced_records(client: VaultClient, mount: str) -> VaultRecords[Announced
 def delivery_records(client: VaultClient, mount: str) -> VaultRecords[Delivery]:
     """Return the store of standing orders."""
     return VaultRecords(client, mount, "deliveries", write_delivery, read_delivery)
+
+
+def signing_key_records(client: VaultClient, mount: str) -> VaultRecords[SigningKeys]:
+    """Return the store of the keys that communities' tokens are signed with; one record for each."""
+    return VaultRecords(client, mount, "signing", write_signing_keys, read_signing_keys)
+
+
+def issued_records(client: VaultClient, mount: str) -> VaultRecords[IssuedRefresh]:
+    """Return the store of refresh tokens that services of our communities were given."""
+    return VaultRecords(client, mount, "issued", write_issued, read_issued)
 
 
 async def check_mount(client: VaultClient, mount: str) -> None:

@@ -12,6 +12,7 @@ import datetime
 import fcntl
 import hashlib
 import os
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
@@ -30,6 +31,8 @@ LONGEST_TEXT = 4096
 # Most of a line is said over and over: short texts, so many of them, are remembered as cleaned.
 _SHORT_TEXT, _REMEMBERED = 256, 8192
 _STEP_BYTES = 64 * 1024
+
+_ENCODER = msgspec.json.Encoder()
 
 
 class AuditTrail:
@@ -62,9 +65,22 @@ class AuditTrail:
 
         Lines that come while the disk is busy go out together, with one flush for all of them.
         """
+        await self.record_all(event, (fields,))
+
+    async def record_all(
+        self, event: str, lines: Sequence[Mapping[str, object]], /, **common: object
+    ) -> None:
+        """Write a line for each of `lines` and wait until all are on disk; see `ports.Audit`."""
         if len(self._waiting) >= MOST_WAITING:
             await self._all_written()  # or it raises: nothing more is taken on for a full disk
-        self._append(event, fields)
+        begin = {
+            "time": _plain(self._clock.now()),
+            "event": event,
+            "replica": self._replica,
+            **_present(common),
+        }
+        for fields in lines:
+            self._append(begin, fields)
         await self._all_written()
 
     async def _all_written(self) -> None:
@@ -91,15 +107,8 @@ class AuditTrail:
         self._disk.shutdown()
         os.close(self._file)
 
-    def _append(self, event: str, fields: dict[str, object]) -> None:
-        line = {
-            "time": _plain(self._clock.now()),
-            "event": event,
-            "replica": self._replica,
-            **{name: _plain(value) for name, value in fields.items() if value is not None},
-            "previous": self._link,
-        }
-        encoded = msgspec.json.encode(line)
+    def _append(self, begin: Mapping[str, object], fields: Mapping[str, object]) -> None:
+        encoded = _ENCODER.encode({**begin, **_present(fields), "previous": self._link})
         self._link = hashlib.sha256(encoded).hexdigest()
         self._waiting.append(encoded + b"\n")
 
@@ -130,6 +139,10 @@ def _open_alone(path: Path) -> int:
         os.close(file)
         raise
     return file
+
+
+def _present(fields: Mapping[str, object]) -> dict[str, object]:
+    return {name: _plain(value) for name, value in fields.items() if value is not None}
 
 
 def _plain(value: object) -> object:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter
 
@@ -26,6 +26,17 @@ class CountedAudit:
     async def record(self, event: str, /, **fields: object) -> None:
         """Write one line, then count it; see `ports.Audit`."""
         await self._audit.record(event, **fields)
+        self._count(event, fields)
+
+    async def record_all(
+        self, event: str, lines: Sequence[Mapping[str, object]], /, **common: object
+    ) -> None:
+        """Write lines, then count them; see `ports.Audit`."""
+        await self._audit.record_all(event, lines, **common)
+        for fields in lines:
+            self._count(event, {**common, **fields})
+
+    def _count(self, event: str, fields: Mapping[str, object]) -> None:
         issuer = str(fields.get("issuer", ""))
         known = issuer if issuer in self._issuers else ""
         self._events.labels(event, known, str(fields.get("state", ""))).inc()

@@ -55,12 +55,27 @@ def _decoded(text: str, what: str) -> bytes:
     raise Malformed(f"{what} is not base64url.")
 
 
-def read_access_token(value: Secret, now: datetime.datetime) -> AccessToken:
+def read_access_token(
+    value: Secret, now: datetime.datetime, *, any_profile: bool = False
+) -> AccessToken:
     """Read an access token's claims by the WLCG profile; raise `Malformed` for a wrong form.
 
-    Required: `iss`, `sub`, `aud`, `exp`, `iat`, `jti`, `wlcg.ver` and the header's `kid`.
+    Required: `iss`, `sub`, `exp`, `iat`, `jti`, the header's `kid`, and `wlcg.ver` unless tokens of
+    `any_profile` will do. Some issuers write a single entitlement, as a single audience, as a text.
     """
     header, claims = peek(value)
+    return access_token(value, header, claims, now, any_profile=any_profile)
+
+
+def access_token(
+    value: Secret,
+    header: Fields,
+    claims: Fields,
+    now: datetime.datetime,
+    *,
+    any_profile: bool = False,
+) -> AccessToken:
+    """Return the access token that `peek` has read; as `read_access_token`."""
     issued_at = moment(claims, "iat")
     return AccessToken(
         value=value,
@@ -69,14 +84,21 @@ def read_access_token(value: Secret, now: datetime.datetime) -> AccessToken:
         scopes=ScopeSet.parse(claims.optional("scope", claims.text) or ""),
         audiences=_texts(claims.raw("aud"), "aud"),
         groups=_texts(claims.raw("wlcg.groups"), "wlcg.groups"),
-        version=claims.text("wlcg.ver"),
+        version=_version(claims, any_profile=any_profile),
         jti=claims.text("jti"),
         key_id=header.text("kid"),
         issued_at=issued_at,
         not_before=moment(claims, "nbf") if "nbf" in claims else issued_at,
         expires_at=moment(claims, "exp"),
         obtained_at=now,
+        entitlements=_texts(claims.raw("eduperson_entitlement"), "eduperson_entitlement"),
     )
+
+
+def _version(claims: Fields, *, any_profile: bool) -> str:
+    if any_profile:
+        return claims.optional("wlcg.ver", claims.text) or ""
+    return claims.text("wlcg.ver")
 
 
 def moment(claims: Fields, name: str) -> datetime.datetime:

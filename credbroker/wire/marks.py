@@ -29,6 +29,7 @@ def write_issuer_mark(mark: IssuerMark) -> Record:
         recorded_at=write_optional_instant(mark.recorded_at),
         braked_at=write_optional_instant(mark.braked_at),
         braked_by=mark.braked_by or None,
+        bridged_until=write_optional_instant(mark.bridged_until),
     )
 
 
@@ -48,6 +49,7 @@ def read_issuer_mark(record: object) -> IssuerMark:
         recorded_at=fields.optional("recorded_at", fields.instant),
         braked_at=fields.optional("braked_at", fields.instant),
         braked_by=fields.optional("braked_by", fields.text) or "",
+        bridged_until=fields.optional("bridged_until", fields.instant),
     )
 
 
@@ -58,6 +60,7 @@ def write_heartbeat(heartbeat: Heartbeat) -> Record:
             refreshes=count.refreshes,
             dead=count.dead,
             horizon=write_optional_instant(count.horizon),
+            failing_seconds=count.failing_seconds or None,
         )
         for name, count in heartbeat.counts.items()
     }
@@ -132,4 +135,5 @@ def _read_count(record: object) -> IssuerCount:
         refreshes=int(fields.number("refreshes")),
         dead=int(fields.number("dead")),
         horizon=fields.optional("horizon", fields.instant),
+        failing_seconds=fields.optional("failing_seconds", fields.number) or 0.0,
     )

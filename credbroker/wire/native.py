@@ -27,7 +27,7 @@ ISSUERS = "/api/v1/issuers"
 CONTAINMENT = "/api/v1/containment"
 OPENAPI = "/api/v1/openapi.json"
 
-MOST_IN_A_BATCH = 256
+MOST_IN_A_BATCH = 10_000
 
 
 @dataclass(frozen=True)
@@ -149,6 +149,13 @@ class TokenOrProblem(Message):
     given: Optional[TokenGiven] = None
     problem: Optional[Problem] = None
     lease_id: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class TokenLine(TokenOrProblem):
+    """What became of entry `n`, counted from 0: a line of the answer to who takes it in lines."""
+
+    n: int = 0
 
 
 @dataclass(frozen=True)
@@ -289,3 +296,9 @@ class ContainedNow(Message):
     """All that is contained."""
 
     contained: List[Contained]
+
+
+def write_line(n: int, answer: TokenOrProblem) -> str:
+    """Write the line for entry `n` of a batch, with its newline."""
+    line = TokenLine(answer.given, answer.problem, answer.lease_id, n)
+    return line.write().decode() + "\n"

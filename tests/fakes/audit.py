@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from credbroker.domain.errors import AuditUnavailable
 
 
@@ -18,6 +20,13 @@ class FakeAudit:
         if event in self.refused:
             raise AuditUnavailable("The audit trail cannot be written (No space left on device).")
         self.lines.append({"event": event, **fields})
+
+    async def record_all(
+        self, event: str, lines: Sequence[Mapping[str, object]], /, **common: object
+    ) -> None:
+        """Keep the lines, or none."""
+        for fields in lines:
+            await self.record(event, **common, **fields)
 
     def events(self) -> list[object]:
         """Return the events in the order they came."""

@@ -36,13 +36,15 @@ class Beating:
         counts: Callable[[], Mapping[str, IssuerCount]],
         *,
         clock: Clock,
+        more: Mapping[str, Callable[[], Awaitable[object]]] | None = None,
     ) -> None:
-        """Tell the others `counts`, by issuer, with each beat."""
+        """Tell the others `counts`, by issuer, with each beat; do `more`, by name, after the rest."""
         self._steps: dict[str, Callable[[], Awaitable[object]]] = {
             "heartbeat": lambda: replicas.beat(counts()),
             "marks": marks.read,
             "rewind": rewinding.beat,
             "spool": handing_in.hand_in,
+            **(more or {}),
         }
         self.handing_in = handing_in
         self._clock = clock

@@ -15,7 +15,7 @@ import datetime
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -28,12 +28,14 @@ from credbroker.domain.errors import (
     IssuerSpared,
     IssuerUnreachable,
 )
+from credbroker.domain.failing import Failing
 from credbroker.domain.limits import Allowance
 from credbroker.domain.marks import IssuerCount
 from credbroker.domain.names import GrantKey
 from credbroker.domain.outcomes import Dead, NotActedOn, Outcome, Unclear
 from credbroker.domain.pacing import IssuerLimits, OwnPart
 from credbroker.domain.refusals import Refusals
+from credbroker.domain.retry import roughly
 from credbroker.domain.rotation import UnclearRule
 
 # A proxy's page may ask for hours; a sound probe ends it sooner, but not at once.
@@ -70,7 +72,7 @@ class _Waiter:
 
 
 class Gate:
-    """The gate of one issuer in this replica."""
+    """The gate of one issuer in this replica; `failing` is for how long it has seen it fail."""
 
     def __init__(
         self,
@@ -89,6 +91,7 @@ class Gate:
         self._part = OwnPart(limits)
         self._breaker = Breaker()
         self._refusals = Refusals()
+        self.failing = Failing()
         self._spared_since = 0.0
         self._spared_until = 0.0
         self._line: deque[_Waiter] = deque()
@@ -113,10 +116,10 @@ class Gate:
                 " stay valid until they expire.",
             )
         if self._spared_until > now:
-            left = _about(self._spared_until - now)
+            left = roughly(self._spared_until - now)
             raise IssuerSpared(f"The issuer {self._name!r} asked to be left alone for {left}.")
         if not self._breaker.admits(key, now):
-            left = _about(self._trial_at() - now)
+            left = roughly(self._trial_at() - now)
             raise IssuerUnreachable(
                 f"The issuer {self._name!r} does not answer as it should; it is tried again in"
                 f" {left}."
@@ -158,6 +161,7 @@ class Gate:
         """
         key = object() if key is None else key
         seen, now = evidence(what), self._clock.elapsed()
+        self.failing = self.failing.noted(seen, now)
         if (seconds := spared_seconds(what)) is not None:
             self._spare(now, seconds)
         if seen is Evidence.REFUSED_US:
@@ -178,7 +182,7 @@ class Gate:
 
     def counts(self) -> IssuerCount:
         """Return what this replica's refreshes were told in the last 10 minutes."""
-        return self._braking.counts()
+        return replace(self._braking.counts(), failing_seconds=self.failing.seconds)
 
     def standing(self) -> Standing:
         """Return how the gate stands now."""
@@ -224,13 +228,14 @@ class Gate:
 
     def probed(self, error: CredbrokerError | None) -> None:
         """Take into account what came of `Issuer.probe`: None if all was well."""
+        now = self._clock.elapsed()
+        self.failing = self.failing.noted(evidence(error) if error else Evidence.SPOKE, now)
         if isinstance(error, ClientRejected):
             self._refused(self._refusals.proven)
         if error is None:
             if self._refusals.paused:
                 log.info("client_accepted_again", issuer=self._name)
             self._refusals.accepted()
-            now = self._clock.elapsed()
             if now >= self._spared_since + SHORTEST_SPARED_SECONDS - ROUNDING_SECONDS:
                 self._spared_until = min(self._spared_until, now)
         self._become(self._breaker)
@@ -392,9 +397,3 @@ def spared_seconds(what: Outcome | CredbrokerError) -> float | None:
     if isinstance(what, NotActedOn | Unclear) and isinstance(what.error, IssuerUnreachable):
         return what.retry_after_seconds
     return None
-
-
-def _about(seconds: float) -> str:
-    if seconds < 120:
-        return f"about {max(seconds, 10.0):.0f} s"
-    return f"about {seconds / 60:.0f} min"

@@ -23,6 +23,8 @@ from credbroker.domain.marks import IssuerMark
 from credbroker.domain.rotation import Rule, UnclearRule
 from credbroker.ports import Issuer, RecordStore, StaleVersionError
 
+BRIDGED_SPARE = datetime.timedelta(minutes=15)
+
 Change = Callable[[IssuerMark], IssuerMark]
 
 log = structlog.get_logger(__name__)
@@ -94,6 +96,25 @@ class IssuerMarks:
         """Record the rule that a probe found. Raises `StoreUnavailable` and its like."""
         at = self._now()
         await self._change(name, lambda mark: replace(mark, rule=rule, recorded_at=at))
+
+    async def bridged_until(self, name: str) -> datetime.datetime | None:
+        """Return when the last token has expired that was signed here while this issuer was out.
+
+        None if there was none, by the store's word. Raises `StoreUnavailable` and its like.
+        """
+        await self._pay(name)
+        return self._marks[name].bridged_until
+
+    async def note_bridged(self, name: str, until: datetime.datetime) -> None:
+        """Have it on record that a token may live until then that is signed while the issuer is out.
+
+        It is stored when this returns. Raises `StoreUnavailable` and its like.
+        """
+        known = self._marks.get(name, IssuerMark(name)).bridged_until
+        if known is None or known < until:
+            # Somewhat more, so that not every token costs a write.
+            later = (until + BRIDGED_SPARE).replace(microsecond=0)
+            await self._change(name, lambda mark: replace(mark, bridged_until=later))
 
     def _now(self) -> datetime.datetime:
         # Records keep whole seconds; with more, our own write would not be known again.

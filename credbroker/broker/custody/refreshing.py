@@ -9,7 +9,7 @@ takes longer than its callers wait still ends with a held token.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
@@ -44,7 +44,7 @@ from credbroker.domain.names import GrantKey
 from credbroker.domain.outcomes import NotActedOn, Outcome, Renewed, Unclear
 from credbroker.domain.rotation import UnclearRule
 from credbroker.domain.secret import Secret
-from credbroker.domain.tokens import AccessToken, check_issued
+from credbroker.domain.tokens import AccessToken, check_issued, check_proof
 from credbroker.ports import Issuer, StaleVersionError, Stored, Waypoint
 
 # An issuer that answered with the wrong token is not asked for the same one again so soon.
@@ -88,11 +88,14 @@ class Refreshing:
         means: Means,
         *,
         renew_after: float,
+        proofs_only: Collection[str] = (),
     ) -> None:
         """Refresh grants at `issuers`, by name, into `held`.
 
         A token that another replica got is used until `renew_after` (0 to 1) of its life is over.
+        Tokens of the issuers in `proofs_only` need not allow anything: nobody is given them.
         """
+        self._proofs_only = proofs_only
         self._renew_after = renew_after
         self._issuers = issuers
         self._claiming = custodians.claiming
@@ -215,9 +218,24 @@ class Refreshing:
         """
         issuer = served(self._issuers, grant.key.issuer)
         token = await issuer.verify_access_token(value)
-        now = self._clock.now()
-        check_issued(token, wish.right, issuer_url=issuer.url, subject=grant.subject, now=now)
+        url, now = issuer.url, self._clock.now()
+        if grant.key.issuer in self._proofs_only:
+            check_proof(token, issuer_url=url, subject=grant.subject, now=now)
+        else:
+            check_issued(token, wish.right, issuer_url=url, subject=grant.subject, now=now)
         return token
+
+    async def last_proof(self, grant: Grant) -> AccessToken | None:
+        """Return what came with the grant's last refresh, if it is the issuer's; it may have expired."""
+        if grant.access_token is None:
+            return None
+        issuer = served(self._issuers, grant.key.issuer)
+        try:
+            token = await issuer.verify_access_token(grant.access_token)
+        except CredbrokerError:
+            return None
+        is_it = (token.issuer_url, token.subject) == (issuer.url, grant.subject)
+        return token if is_it else None
 
     async def _use(self, found: Found, wish: Wish) -> tuple[Claimed, Outcome]:
         """Post the grant's refresh token when the issuer has room and Vault is what it was."""

@@ -89,6 +89,13 @@ class Replicas:
             horizon=min(horizons, default=None),
         )
 
+    def failing_seconds(self, issuer: str) -> list[float]:
+        """Return for how long each other living replica has itself seen this issuer fail."""
+        if not self._has_looked:
+            return [0.0]  # of one that is not known yet
+        counts = (beat.counts.get(issuer, IssuerCount()) for beat in self._living.values())
+        return [count.failing_seconds for count in counts]
+
     async def beat(self, counts: Mapping[str, IssuerCount]) -> None:
         """Say that this replica lives, with what it counted by issuer, and look who else does.
 

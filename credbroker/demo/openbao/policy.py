@@ -28,6 +28,8 @@ path "{mount}/data/hosts/*" {{ capabilities = ["create", "update", "read"] }}
 path "{mount}/data/sessions/*" {{ capabilities = ["create", "update", "read"] }}
 path "{mount}/data/announced/*" {{ capabilities = ["create", "update", "read"] }}
 path "{mount}/data/deliveries/*" {{ capabilities = ["create", "update", "read"] }}
+path "{mount}/data/signing/*" {{ capabilities = ["create", "update", "read"] }}
+path "{mount}/data/issued/*" {{ capabilities = ["create", "update", "read"] }}
 
 # A grant that has ended is overwritten, never deleted.
 path "{mount}/metadata/grants/*" {{ capabilities = ["read", "list"] }}
@@ -36,6 +38,7 @@ path "{mount}/metadata/grants/*" {{ capabilities = ["read", "list"] }}
 path "{mount}/metadata/leases/*" {{ capabilities = ["read", "list", "delete"] }}
 path "{mount}/metadata/logins/*" {{ capabilities = ["read", "list", "delete"] }}
 path "{mount}/metadata/narrow/*" {{ capabilities = ["read", "list", "delete"] }}
+path "{mount}/metadata/issued/*" {{ capabilities = ["read", "list", "delete"] }}
 path "{mount}/metadata/sessions/*" {{ capabilities = ["read", "list", "delete"] }}
 path "{mount}/metadata/announced/*" {{ capabilities = ["read", "list", "delete"] }}
 path "{mount}/metadata/deliveries/*" {{ capabilities = ["read", "list", "delete"] }}
@@ -48,6 +51,10 @@ path "{mount}/metadata/replicas/*" {{ capabilities = ["read", "list"] }}
 path "auth/token/lookup-self" {{ capabilities = ["read"] }}
 path "auth/token/renew-self" {{ capabilities = ["update"] }}
 path "auth/token/revoke-self" {{ capabilities = ["update"] }}
+
+# For a community with `keys.transit: transit`, whose signing keys never leave OpenBao/Vault:
+# path "transit/keys/credbroker-*" {{ capabilities = ["create", "update", "read"] }}
+# path "transit/sign/credbroker-*" {{ capabilities = ["update"] }}
 """
 
 

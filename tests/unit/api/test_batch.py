@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -22,12 +23,13 @@ from credbroker.domain.leases import LeaseToken
 from credbroker.domain.limits import Allowance
 from credbroker.domain.names import GrantKey
 from credbroker.wire import native
+from credbroker.wire.files import LINES
 from credbroker.wire.native import MOST_IN_A_BATCH
 from tests.fakes.clock import turns
 from tests.unit.broker.world import ISSUER, ROLE, Replica, World
 
 if TYPE_CHECKING:
-    from aiohttp import web
+    from aiohttp import ClientResponse, web
 
 BURST = 20
 READ, LESS = "storage.read:/", "compute.read"
@@ -163,14 +165,14 @@ async def test_a_fault_inside_one_entry_is_no_fault_of_the_batch(
 ) -> None:
     """Nobody foresaw it; the others have their tokens."""
     ada, ben = await served.lease("ada"), await served.lease("ben")
-    granted = served.replica.minting._granted
+    grant_of = served.replica.minting.grant_of
 
-    def breaks(grant: Any) -> Any:
-        if grant.key == GrantKey(ISSUER, "ben", ROLE):
+    async def breaks(caller: Caller, **more: Any) -> Any:
+        if caller.lease.key == GrantKey(ISSUER, "ben", ROLE):
             raise ZeroDivisionError
-        return granted(grant)
+        return await grant_of(caller, **more)
 
-    monkeypatch.setattr(served.replica.minting, "_granted", breaks)
+    monkeypatch.setattr(served.replica.minting, "grant_of", breaks)
     assert words(await served.ask(entry(ben), entry(ada))) == ["broker_fault", "given"]
 
 
@@ -199,15 +201,16 @@ async def test_too_much_in_one_batch_is_refused_as_a_whole(served: Served) -> No
     """More entries, more bytes, or what cannot be read; this counts as coming from a stranger."""
     ada = await served.lease("ada")
     long = [f"storage.read:/{'x' * 100}/{number}" for number in range(5)]
-    most = [entry(ada, *long)] * MOST_IN_A_BATCH
-    assert len(most) == len(await served.ask(*most))
+    many = [entry(ada, *long)] * 300
+    assert len(many) == len(await served.ask(*many))
     for body in (
-        {"entries": [entry(ada)] * (MOST_IN_A_BATCH + 1)},
+        {"entries": [entry("x")] * (MOST_IN_A_BATCH + 1)},
         {"entries": [entry("x" * LARGEST_BATCH_BYTES)]},
         {"entries": [{"scopes": [READ]}]},
         {"entries": [{**entry(ada), "scope": READ}]},
     ):
-        async with served.client.post(native.TOKENS_BATCH, json=body) as answer:
+        sent = io.BytesIO(json.dumps(body).encode())
+        async with served.client.post(native.TOKENS_BATCH, data=sent) as answer:
             assert (answer.status, (await answer.json())["error"]) == (400, "malformed")
     statuses = Counter[int]()
     for _ in range(2 * BURST):
@@ -236,3 +239,52 @@ async def test_a_lease_that_openbao_keeps_silent_about_delays_no_other(
     await asked.wait()
     served.world.clock.advance(READY_SECONDS)
     assert words(await asking) == ["store_unavailable", "given", "given"]
+
+
+async def lines_of(answer: ClientResponse) -> list[dict[str, Any]]:
+    """Return the lines of an answer, read."""
+    return [json.loads(line) async for line in answer.content]
+
+
+async def test_who_takes_lines_gets_each_entry_in_a_line_of_its_own(served: Served) -> None:
+    """With its number, in whatever order they come; the same is on the trail."""
+    ada, ben = await served.lease("ada"), await served.lease("ben")
+    entries = [entry(ada), entry(unknown(1)), entry(ben), entry(ada, "storage.modify:/")]
+    async with served.client.post(
+        native.TOKENS_BATCH, json={"entries": entries}, headers={"Accept": LINES}
+    ) as answer:
+        assert (answer.status, answer.content_type) == (200, LINES)
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert "X-Request-Id" in answer.headers
+        found = sorted(await lines_of(answer), key=lambda line: int(line["n"]))
+    assert [line["n"] for line in found] == [0, 1, 2, 3]
+    assert words(found) == ["given", "lease_unknown", "given", "outside_ceiling"]
+    counted = Counter(served.world.audit.events())
+    assert (counted["mint"], counted["refused"]) == (2, 2)
+
+
+async def test_a_line_does_not_wait_for_the_slow_ones(served: Served) -> None:
+    """An issuer that hangs holds back the lines of those who must wait for it, and no others."""
+    ada, ben = await served.lease("ada"), await served.lease("ben")
+    assert words(await served.ask(entry(ada))) == ["given"]
+    served.world.issuer.swallow()
+    async with served.client.post(
+        native.TOKENS_BATCH,
+        json={"entries": [entry(ben), entry(ada)]},
+        headers={"Accept": f"application/json;q=0.5, {LINES}"},
+    ) as answer:
+        first = json.loads(await answer.content.readline())
+        assert (first["n"], words([first])) == (1, ["given"])
+        while served.world.issuer.posts["first-ben"] == 0:
+            await turns(1)
+        served.world.clock.advance(READY_SECONDS)
+        (second,) = await lines_of(answer)
+    assert (second["n"], words([second])) == (0, ["busy"])
+    served.world.issuer.mend()
+
+
+async def test_a_batch_that_cannot_be_read_is_no_line(served: Served) -> None:
+    """It is answered as a whole, whatever the asker takes."""
+    headers = {"Accept": LINES}
+    async with served.client.post(native.TOKENS_BATCH, data=b"{", headers=headers) as answer:
+        assert (answer.status, answer.content_type) == (400, "application/json")

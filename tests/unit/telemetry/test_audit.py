@@ -67,6 +67,40 @@ async def test_a_line_says_what_happened(tmp_path: Path) -> None:
     }
 
 
+async def test_many_lines_go_out_with_one_flush_and_what_they_share_in_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is a link of the chain like any other."""
+    flushes: list[int] = []
+    with trail(tmp_path) as opened:
+        monkeypatch.setattr(os, "fsync", flushes.append)
+        await opened.record_all("sign", [{"jti": f"j-{n}"} for n in range(256)], client_id="rucio")
+        await opened.record_all("sign", [])
+    lines = whole_chain(tmp_path)
+    assert [line["jti"] for line in lines] == [f"j-{n}" for n in range(256)]
+    assert {(line["event"], line["client_id"], line["time"]) for line in lines} == {
+        ("sign", "rucio", "2026-06-01T12:00:00.000000Z")
+    }
+    assert len(flushes) <= 2
+
+
+async def test_many_lines_that_cannot_be_written_let_nothing_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They wait, and go out in their order once there is room."""
+    with trail(tmp_path) as opened:
+        with monkeypatch.context() as full:
+            full.setattr(os, "fsync", _no_room)
+            with pytest.raises(AuditUnavailable):
+                await opened.record_all("sign", [{"jti": "j-1"}, {"jti": "j-2"}])
+        await opened.record("x")
+    assert [line.get("jti") for line in whole_chain(tmp_path)] == ["j-1", "j-2", None]
+
+
+def _no_room(_file: int) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 async def test_no_secret_gets_into_the_trail(tmp_path: Path, canaries: Canaries) -> None:
     """Wrapped or not, alone or in a list."""
     value = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhZGEifQ.MEQCIH9zYW1wbGVzaWduYXR1cmU"

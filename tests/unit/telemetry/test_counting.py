@@ -26,6 +26,15 @@ async def test_each_event_is_counted_with_its_issuer_and_state() -> None:
     assert audit.events() == ["refresh", "refresh"]
 
 
+async def test_each_of_many_lines_is_counted() -> None:
+    """With the issuer that they have in common."""
+    registry, audit = CollectorRegistry(), FakeAudit()
+    counted = CountedAudit(audit, ["cms"], registry)
+    await counted.record_all("sign", [{"jti": "j-1"}, {"jti": "j-2"}], issuer="cms")
+    assert count(registry, "sign", "cms") == 2
+    assert [line["jti"] for line in audit.lines] == ["j-1", "j-2"]
+
+
 async def test_what_somebody_typed_never_becomes_a_label() -> None:
     """Or a stranger could fill the memory of whoever scrapes."""
     registry = CollectorRegistry()

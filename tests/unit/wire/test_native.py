@@ -63,6 +63,7 @@ MESSAGES: dict[type, st.SearchStrategy[Any]] = {
     native.AskTokens: st.builds(native.AskTokens, st.lists(entries, max_size=3)),
     native.Problem: problems,
     native.TokenOrProblem: entries_answered,
+    native.TokenLine: st.builds(native.TokenLine, given=tokens_given, n=whole),
     native.TokensGiven: st.builds(native.TokensGiven, st.lists(entries_answered, max_size=3)),
     native.AskContainment: st.builds(
         native.AskContainment, names, names, names, st.none() | instants, st.booleans()
@@ -110,7 +111,7 @@ MESSAGES: dict[type, st.SearchStrategy[Any]] = {
     ),
 }
 REQUESTS = [native.StartLogin, native.AskToken, native.AskLease, native.AskUnder, native.AskTokens]
-NOTHING_NEEDED = {native.AskToken, native.LoggedOut, native.TokenOrProblem}
+NOTHING_NEEDED = {native.AskToken, native.LoggedOut, native.TokenOrProblem, native.TokenLine}
 
 
 @pytest.mark.parametrize("kind", MESSAGES, ids=lambda kind: kind.__name__)
@@ -162,3 +163,9 @@ def test_messages_do_not_show_their_tokens() -> None:
     """In a log of the whole message."""
     shown = native.LeaseGiven(Secret("lease token", "cb_secret"), "id", "job", NOON)
     assert "cb_secret" not in repr(shown)
+
+
+def test_a_line_of_a_batch_says_which_entry_it_answers() -> None:
+    """Also the first; it is one line."""
+    line = native.write_line(0, native.TokenOrProblem(problem=native.Problem("busy", "Wait.")))
+    assert line == '{"problem":{"error":"busy","message":"Wait."},"n":0}\n'

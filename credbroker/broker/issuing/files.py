@@ -1,0 +1,274 @@
+"""Signs tokens for files, thousands at a request, for a service of a community.
+
+- Each entry is held against the service's policy for itself. What was decided for one file of a folder
+  is taken for the next one only where the policy covers the whole folder.
+- What is refused to one entry befalls no other.
+- They are signed in pieces, so that others get their turn; the lines of a piece are on the audit trail
+  before any token of it is given out.
+- A URL with a token in it, which services write to their logs, is for reading one file at one storage,
+  for minutes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+
+from credbroker.broker.issuing.signing import Statement
+from credbroker.broker.issuing.trail import about_signed
+from credbroker.domain.clients import Client
+from credbroker.domain.errors import (
+    AudienceRefused,
+    BrokerFault,
+    CredbrokerError,
+    Malformed,
+    Refused,
+    ScopeRefused,
+)
+from credbroker.domain.lifetimes import LifetimeTable
+from credbroker.domain.policy import Asked, decide
+from credbroker.domain.scopes import STORAGE, ScopeItem, ScopeSet
+from credbroker.domain.storage_verdict import storage_at
+from credbroker.domain.tokens import AccessToken
+from credbroker.ports import Audit
+from credbroker.wire.files import FORMS, AskFile
+
+AT_ONCE = 256
+URL_SECONDS = 900
+"""How long a token lives at most that stands in a URL."""
+
+_LEAF = re.compile(r"(?!\.\.?\Z)[A-Za-z0-9._~-]{1,255}\Z")
+_LONGEST_PATH = 768
+# What may stand in a URL as it is, and in JSON (RFC 3986 section 2).
+_URL = re.compile(r"https://[A-Za-z0-9._~:/?\[\]@!$&()*+,;=%-]{1,2048}\Z")
+
+if TYPE_CHECKING:
+    from credbroker.broker.issuing.granting import ClientCaller
+
+log = structlog.get_logger(__name__)
+
+
+class Signs(Protocol):
+    """Signs for one community; `broker.issuing.signing.Signing` does."""
+
+    url: str
+
+    async def sign_many(self, statements: Sequence[Statement]) -> list[AccessToken]:
+        """Return a new token for each, in their order, or raise for the first fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileSigned:
+    """A token for an entry, and the URL that it is to stand in, if one was asked for.
+
+    `added` is what the token allows beyond what was asked for.
+    """
+
+    token: AccessToken
+    url: str | None = None
+    added: ScopeSet | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """An entry that may be signed."""
+
+    place: int
+    statement: Statement
+    url: str | None
+    added: ScopeSet | None
+
+
+FileOutcome = FileSigned | CredbrokerError
+
+
+class FilesSigning:
+    """Signs for the files of one community."""
+
+    def __init__(
+        self,
+        signing: Signs,
+        table: LifetimeTable,
+        audit: Audit,
+        judge_client: Callable[[str], None],
+    ) -> None:
+        """Sign by `signing` what policy allows, for as long as `table` has it.
+
+        `judge_client` raises for the id of a client that a revocation concerns.
+        """
+        self._signing = signing
+        self._judge_client = judge_client
+        self._table = table
+        self._audit = audit
+
+    async def sign(
+        self, caller: ClientCaller, entries: Sequence[AskFile | Malformed]
+    ) -> AsyncIterator[list[FileOutcome]]:
+        """Give out what became of the entries, in their order, piece by piece.
+
+        Raises `ClientNotAllowed` before the first piece if the service may have no tokens of its own.
+        """
+        caller.client.check_may("client_credentials")
+        policy = _Policy(caller.client, self._table)
+        for start in range(0, len(entries), AT_ONCE):
+            yield await self._piece(caller, policy, entries[start : start + AT_ONCE])
+
+    async def _piece(
+        self, caller: ClientCaller, policy: _Policy, entries: Sequence[AskFile | Malformed]
+    ) -> list[FileOutcome]:
+        outcomes: dict[int, FileOutcome] = {}
+        ready: list[_Ready] = []
+        for place, entry in enumerate(entries):
+            try:
+                ready.append(policy.judged(place, entry))
+            except CredbrokerError as error:
+                outcomes[place] = error
+        try:
+            outcomes.update(await self._signed(caller, ready))
+        except CredbrokerError as error:
+            outcomes.update({one.place: error for one in ready})
+        except Exception:
+            log.exception("broker_fault", client=caller.client.id)
+            fault = BrokerFault("Something went wrong inside the broker.")
+            outcomes.update({one.place: fault for one in ready})
+        await self._record_refused(caller, outcomes)
+        return [outcomes[place] for place in range(len(entries))]
+
+    async def _signed(
+        self, caller: ClientCaller, ready: Sequence[_Ready]
+    ) -> dict[int, FileOutcome]:
+        if not ready:
+            return {}
+        tokens = await self._signing.sign_many([one.statement for one in ready])
+        self._judge_client(caller.client.id)  # now that the revocations are known to be recent
+        await self._audit.record_all(
+            "sign",
+            [
+                {**about_signed(token, one.statement.client_id), "form": "url" if one.url else None}
+                for token, one in zip(tokens, ready, strict=True)
+            ],
+            **_about(caller),
+            by="files",
+        )
+        return {
+            one.place: FileSigned(token, one.url, one.added)
+            for token, one in zip(tokens, ready, strict=True)
+        }
+
+    async def _record_refused(self, caller: ClientCaller, outcomes: dict[int, FileOutcome]) -> None:
+        """Write each refusal down; what cannot be written down is answered with that."""
+        refused = {at: one for at, one in outcomes.items() if isinstance(one, Refused)}
+        if not refused:
+            return
+        lines = [{"error": one.code, "why": one.sentence} for one in refused.values()]
+        try:
+            await self._audit.record_all(
+                "refused", lines, **_about(caller), client_id=caller.client.id, by="files"
+            )
+        except CredbrokerError as error:
+            outcomes.update(dict.fromkeys(refused, error))
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """What is signed for a file: the names of the scopes, those among them that were added, how long."""
+
+    names: tuple[str, ...]
+    added: tuple[str, ...]
+    audiences: tuple[str, ...]
+    seconds: int
+
+
+class _Policy:
+    """What is decided in the course of one request."""
+
+    def __init__(self, client: Client, table: LifetimeTable) -> None:
+        self._client = client
+        self._table = table
+        self._by_folder: dict[object, _Decided] = {}
+
+    def judged(self, place: int, entry: AskFile | Malformed) -> _Ready:
+        """Return an entry as it is to be signed. Raises `Refused` kinds."""
+        if isinstance(entry, Malformed):
+            raise entry
+        audience = _audience(entry)
+        folder, _, leaf = entry.path.rpartition("/")
+        key = (folder, audience, entry.lifetime_seconds, entry.form, *entry.access)
+        if entry.form == "url":
+            _check_url(entry, audience)
+        is_usual = _LEAF.match(leaf) is not None and len(entry.path) <= _LONGEST_PATH
+        decided = self._by_folder.get(key) if is_usual else None
+        if decided is None:
+            decided = self._decided(entry, audience)
+            if is_usual and self._covers_all(folder, decided):
+                self._by_folder[key] = decided
+        statement = Statement(
+            self._client.id,
+            self._client.id,
+            _scopes(decided.names, entry.path),
+            decided.audiences,
+            decided.seconds,
+        )
+        added = _scopes(decided.added, entry.path) if decided.added else None
+        return _Ready(place, statement, entry.url if entry.form == "url" else None, added)
+
+    def _decided(self, entry: AskFile, audience: str) -> _Decided:
+        names = _names(entry)
+        scopes = ScopeSet.of([f"{name}:{entry.path}" for name in names])
+        asked = Asked(scopes, (audience,), entry.lifetime_seconds)
+        decision = decide(self._client.entitled, asked, self._table)
+        signed = tuple(item.name for item in decision.right.scopes)
+        seconds = min(decision.seconds, URL_SECONDS) if entry.form == "url" else decision.seconds
+        added = tuple(name for name in signed if name not in names)
+        return _Decided(signed, added, decision.right.audiences, seconds)
+
+    def _covers_all(self, folder: str, decided: _Decided) -> bool:
+        below = _scopes(decided.names, folder + "/")
+        return not len(self._client.entitled.scopes.missing(below))
+
+
+def _scopes(names: Sequence[str], path: str) -> ScopeSet:
+    return ScopeSet(tuple([ScopeItem(name, path) for name in names]))
+
+
+def _names(entry: AskFile) -> tuple[str, ...]:
+    if entry.form not in FORMS or (
+        entry.lifetime_seconds is not None and entry.lifetime_seconds < 1
+    ):
+        raise Malformed("An entry's form is token or url, its lifetime a second or more.")
+    names = tuple(dict.fromkeys([f"storage.{one}" for one in entry.access]))
+    if not names or not STORAGE.issuperset(names):
+        raise Malformed("An entry's access is a list of read, create, modify, stage and poll.")
+    return names
+
+
+def _audience(entry: AskFile) -> str:
+    if entry.audience is not None:
+        return entry.audience
+    if entry.url is None:
+        raise AudienceRefused("An entry names the storage by its audience or by the file's url.")
+    return storage_at(entry.url).audiences[0]
+
+
+def _check_url(entry: AskFile, audience: str) -> None:
+    """Raise unless a token for this entry may stand in its URL."""
+    url = entry.url or ""
+    if not _URL.match(url) or "authz=" in url:
+        raise Malformed("A URL that is to be signed begins with https:// and has no token yet.")
+    if entry.access != ["read"] or entry.path.endswith("/"):
+        raise ScopeRefused("A URL that holds a token is for reading one file.")
+    if not url.partition("?")[0].endswith(entry.path):
+        raise ScopeRefused("The URL does not end with the path that its token is to be for.")
+    if audience not in storage_at(url).audiences:
+        raise AudienceRefused("A URL that holds a token is for its own host alone.")
+
+
+def _about(caller: ClientCaller) -> dict[str, object]:
+    return {
+        "request_id": caller.origin.request_id,
+        "address": caller.origin.address,
+    }

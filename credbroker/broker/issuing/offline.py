@@ -1,0 +1,275 @@
+"""Gives services refresh tokens, and knows them again (RFC 6749 section 6).
+
+- Each is stored before anybody has it. Its id and its secrets follow from what it is for and from a
+  key that all replicas share: a request that lost its answer, also to a crash, may be repeated at any
+  replica and finds the same one.
+- Where a client rotates, the successor is stored before the answer; who shows the one before it soon
+  after gets the same successor again, and whoever shows it later ends all of them.
+- One that is in use and does not rotate is not read again while the marks tell what has changed.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from credbroker.broker.containing import Containing
+from credbroker.broker.issuing.signing import Signed
+from credbroker.broker.recall import Recall
+from credbroker.broker.running import Means
+from credbroker.broker.storing import answered, put_surely
+from credbroker.domain.attenuation import Right
+from credbroker.domain.clients import Client
+from credbroker.domain.errors import RecordDamaged, TokenRefused
+from credbroker.domain.issued_refresh import IssuedRefresh, RefreshText, Use, id_of
+from credbroker.domain.policy import Decision
+from credbroker.domain.secret import Secret
+from credbroker.ports import LoginSeal, RecordStore, StaleVersionError, Stored
+
+T = TypeVar("T")
+
+PURPOSE = "issued refresh token"
+
+
+@dataclass(frozen=True, slots=True)
+class Offline:
+    """A refresh token with its record."""
+
+    issued: IssuedRefresh
+    text: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a refresh token is wanted for: who holds it, from which token, with which right."""
+
+    holder: str
+    subject: Signed
+    decision: Decision
+    actor: Mapping[str, object] | None
+    seconds: float
+    """How long it lasts from the issue of the subject's token."""
+
+
+class Offlines:
+    """The refresh tokens of one community, as this process sees them."""
+
+    def __init__(
+        self,
+        community: str,
+        records: RecordStore[IssuedRefresh],
+        seal: LoginSeal,
+        containing: Containing,
+        means: Means,
+    ) -> None:
+        """Keep hashes in `records`; `containing` tells what other replicas have ended."""
+        self._community = community
+        self._records = records
+        self._seal = seal
+        self._containing = containing
+        self._recall = Recall(records, means.clock, fresh_seconds=float("inf"))
+        containing.memories.append(self._recall)
+        self._audit = means.audit
+        self._clock = means.clock
+        self._deeds = means.deeds
+
+    # -- giving ----------------------------------------------------------------------------------
+
+    async def begin(self, offer: Offer, answer_by: float) -> Offline:
+        """Return the refresh token for this, stored; the same one for the same offer.
+
+        Raises `TokenRefused` if it was ended meanwhile, and `StoreUnavailable` kinds, also if it is
+        not stored by `answer_by` (`Clock.elapsed`): it may be asked for again.
+        """
+        issued = self._first(offer)
+        issued.check_alive(self._clock.now())
+        there = await self._within(self._begin(issued), answer_by)
+        there.check_alive(self._clock.now())
+        return Offline(there, self._text(there.id, there.generation))
+
+    def _first(self, offer: Offer) -> IssuedRefresh:
+        token = offer.subject.token
+        right = Right(offer.decision.right.scopes.rights(), offer.decision.right.audiences)
+        found = id_of(self._community, offer.holder, token.jti, right)
+        return IssuedRefresh(
+            id=found,
+            community=self._community,
+            holder=offer.holder,
+            subject=token.subject,
+            granted_to=offer.subject.client_id,
+            subject_jti=token.jti,
+            right=right,
+            groups=offer.decision.groups,
+            actor=offer.actor,
+            created_at=self._clock.now().replace(microsecond=0),
+            ends_at=token.issued_at + datetime.timedelta(seconds=int(offer.seconds)),
+            generation=1,
+            secret_hash=self._secret(found, 1).digest(),
+        )
+
+    async def _begin(self, issued: IssuedRefresh) -> IssuedRefresh:
+        try:
+            await put_surely(
+                self._records, issued.id, issued, 0, is_ours=lambda found: found == issued
+            )
+        except StaleVersionError:
+            return (await self._stored(issued.id)).value  # the same was asked for before
+        self._recall.learn(issued.id, issued)
+        await self._audit.record(
+            "offline_begun",
+            offline=issued.id,
+            client_id=issued.holder,
+            sub=issued.subject,
+            scope=issued.right.scopes,
+            audience=list(issued.right.audiences),
+            subject_jti=issued.subject_jti,
+            ends_at=issued.ends_at,
+        )
+        return issued
+
+    # -- using -----------------------------------------------------------------------------------
+
+    async def use(self, shown: RefreshText, client: Client, answer_by: float) -> Offline:
+        """Return what this refresh token is for, and the one to show next time.
+
+        Raises `TokenRefused` for one that is unknown, somebody else's, over, or was replaced too long
+        ago, which ends it; and `StoreUnavailable` kinds if the store says nothing by `answer_by`.
+        """
+        issued = await self._at_hand(shown, client, answer_by)
+        if issued is None:
+            issued = await self._within(self._turned(shown, client), answer_by)
+        return Offline(issued, self._text(issued.id, issued.generation))
+
+    async def _at_hand(
+        self, shown: RefreshText, client: Client, answer_by: float
+    ) -> IssuedRefresh | None:
+        """Return the record as it is remembered, if by it the token may be used as it is."""
+        if client.rotates:
+            return None
+        recalled = await self._recall.get(shown.id, answer_by - self._clock.elapsed())
+        issued = recalled.value
+        if issued is None or not recalled.fresh or not issued.is_current(shown):
+            return None
+        self._check(issued, client)
+        return issued
+
+    async def _turned(self, shown: RefreshText, client: Client) -> IssuedRefresh:
+        """Return the record once it stands as it must before the answer; raises as `use` does."""
+        while True:
+            stored = await self._stored(shown.id)
+            issued = stored.value
+            self._check(issued, client)
+            use = self._use(issued, shown, stored.age_seconds)
+            if use is Use.REPLAY:
+                await self._end(shown.id, "it was shown after it was replaced")
+                raise _replayed()
+            if use is Use.AGAIN or not client.rotates:
+                return issued
+            rotated = issued.rotated(self._secret(issued.id, issued.generation + 1).digest())
+            if await self._replaced(stored, rotated):
+                return rotated
+            # Another request was first, and by its record this one is a repetition.
+
+    def _use(self, issued: IssuedRefresh, shown: RefreshText, seconds: float) -> Use:
+        """Return what showing it comes to; of one long replaced only the key knows that it was ours."""
+        try:
+            return issued.use(shown, seconds)
+        except TokenRefused:
+            older = shown.generation < issued.generation - 1
+            if older and shown.secret == self._secret(shown.id, shown.generation):
+                return Use.REPLAY
+            raise
+
+    async def find(self, shown: RefreshText, answer_by: float) -> IssuedRefresh:
+        """Return the living record of a refresh token that counts; raises as `use` does, ends nothing."""
+        stored = await self._within(self._stored(shown.id), answer_by)
+        if self._use(stored.value, shown, stored.age_seconds) is Use.REPLAY:
+            raise _replayed()
+        self._check_marks(stored.value)
+        return stored.value
+
+    def _check(self, issued: IssuedRefresh, client: Client) -> None:
+        if issued.holder != client.id or issued.community != self._community:
+            raise _unknown()  # RFC 6749 section 5.2: issued to another client
+        self._check_marks(issued)
+
+    def _check_marks(self, issued: IssuedRefresh) -> None:
+        issued.check_alive(self._clock.now())
+        names = (issued.holder, issued.granted_to, issued.subject)
+        self._containing.judge_signed(self._community, names, issued.subject_jti, issued.created_at)
+
+    # -- ending ----------------------------------------------------------------------------------
+
+    async def end(self, shown: RefreshText, client: Client, answer_by: float) -> bool:
+        """End a refresh token of this client and its successors; True if it is ended now.
+
+        False for one that is unknown, somebody else's, or was over. Raises `StoreUnavailable` kinds.
+        """
+        try:
+            stored = await self._within(self._stored(shown.id), answer_by)
+            self._check(stored.value, client)
+            self._use(stored.value, shown, stored.age_seconds)
+        except TokenRefused:
+            return False
+        await self._within(self._end(shown.id, "the client revoked it"), answer_by)
+        return True
+
+    async def _end(self, offline_id: str, why: str) -> None:
+        while True:
+            stored = await self._stored(offline_id)
+            if stored.value.ended_at is not None:
+                return
+            ended = stored.value.ended(self._clock.now().replace(microsecond=0))
+            if await self._replaced(stored, ended):
+                break
+        await self._audit.record(
+            "offline_ended",
+            offline=offline_id,
+            client_id=ended.holder,
+            sub=ended.subject,
+            subject_jti=ended.subject_jti,
+            why=why,
+        )
+        await self._containing.changing(offline_id)
+
+    # -- records ---------------------------------------------------------------------------------
+
+    async def _stored(self, offline_id: str) -> Stored[IssuedRefresh]:
+        stored = await self._records.get(offline_id)
+        if stored is None:
+            raise _unknown()
+        if stored.value.id != offline_id:
+            raise RecordDamaged("The record of a refresh token is another one's.")
+        return stored
+
+    async def _replaced(self, stored: Stored[IssuedRefresh], after: IssuedRefresh) -> bool:
+        """Write what follows; False if somebody else wrote meanwhile."""
+        try:
+            await put_surely(
+                self._records, after.id, after, stored.version, is_ours=lambda one: one == after
+            )
+        except StaleVersionError:
+            return False
+        self._recall.learn(after.id, after)
+        return True
+
+    async def _within(self, deed: Coroutine[Any, Any, T], answer_by: float) -> T:
+        """Carry a deed through; raise `StoreUnavailable` if it is not over by `answer_by`."""
+        task = self._deeds.begin(deed, "a refresh token of ours")
+        return await answered(self._deeds, task, max(0.0, answer_by - self._clock.elapsed()))
+
+    def _secret(self, offline_id: str, generation: int) -> Secret:
+        return self._seal.secret(PURPOSE, f"{offline_id}.{generation}")
+
+    def _text(self, offline_id: str, generation: int) -> Secret:
+        return RefreshText(offline_id, generation, self._secret(offline_id, generation)).text()
+
+
+def _unknown() -> TokenRefused:
+    return TokenRefused("This refresh token is not known here.")
+
+
+def _replayed() -> TokenRefused:
+    return TokenRefused("This refresh token was replaced by another one, and all are ended now.")

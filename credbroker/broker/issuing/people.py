@@ -1,0 +1,75 @@
+"""Signs tokens for people, by what their own issuer vouches for and the rules make of that.
+
+- What counts are the claims of a token that this issuer gave at the last refresh; of what it allows
+  nothing is passed on. Who meets no rule has nothing signed.
+- A token's `sub` is the person's there; the settings let one such issuer feed a community.
+"""
+
+from __future__ import annotations
+
+from credbroker.broker.issuing.signing import Signing, Statement
+from credbroker.broker.issuing.trail import about_signed
+from credbroker.broker.trail import names
+from credbroker.domain.attenuation import Right
+from credbroker.domain.grants import Grant
+from credbroker.domain.lifetimes import LifetimeTable
+from credbroker.domain.policy import Asked
+from credbroker.domain.rights import Claims, Rights
+from credbroker.domain.scopes import ScopeSet
+from credbroker.domain.tokens import AccessToken
+from credbroker.ports import Audit
+
+
+class People:
+    """The mint of one community for people. Follows `ports.LocalMint`."""
+
+    def __init__(
+        self, signing: Signing, rights: Rights, lifetimes: LifetimeTable, audit: Audit
+    ) -> None:
+        """Sign with `signing` what `rights` give, for as long as `lifetimes` allow."""
+        self._signing = signing
+        self._rights = rights
+        self._lifetimes = lifetimes
+        self._audit = audit
+
+    @property
+    def url(self) -> str:
+        """The community's exact issuer string."""
+        return self._signing.url
+
+    def most(self, proof: AccessToken, asked: Asked) -> Right:
+        """Return the most that may be signed; see `ports.LocalMint`.
+
+        Groups come beside capabilities only for who asks for scopes by name.
+        """
+        most = self._rights.most(claims_of(proof), asked.audiences)
+        if asked.scopes is None and most.scopes.has_capability:
+            capabilities = (item for item in most.scopes if not item.is_group)
+            return Right(ScopeSet(tuple(capabilities)), most.audiences)
+        return most
+
+    async def mint(self, grant: Grant, right: Right, proof: AccessToken) -> AccessToken:
+        """Return a new token about the grant's person; see `ports.LocalMint`."""
+        decision = self._rights.decide(claims_of(proof), right, self._lifetimes)
+        statement = Statement(
+            grant.subject,
+            grant.client_id,
+            decision.right.scopes,
+            decision.right.audiences,
+            decision.seconds,
+            decision.groups,
+        )
+        token = await self._signing.sign(statement)
+        await self._audit.record(
+            "sign",
+            **about_signed(token, grant.client_id),
+            **names(grant.key),
+            by="rights",
+            subject_jti=proof.jti,
+        )
+        return token
+
+
+def claims_of(proof: AccessToken) -> Claims:
+    """Return what an issuer's verified token says of its person."""
+    return Claims(proof.subject, proof.groups, proof.entitlements)

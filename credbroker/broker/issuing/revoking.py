@@ -1,0 +1,129 @@
+"""Ends what we signed before its time, and says whether something still counts.
+
+Every replica knows within 5 s, while the store answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from credbroker.broker.containing import Containing
+from credbroker.broker.issuing.granting import ClientCaller
+from credbroker.broker.issuing.offline import Offlines
+from credbroker.broker.issuing.signing import Signed, Signing
+from credbroker.broker.issuing.trail import about_signed
+from credbroker.broker.running import Means
+from credbroker.broker.storing import answered
+from credbroker.domain.clients import Client
+from credbroker.domain.errors import TokenRefused
+from credbroker.domain.issued_refresh import IssuedRefresh, RefreshText
+from credbroker.domain.secret import Secret
+from credbroker.wire.issued import read_refresh_text
+
+_INACTIVE: Mapping[str, object] = {"active": False}
+
+
+class Revoking:
+    """Revocation and introspection at one community."""
+
+    def __init__(
+        self,
+        community: str,
+        signing: Signing,
+        offlines: Offlines,
+        containing: Containing,
+        means: Means,
+    ) -> None:
+        """Revoke what `signing` signed and what of `offlines` was given."""
+        self._community = community
+        self._signing = signing
+        self._offlines = offlines
+        self._containing = containing
+        self._audit = means.audit
+        self._clock = means.clock
+        self._deeds = means.deeds
+
+    async def revoke(self, caller: ClientCaller, shown: Secret) -> None:
+        """End a token of this client (RFC 7009); one that is unknown or over is as good as ended.
+
+        Somebody else's goes on. Raises `StoreUnavailable` kinds: then nothing is promised.
+        """
+        refresh = read_refresh_text(shown)
+        if refresh is not None:
+            await self._offlines.end(refresh, caller.client, caller.answer_by)
+            return
+        try:
+            signed = await self._signing.verify(shown)
+        except TokenRefused:
+            return
+        if signed.client_id == caller.client.id:
+            ending = self._containing.end_signed(signed.token.jti, signed.token.expires_at)
+            left = max(0.0, caller.answer_by - self._clock.elapsed())
+            await answered(self._deeds, self._deeds.begin(ending, "revoke a token"), left)
+            await self._audit.record(
+                "token_revoked",
+                **about_signed(signed.token, signed.client_id),
+                request_id=caller.origin.request_id,
+                address=caller.origin.address,
+            )
+
+    async def look(self, caller: ClientCaller, shown: Secret) -> Mapping[str, object]:
+        """Return what introspection answers (RFC 7662 section 2.2): little, and only of what counts.
+
+        A refresh token is known to the client alone that it was given to. Raises `StoreUnavailable`
+        kinds where that cannot be told.
+        """
+        await self._confirm(caller)
+        refresh = read_refresh_text(shown)
+        try:
+            if refresh is not None:
+                return await self._of_refresh(caller, refresh)
+            signed = await self._signing.verify(shown)
+            self._judge(signed)
+        except TokenRefused:
+            return _INACTIVE
+        return _claims(signed)
+
+    async def _of_refresh(self, caller: ClientCaller, shown: RefreshText) -> Mapping[str, object]:
+        issued = await self._offlines.find(shown, caller.answer_by)
+        return _offline_claims(issued) if _is_holder(issued, caller.client) else _INACTIVE
+
+    async def _confirm(self, caller: ClientCaller) -> None:
+        if not self._containing.is_fresh:
+            await self._containing.confirm(max(0.0, caller.answer_by - self._clock.elapsed()))
+
+    def _judge(self, signed: Signed) -> None:
+        token, names = signed.token, (signed.client_id, signed.token.subject)
+        self._containing.judge_signed(self._community, names, token.jti, token.issued_at)
+
+
+def _is_holder(issued: IssuedRefresh, client: Client) -> bool:
+    return issued.holder == client.id
+
+
+def _claims(signed: Signed) -> Mapping[str, object]:
+    token = signed.token
+    return {
+        "active": True,
+        "token_type": "Bearer",
+        "iss": token.issuer_url,
+        "sub": token.subject,
+        "client_id": signed.client_id,
+        "aud": token.audiences[0] if len(token.audiences) == 1 else list(token.audiences),
+        "scope": str(token.scopes),
+        "exp": int(token.expires_at.timestamp()),
+        "iat": int(token.issued_at.timestamp()),
+        "nbf": int(token.not_before.timestamp()),
+        "jti": token.jti,
+    }
+
+
+def _offline_claims(issued: IssuedRefresh) -> Mapping[str, object]:
+    return {
+        "active": True,
+        "client_id": issued.holder,
+        "sub": issued.subject,
+        "scope": str(issued.right.scopes),
+        "exp": int(issued.ends_at.timestamp()),
+        "iat": int(issued.created_at.timestamp()),
+    }

@@ -1,0 +1,266 @@
+"""Signs the tokens of one community, and knows them again; the last door before a right is real.
+
+- Every token is the one form that all neighbours accept: whole seconds, `nbf` a minute back,
+  `wlcg.ver` "1.0", `aud` a text when there is one and a list when there are several, `scope` one text.
+- A storage scope without a path, or a token for nobody in particular, is not signed, whoever asks.
+- Nothing is signed while the revocations are not known to be recent, or this host's clock is off.
+- A token never outlives its key's publication, nor what its statement sets.
+- A token whose header is not, byte for byte, one that is written here is none of ours.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
+
+import msgspec
+
+from credbroker.broker.issuing.keyring import InUse, Keyring
+from credbroker.broker.running import Means
+from credbroker.domain.errors import (
+    AudienceRefused,
+    Malformed,
+    ScopeRefused,
+    TokenRefused,
+)
+from credbroker.domain.scopes import STORAGE, ScopeSet
+from credbroker.domain.secret import Secret
+from credbroker.domain.tokens import AccessToken
+from credbroker.wire.compact import part, put_together, taken_apart
+from credbroker.wire.jwt import access_token, peek
+
+BACK_SECONDS = 60
+VERSION = "1.0"
+# Of a batch, so many are written and signed at a time: others get their turn in between.
+AT_ONCE = 128
+# As long as a caller's answer may take on the way to a first reading of the marks.
+CONFIRM_SECONDS = 2.0
+_JTI_BYTES = 16
+_NOT_OURS = "The token that was shown is not one of this issuer's."
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What a token is to say. It lives `seconds` from now, and never beyond `not_after`."""
+
+    subject: str
+    client_id: str
+    scopes: ScopeSet
+    audiences: tuple[str, ...]
+    seconds: int
+    groups: tuple[str, ...] = ()
+    actor: Mapping[str, object] | None = None
+    """Who acts for the subject: the `act` claim (RFC 8693 section 4.1)."""
+    not_after: datetime.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """One of our own tokens, verified."""
+
+    token: AccessToken
+    client_id: str
+    actor: Mapping[str, object] | None
+
+
+class Marks(Protocol):
+    """Tells whether revocations are known; see `broker.containing`."""
+
+    @property
+    def is_fresh(self) -> bool:
+        """True if they were read in the last 30 s."""
+
+    async def confirm(self, seconds: float) -> None:
+        """Return if they were just read, having waited up to `seconds`. Raises `StoreUnavailable`."""
+
+
+AlgorithmFor = Callable[[Sequence[str]], str]
+
+
+def algorithms(default: str, particular: Mapping[str, str]) -> AlgorithmFor:
+    """Return a choice: what all audiences of a token want by name, else the `default`."""
+
+    def choose(audiences: Sequence[str]) -> str:
+        wanted = {particular.get(one, default) for one in audiences}
+        return wanted.pop() if len(wanted) == 1 else default
+
+    return choose
+
+
+class Signing:
+    """Signs and verifies for one community, whose issuer string is `url`."""
+
+    def __init__(
+        self, url: str, keyring: Keyring, marks: Marks, means: Means, algorithm_for: AlgorithmFor
+    ) -> None:
+        """Sign with the keys in `keyring`, each token by the algorithm of its audiences."""
+        self.url = url
+        self._keyring = keyring
+        self._marks = marks
+        self._means = means
+        self._algorithm_for = algorithm_for
+
+    def jwks(self) -> bytes:
+        """Return the JWK set from memory, the newest key first; see `Keyring.jwks`."""
+        return self._keyring.jwks()
+
+    async def sign(self, statement: Statement) -> AccessToken:
+        """Return a new token that says this.
+
+        Raises `KeysMissing`, `ClockOff`, `StoreUnavailable` kinds; `ScopeRefused` and
+        `AudienceRefused` for what nobody may have; `TokenRefused` if `not_after` is over.
+        """
+        await self._may_sign()
+        [token] = await self._signed([statement])
+        return token
+
+    async def sign_many(self, statements: Sequence[Statement]) -> list[AccessToken]:
+        """Return a new token for each, in the same order, or raise as `sign` does for the first fault.
+
+        Others have their turn meanwhile.
+        """
+        tokens: list[AccessToken] = []
+        for start in range(0, len(statements), AT_ONCE):
+            await self._may_sign()
+            tokens += await self._signed(statements[start : start + AT_ONCE])
+        return tokens
+
+    async def _may_sign(self) -> None:
+        self._means.check_clock()
+        if not self._marks.is_fresh:
+            await self._marks.confirm(CONFIRM_SECONDS)
+
+    async def _signed(self, statements: Sequence[Statement]) -> list[AccessToken]:
+        now = self._means.clock.now()
+        drafts = [self._drafted(one, now) for one in statements]
+        signatures: dict[int, bytes] = {}
+        for algorithm in {draft.used.key.algorithm for draft in drafts}:
+            places = [at for at, one in enumerate(drafts) if one.used.key.algorithm == algorithm]
+            signer = drafts[places[0]].used.signer
+            made = await signer.sign([drafts[at].signed for at in places])
+            signatures.update(zip(places, made, strict=True))
+        return [
+            draft.token(put_together(draft.signed, signatures[at]), self.url, now)
+            for at, draft in enumerate(drafts)
+        ]
+
+    def _drafted(self, statement: Statement, now: datetime.datetime) -> _Draft:
+        _check(statement)
+        used = self._keyring.signing(self._algorithm_for(statement.audiences))
+        issued_at = int(now.timestamp())
+        # A key that signs now stays published for as long as this from now on.
+        expires_at = issued_at + min(statement.seconds, int(used.key.token_seconds))
+        if statement.not_after is not None:
+            expires_at = min(expires_at, int(statement.not_after.timestamp()))
+        if expires_at <= issued_at:
+            raise TokenRefused("What this token would come from is over.")
+        jti = self._means.entropy.token(_JTI_BYTES)
+        claims = _claims(self.url, statement, jti, issued_at, expires_at)
+        signed = _header(used.key.algorithm, used.key.key_id) + part(msgspec.json.encode(claims))
+        return _Draft(statement, used, jti, issued_at, expires_at, signed)
+
+    async def verify(self, value: Secret) -> Signed:
+        """Return what a token of ours says.
+
+        Raises `TokenRefused` for one that is not ours or is over, in a sentence that repeats nothing
+        of it; `ClockOff` where that cannot be told.
+        """
+        self._means.check_clock()
+        try:
+            header, signed, signature = taken_apart(value)
+            if not self._is_ours(header, signed, signature):
+                raise TokenRefused(_NOT_OURS)
+            now = self._means.clock.now()
+            head, claims = peek(value)
+            token = access_token(value, head, claims, now)
+            found = Signed(token, claims.text("client_id"), claims.raw("act"))
+        except Malformed:
+            raise TokenRefused(_NOT_OURS) from None
+        if token.issuer_url != self.url or token.version != VERSION:
+            raise TokenRefused(_NOT_OURS)
+        if not token.not_before <= now < token.expires_at:
+            raise TokenRefused("The token that was shown has expired, or is not valid yet.")
+        return found
+
+    def _is_ours(self, header: bytes, signed: bytes, signature: bytes) -> bool:
+        written = header + b"."
+        for key in self._keyring.published():
+            if _header(key.algorithm, key.key_id) == written:
+                return self._keyring.verifies(key, signed, signature)
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A token that lacks its signature."""
+
+    statement: Statement
+    used: InUse
+    jti: str
+    issued_at: int
+    expires_at: int
+    signed: bytes
+
+    def token(self, value: Secret, url: str, now: datetime.datetime) -> AccessToken:
+        """Return the token whose text is `value`, as whoever reads it would."""
+        said = self.statement
+        return AccessToken(
+            value=value,
+            issuer_url=url,
+            subject=said.subject,
+            scopes=said.scopes,
+            audiences=said.audiences,
+            groups=said.groups,
+            version=VERSION,
+            jti=self.jti,
+            key_id=self.used.key.key_id,
+            issued_at=_moment(self.issued_at),
+            not_before=_moment(self.issued_at - BACK_SECONDS),
+            expires_at=_moment(self.expires_at),
+            obtained_at=now,
+        )
+
+
+def _check(statement: Statement) -> None:
+    for item in statement.scopes:
+        if item.path is None and item.name in STORAGE:
+            raise ScopeRefused(f"{item.name} is not signed without a path.")
+    if not statement.audiences or not all(statement.audiences):
+        raise AudienceRefused("A token for no audience is not signed: name one.")
+
+
+def _claims(
+    url: str, said: Statement, jti: str, issued_at: int, expires_at: int
+) -> dict[str, object]:
+    claims: dict[str, object] = {
+        "iss": url,
+        "sub": said.subject,
+        "aud": said.audiences[0] if len(said.audiences) == 1 else said.audiences,
+        "exp": expires_at,
+        "nbf": issued_at - BACK_SECONDS,
+        "iat": issued_at,
+        "jti": jti,
+        "client_id": said.client_id,
+        "wlcg.ver": VERSION,
+    }
+    if said.scopes.items:
+        claims["scope"] = str(said.scopes)
+    if said.groups:
+        claims["wlcg.groups"] = said.groups
+    if said.actor is not None:
+        claims["act"] = said.actor
+    return claims
+
+
+@lru_cache(maxsize=256)
+def _header(algorithm: str, key_id: str) -> bytes:
+    """Return the header of all tokens of a key, and the dot behind it."""
+    return part(msgspec.json.encode({"alg": algorithm, "kid": key_id, "typ": "JWT"})) + b"."
+
+
+@lru_cache(maxsize=4096)
+def _moment(seconds: int) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC)

@@ -1,0 +1,149 @@
+"""FTS 3.14, by replay: its requests byte by byte, its checks of what is answered.
+
+The settings of both sides are those of docs/neighbours/fts.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.interop.neighbours.fts import Managed, Refused, TokenDaemon, checked
+from tests.interop.neighbours.issuer_world import opened
+from tests.interop.neighbours.pages import block, communities
+
+if TYPE_CHECKING:
+    from tests.interop.neighbours.conftest import OpenIssuer
+    from tests.interop.neighbours.issuer_world import IssuerWorld
+
+pytestmark = [pytest.mark.interop, pytest.mark.slow, pytest.mark.timeout(120)]
+
+PAGE = "fts.md"
+PROVIDER = json.loads(block(PAGE, '{\n  "name"'))
+FTS, RUCIO = PROVIDER["client_id"], "rucio"
+SCOPE = "offline_access storage.modify:/dteam/ storage.read:/dteam/"
+AUDIENCE = "se1.example.org"
+REFRESH_BEFORE_SECONDS = 300
+
+
+@pytest.fixture(scope="module")
+def issuer(open_issuer: OpenIssuer) -> IssuerWorld:
+    """The broker as the page sets it up."""
+    return open_issuer(communities(PAGE)[PROVIDER["name"]])
+
+
+@pytest.fixture(scope="module")
+def fts(issuer: IssuerWorld) -> TokenDaemon:
+    """FTS's token daemon."""
+    return TokenDaemon(issuer, FTS)
+
+
+def submitted(issuer: IssuerWorld, scope: str = SCOPE, audience: str = AUDIENCE) -> Managed:
+    """Return a token as Rucio submits it, which FTS's REST server has looked at."""
+    return checked(issuer.token(RUCIO, scope, audience), issuer.jwks(), issuer.url)
+
+
+def test_the_provider_of_the_page_is_the_issuer_of_the_page() -> None:
+    """Both sides write the same issuer, with its final slash."""
+    assert PROVIDER["issuer"] == communities(PAGE)[PROVIDER["name"]]["url"]
+    assert PROVIDER["issuer"].endswith("/")
+
+
+def test_a_token_of_a_job_becomes_a_refresh_token_and_that_a_fresh_one(
+    issuer: IssuerWorld, fts: TokenDaemon
+) -> None:
+    """What is named with spaces and slashes in it arrives; the fresh token is for the same."""
+    token = submitted(issuer)
+    refresh_token = fts.exchange(token)
+    assert set(refresh_token) <= set(
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+    )
+    fresh, seconds, _ = fts.refresh(refresh_token, token)
+    kept = checked(fresh, issuer.jwks(), issuer.url)
+    assert set(kept.scope.split()) - {"offline_access"} == set(SCOPE.split()) - {"offline_access"}
+    assert kept.audience == AUDIENCE
+    assert seconds > REFRESH_BEFORE_SECONDS
+    assert opened(fresh)[1]["sub"] == opened(token.value)[1]["sub"]
+    assert opened(fresh)[1]["jti"] != opened(token.value)[1]["jti"]
+
+
+def test_several_audiences_survive_their_spaces(issuer: IssuerWorld, fts: TokenDaemon) -> None:
+    """A storage element with two doors: FTS joins their names by a space, and sends that as it is."""
+    both = "se1.example.org se2.example.org"
+    token = submitted(issuer, audience=both)
+    assert token.audience == both
+    fresh, _, _ = fts.refresh(fts.exchange(token), token)
+    assert opened(fresh)[1]["aud"] == both.split()
+
+
+def test_the_first_refresh_token_stays_good(issuer: IssuerWorld, fts: TokenDaemon) -> None:
+    """Whether FTS keeps the one it has or takes the one in the answer, it goes on."""
+    token = submitted(issuer)
+    first = fts.exchange(token)
+    following = [fts.refresh(first, token)[2] for _ in range(3)]
+    assert following == [first] * 3
+
+
+def test_an_exchange_whose_answer_was_lost_is_sent_again_and_gives_the_same(
+    issuer: IssuerWorld, fts: TokenDaemon
+) -> None:
+    """A second one would be a right that nobody knows of."""
+    token = submitted(issuer)
+    assert fts.exchange(token) == fts.exchange(token)
+
+
+def test_the_slash_at_the_issuers_end_may_be_doubled(issuer: IssuerWorld) -> None:
+    """Releases before 3.13 append one of their own."""
+    older = TokenDaemon(issuer, FTS, issuer.url + "/")
+    token = submitted(issuer)
+    assert older.refresh(older.exchange(token), token)[0]
+
+
+def test_a_token_that_may_not_last_is_refused_with_both_words(
+    issuer: IssuerWorld, fts: TokenDaemon
+) -> None:
+    """They become the failure message of each transfer; the token is not in them."""
+    token = submitted(issuer, scope="storage.read:/dteam/")
+    with pytest.raises(Refused, match=r"^\[invalid_\w+\]: .{10}") as refused:
+        fts.exchange(token)
+    assert token.value not in str(refused.value)
+
+
+def test_no_more_is_given_than_the_token_of_the_job_had(
+    issuer: IssuerWorld, fts: TokenDaemon
+) -> None:
+    """Neither another path, nor another storage."""
+    token = submitted(issuer, scope="offline_access storage.read:/dteam/one")
+    wider = Managed(token.value, "offline_access storage.read:/dteam", token.audience)
+    elsewhere = Managed(token.value, token.scope, "se2.example.org")
+    for asked in (wider, elsewhere):
+        with pytest.raises(Refused, match=r"^\[invalid_\w+\]: "):
+            fts.exchange(asked)
+
+
+def test_the_refresh_token_of_fts_is_of_no_use_to_who_submitted(
+    issuer: IssuerWorld, fts: TokenDaemon
+) -> None:
+    """It is bound to the client that exchanged (RFC 6749 section 6)."""
+    token = submitted(issuer)
+    refresh_token = fts.exchange(token)
+    with pytest.raises(Refused, match=r"^\[(invalid_grant|unauthorized_client)\]: "):
+        TokenDaemon(issuer, RUCIO).refresh(refresh_token, token)
+
+
+def test_the_audit_trail_names_tokens_as_fts_does(issuer: IssuerWorld, fts: TokenDaemon) -> None:
+    """From a `token_id` in its log one finds who had the token."""
+    token = submitted(issuer)
+    fresh, _, _ = fts.refresh(fts.exchange(token), token)
+    signed = {line["jti"]: line for line in issuer.audit_lines() if line["event"] == "sign"}
+    line = signed[opened(fresh)[1]["jti"]]
+    assert line["fts_id"] == fts_id(fresh)
+    assert signed[opened(token.value)[1]["jti"]]["fts_id"] == fts_id(token.value)
+
+
+def fts_id(token: str) -> str:
+    """Return how FTS names a token."""
+    return hashlib.sha1(token.encode()).hexdigest()[:16]
