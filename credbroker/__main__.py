@@ -35,6 +35,9 @@ COMMANDS = {
     "login": Command("credbroker.cli.login", "log in with a browser, on this or another device"),
     "token": Command("credbroker.cli.token", "get a fresh access token"),
     "status": Command("credbroker.cli.status", "show how your logins stand"),
+    "inspect": Command(
+        "credbroker.cli.inspect", "say what a token is good for, and what a storage would allow"
+    ),
     "logout": Command("credbroker.cli.logout", "end a login everywhere"),
     "job": Command("credbroker.cli.job", "make a job's own narrow lease, look at it, end it"),
     "deliver": Command(
@@ -56,6 +59,9 @@ COMMANDS = {
     ),
     "config": Command(
         "credbroker.admin.config_check", "check a broker's settings, or make them from an HTVault's"
+    ),
+    "policy": Command(
+        "credbroker.admin.policy", "say whether a token would be signed, and by which line"
     ),
     "jwks": Command("credbroker.admin.jwks", "write the public keys of your issuers as files"),
     "demo": Command("credbroker.demo.main", "show all of it working on this machine"),

@@ -28,6 +28,7 @@ from credbroker.api.batch import BatchApi
 from credbroker.api.connections import Runner
 from credbroker.api.containment import ContainmentApi
 from credbroker.api.deliveries import DeliveriesApi
+from credbroker.api.files import FilesApi
 from credbroker.api.health import Health
 from credbroker.api.htvault_surface import Around, htvault_routes
 from credbroker.api.metrics import Metrics, Sources
@@ -274,6 +275,7 @@ async def build(
             *BatchApi(engine.leasing, engine.minting, means, strangers=strangers).operations(),
             *ContainmentApi(responding, engine.leasing, strangers).operations(),
             *DeliveriesApi(deliveries, engine.leasing, strangers).operations(),
+            *FilesApi(communities, strangers, clock).operations(),
         ],
         [
             *Health(own_troubles, outlook).routes(),

@@ -86,11 +86,12 @@ def _add_issuer_actions(actions: argparse._SubParsersAction[argparse.ArgumentPar
 
 
 def _add_contain(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    ending = actions.add_parser("contain", help="end all leases of a person, job, host or issuer")
+    ending = actions.add_parser("contain", help="end what somebody may have stolen")
     ending.add_argument("kind", choices=[kind.value for kind in Kind])
     ending.add_argument(
         "name", metavar="NAME",
-        help="a lease's id, ISSUER/IDENTITY-KEY, a job's name, a host's name or address, or an issuer's name",
+        help="a lease's id, ISSUER/IDENTITY-KEY, a job's name, a host's name or address, an issuer's name,"
+        " COMMUNITY/CLIENT-ID, or a token's jti",
     )  # fmt: skip
     moment = ending.add_mutually_exclusive_group()
     moment.add_argument(

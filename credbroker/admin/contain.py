@@ -1,5 +1,7 @@
 """`credbroker admin contain`: ends a lease, or all leases of a person, a job, a host or an issuer.
 
+Also stops a client of one of our own communities, or ends one token that we signed.
+
 Every replica holds to it within five seconds, while OpenBao/Vault answers. Access tokens that are
 out already live until they expire; the grants stay, so that whoever logs in later goes on.
 """
@@ -12,10 +14,17 @@ from dataclasses import dataclass
 from credbroker.admin.office import Office
 from credbroker.broker.containing import Containing
 from credbroker.broker.hits import Hits, count_hits
-from credbroker.domain.revocations import Kind, check_name, is_address, made_until
+from credbroker.domain.errors import NotFound
+from credbroker.domain.revocations import OF_LEASES, Kind, check_name, is_address, made_until
 from credbroker.wire.fields import read_instant
 
 COUNT_SECONDS = 60.0
+
+_OF_OURS = {
+    Kind.CLIENT: "Within 5 seconds it is given nothing, and what it was given can be used for no grant."
+    " Change its secret, then let it in again with --lift.",
+    Kind.TOKEN: "Within 5 seconds it can be used for no grant, and counts as inactive where we are asked.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +40,8 @@ class Wanted:
 async def contain(office: Office, wanted: Wanted) -> None:
     """End the leases of that name that were made until now, or until the time that is wanted.
 
-    Raises `Malformed`, `NotFound` for an issuer that the settings do not name, `ClockOff`, and
-    `StoreUnavailable` kinds.
+    Raises `Malformed`, `NotFound` for an issuer or community that the settings do not name,
+    `ClockOff`, and `StoreUnavailable` kinds.
     """
     kind, name = wanted.kind, _checked(office, wanted)
     containing = Containing(office.revocations, office.means)
@@ -40,6 +49,8 @@ async def contain(office: Office, wanted: Wanted) -> None:
     office.desk.answer(f"{kind.value.capitalize()} {name} is contained.")
     if kind is Kind.LEASE:
         office.desk.say("It is over, and so is every lease made from it, within 5 seconds.")
+    elif kind in _OF_OURS:
+        office.desk.say(_OF_OURS[kind])
     else:
         office.desk.say(
             f"Every lease made before {_text(over)} is over within 5 seconds; later ones count."
@@ -55,7 +66,8 @@ async def contain(office: Office, wanted: Wanted) -> None:
             " jobs or people asked for from there."
         )
     office.desk.say("Access tokens that are out live until they expire.")
-    _tell(office, await _hits(office, kind, name, over), "These are")
+    if kind in OF_LEASES:
+        _tell(office, await _hits(office, kind, name, over), "These are")
 
 
 async def rehearse(office: Office, wanted: Wanted) -> None:
@@ -64,7 +76,8 @@ async def rehearse(office: Office, wanted: Wanted) -> None:
     now = office.means.clock.now()
     over = _before(wanted) or made_until(now)
     office.desk.answer(f"{wanted.kind.value.capitalize()} {name} would be contained.")
-    _tell(office, await _hits(office, wanted.kind, name, over), "These would be")
+    if wanted.kind in OF_LEASES:
+        _tell(office, await _hits(office, wanted.kind, name, over), "These would be")
 
 
 async def lift(office: Office, wanted: Wanted) -> None:
@@ -73,7 +86,8 @@ async def lift(office: Office, wanted: Wanted) -> None:
     containing = Containing(office.revocations, office.means)
     await containing.lift(kind, name, reason=wanted.reason or None)
     office.desk.answer(f"{kind.value.capitalize()} {name} is contained no more.")
-    office.desk.say("What is left of its leases counts again within 5 seconds.")
+    what = "What is left of its leases" if kind in OF_LEASES else f"This {kind.value}"
+    office.desk.say(f"{what} counts again within 5 seconds.")
 
 
 async def list_contained(office: Office) -> None:
@@ -93,6 +107,8 @@ def _checked(office: Office, wanted: Wanted) -> str:
     name = check_name(wanted.kind, wanted.name)
     if wanted.kind in {Kind.PERSON, Kind.ISSUER}:
         office.settings_of(name.partition("/")[0])
+    if wanted.kind is Kind.CLIENT and name.partition("/")[0] not in office.settings.communities:
+        raise NotFound(f"The settings name no community {name.partition('/')[0]!r}.")
     return name
 
 

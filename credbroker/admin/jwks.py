@@ -84,7 +84,7 @@ async def export(
             (JWKS_PATH, key_set(keys)), (DISCOVERY_PATH, document), (METADATA_PATH, document),
         ):  # fmt: skip
             _write(folder / name / path, content, desk)
-        desk.answer(f"{folder / name}: {len(keys)} keys of {community.url}")
+        desk.answer(f"{folder / name}: keys of {community.url}: {len(keys)}")
 
 
 def _write(path: Path, content: bytes, desk: Desk) -> None:

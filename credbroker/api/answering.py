@@ -14,6 +14,7 @@ from typing import TypeVar
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
+from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from credbroker.api.problems import CLIENT_ID, LEASE_ID, REQUEST_ID, plain, problem
 from credbroker.api.vault_answers import vault_errors
@@ -83,8 +84,11 @@ def answering_problems(entropy: Entropy, audit: Audit) -> Middleware:
         given = request.headers.get("X-Request-Id", "")
         request_id = given if _GIVEN_ID.match(given) else entropy.token(12)
         request[REQUEST_ID] = request_id
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        bound = bind_contextvars(request_id=request_id)
+        try:
             answered = await _answered(request, handler, audit)
+        finally:
+            reset_contextvars(**bound)
         answered.headers["X-Request-Id"] = request_id
         answered.headers["Cache-Control"] = "no-store"
         answered.headers["X-Content-Type-Options"] = "nosniff"

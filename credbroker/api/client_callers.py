@@ -17,7 +17,6 @@ from credbroker.domain.errors import UnknownClient
 from credbroker.ports import Clock
 from credbroker.wire.oauth import Form, Login
 
-
 MOST_REMEMBERED = 1000
 
 

@@ -15,6 +15,7 @@ from aiohttp import web
 from credbroker.api.answering import ERROR_FORM
 from credbroker.api.client_callers import ClientCallers
 from credbroker.api.issuer_documents import IssuerDocuments
+from credbroker.api.issuer_openapi import issuer_openapi_route
 from credbroker.api.issuer_paths import spellings
 from credbroker.api.oauth_answers import SubjectRefused, UnknownGrant, refused, said
 from credbroker.api.oauth_forms import asked_in, exchange_in, form_in
@@ -126,8 +127,11 @@ def _written(granted: Granted, issued_type: str | None = None) -> bytes:
 def issuer_routes(
     communities: Sequence[CommunityIssuer], strangers: Strangers, clock: Clock
 ) -> list[web.RouteDef]:
-    """Return the routes of the issuers that the broker itself is, all that they have in HTTP."""
-    return [route for one in communities for route in _routes(one, strangers, clock)]
+    """Return the routes of the issuers that the broker itself is, and of what describes them."""
+    if not communities:
+        return []
+    routes = [route for one in communities for route in _routes(one, strangers, clock)]
+    return [issuer_openapi_route([one.signing.url for one in communities]), *routes]
 
 
 def _routes(

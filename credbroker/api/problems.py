@@ -22,6 +22,7 @@ from credbroker.domain.errors import (
     Refused,
     TooManyRequests,
     Unavailable,
+    UnknownClient,
 )
 from credbroker.wire.problem import write_problem
 
@@ -30,6 +31,7 @@ STATUS: list[tuple[type[CredbrokerError], int]] = [
     (Malformed, 400),
     (NotFound, 404),
     (LeaseUnknown, 401),
+    (UnknownClient, 401),
     (LeaseEnded, 401),
     (Refused, 403),
     (GrantLost, 403),
@@ -59,7 +61,8 @@ def problem(error: CredbrokerError, request_id: str) -> web.Response:
         content_type="application/json",
     )
     if answer.status == 401:
-        answer.headers["WWW-Authenticate"] = 'Bearer realm="credbroker"'
+        scheme = "Basic" if isinstance(error, UnknownClient) else "Bearer"
+        answer.headers["WWW-Authenticate"] = f'{scheme} realm="credbroker"'
     return retry_after(answer, error)
 
 

@@ -44,7 +44,20 @@ def community_findings(settings: Settings) -> list[Finding]:
         for name, issuer in settings.issuers.items()
         if issuer.signed_by is not None and issuer.signed_by not in settings.communities
     ]
-    return found
+    return found + list(_upstream_faults(settings))
+
+
+def _upstream_faults(settings: Settings) -> Iterator[Finding]:
+    """Find people without rules, and communities where one `sub` may mean two people."""
+    for name, community in settings.communities.items():
+        upstreams = [one for one, issuer in settings.issuers.items() if issuer.signed_by == name]
+        if upstreams and community.rights_folder is None:
+            yield f"$.communities.{name}.rights_folder", f"the people of {upstreams[0]} need rules"
+        if community.bridge is not None:
+            upstreams.append(community.bridge.upstream)
+        for other in sorted(set(upstreams) - {upstreams[0]} if upstreams else ()):
+            why = f"it signs for the people of {upstreams[0]} already; a sub is of one issuer only"
+            yield f"$.communities.{name}", f"{why}, and {other} has others"
 
 
 def _paths(communities: dict[str, Community]) -> Iterator[Finding]:

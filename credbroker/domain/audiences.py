@@ -18,6 +18,7 @@ from credbroker.domain.hosts import check_host_name, check_host_pattern, matches
 
 LONGEST = 1024
 _ENTRY = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+\Z")
+_BEHIND = re.compile(r"(?::[0-9]{1,5})?(?:/[^*]*)?\Z")
 _PARTS = re.compile(r"((?:[A-Za-z][A-Za-z0-9+.-]*://)?)([A-Za-z0-9.*-]+)(.*)\Z")
 
 
@@ -37,7 +38,7 @@ def check_pattern(pattern: str) -> str:
     _check_text(pattern)
     if "*" in pattern:
         _, host, rest = _parts(pattern)
-        if "*" in rest or not host:
+        if not host or not _BEHIND.match(rest):
             raise Malformed("In an audience, * stands for a part of the host's name only.")
         check_host_pattern(host)
     return pattern

@@ -61,16 +61,19 @@ def why_not(
     before = out_since - datetime.timedelta(seconds=limits.refreshed_within_seconds)
     if not before <= grant.refreshed_at <= now:
         return "the grant was not refreshed shortly before the outage"
-    if until(grant, limits, now) - now < datetime.timedelta(seconds=LEAST_SECONDS):
+    if until(grant, out_since, limits, now) - now < datetime.timedelta(seconds=LEAST_SECONDS):
         return "the grant's last good refresh is too long ago"
     return _not_this_right(right, limits)
 
 
-def until(grant: Grant, limits: BridgeLimits, now: datetime.datetime) -> datetime.datetime:
+def until(
+    grant: Grant, out_since: datetime.datetime, limits: BridgeLimits, now: datetime.datetime
+) -> datetime.datetime:
     """Return when a token that is signed now must have expired."""
+    last_good = min(grant.refreshed_at, out_since)
     return min(
         now + datetime.timedelta(seconds=limits.longest_seconds),
-        grant.refreshed_at + datetime.timedelta(seconds=limits.most_seconds),
+        last_good + datetime.timedelta(seconds=limits.most_seconds),
     )
 
 

@@ -65,7 +65,8 @@ class IssuedRefresh:
     """What is kept of one refresh token and its successors. Times are UTC.
 
     `actor` is the `act` claim of its access tokens, `holder` the client that it was given to, and
-    `granted_to` the client that the exchanged token had been given to.
+    `granted_to` the client that the exchanged token had been given to. `write_id` tells whose request
+    began it.
     """
 
     id: str
@@ -81,6 +82,7 @@ class IssuedRefresh:
     ends_at: datetime.datetime
     generation: int
     secret_hash: str
+    write_id: str
     previous_hash: str = ""
     ended_at: Optional[datetime.datetime] = None
 

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
     decode_dss_signature,
     encode_dss_signature,
 )
+from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 
 from credbroker.domain.errors import Misconfigured, RecordDamaged
@@ -216,7 +217,7 @@ def _public(algorithm: str, jwk: str) -> PublicKey:
     kind = RSAKey if algorithm == "RS256" else ECKey
     try:
         key = kind.import_key(json.loads(jwk)).public_key
-    except (ValueError, TypeError, KeyError):
+    except (JoseError, ValueError, TypeError, KeyError):
         key = None
     if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
         raise RecordDamaged("The public half of a signing key in OpenBao/Vault cannot be read.")

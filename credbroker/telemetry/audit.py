@@ -21,7 +21,7 @@ import msgspec
 
 from credbroker.domain.errors import AuditUnavailable, BadSettings
 from credbroker.ports import Clock
-from credbroker.telemetry.redact import redact
+from credbroker.telemetry.redact import redact, surely_clean
 
 FIRST_LINK = "0" * 64
 # Lines that wait for a full disk to be mended; more than this and nothing new is taken on.
@@ -142,19 +142,31 @@ def _open_alone(path: Path) -> int:
 
 
 def _present(fields: Mapping[str, object]) -> dict[str, object]:
-    return {name: _plain(value) for name, value in fields.items() if value is not None}
+    present = {name: value for name, value in fields.items() if value is not None}
+    # One look at all texts together takes less time than one at each.
+    texts = " ".join([value for value in present.values() if type(value) is str])
+    clean = len(texts) <= LONGEST_TEXT and surely_clean(texts)
+    for name, value in present.items():
+        if not (clean and type(value) is str):
+            present[name] = _plain(value)
+    return present
 
 
 def _plain(value: object) -> object:
     if isinstance(value, str):
         return _remembered(value) if len(value) <= _SHORT_TEXT else _cleaned(value)
     if isinstance(value, datetime.datetime):
-        return value.astimezone(datetime.UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+        return _written(value)
     if isinstance(value, bool | int | float):
         return value
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return _plain(str(value))
+
+
+@lru_cache(maxsize=256)
+def _written(at: datetime.datetime) -> str:
+    return at.astimezone(datetime.UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def _cleaned(text: str) -> str:

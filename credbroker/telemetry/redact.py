@@ -26,11 +26,11 @@ _PUT_INSTEAD = "[redacted]"
 
 def redact(text: str) -> str:
     """Return `text` with everything that looks like a secret replaced."""
-    return text if _surely_clean(text) else _SHAPES.sub(_PUT_INSTEAD, text)
+    return text if surely_clean(text) else _SHAPES.sub(_PUT_INSTEAD, text)
 
 
-def _surely_clean(text: str) -> bool:
-    """True if some character that each of the shapes has is missing.
+def surely_clean(text: str) -> bool:
+    """True if something that each of the shapes has is missing, here and in every part of `text`.
 
     Looking for the shapes takes ten times as long, and most texts of the trail are identifiers.
     """

@@ -8,6 +8,7 @@ cannot be read spoils no other.
 from __future__ import annotations
 
 import datetime
+import functools
 import json
 from dataclasses import dataclass, field
 from typing import Any, List, Optional, Union
@@ -97,13 +98,14 @@ def _read(entry: Any) -> Union[AskFile, Malformed]:
 
 
 def _is_plain(asked: AskFile) -> bool:
-    texts = [asked.path, asked.form]
-    texts += [one for one in (asked.audience, asked.url) if one is not None]
+    """True if all types are as they should be, and no text is empty. Raises `TypeError` if not."""
+    optional = [one for one in (asked.audience, asked.url) if one is not None]
+    texts = [asked.path, asked.form, *optional]
     seconds = asked.lifetime_seconds
     return (
         type(asked.access) is list
-        and all(type(one) is str and one != "" and one.isascii() for one in texts)
-        and all(type(one) is str and one.isascii() for one in asked.access)
+        and "".join(texts + asked.access).isascii()
+        and "" not in texts
         and (seconds is None or (type(seconds) is int and abs(seconds) < 10**9))
     )
 
@@ -121,7 +123,10 @@ def write_url(n: int, token: AccessToken, url: str) -> str:
 
 def _rest(token: AccessToken, scope: Optional[str]) -> str:
     more = f',"scope":{json.dumps(scope)}' if scope else ""
-    return f',"expires_at":"{write_instant(token.expires_at)}","jti":"{token.jti}"{more}}}\n'
+    return f',"expires_at":"{_written(token.expires_at)}","jti":"{token.jti}"{more}}}\n'
+
+
+_written = functools.lru_cache(maxsize=256)(write_instant)
 
 
 def write_problem_line(n: int, problem: Problem) -> str:

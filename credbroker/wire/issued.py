@@ -31,6 +31,7 @@ def write_issued(issued: IssuedRefresh) -> Record:
         ends_at=write_instant(issued.ends_at),
         generation=issued.generation,
         secret_hash=issued.secret_hash,
+        write_id=issued.write_id,
         previous_hash=issued.previous_hash or None,
         ended_at=write_optional_instant(issued.ended_at),
     )
@@ -53,6 +54,7 @@ def read_issued(record: object) -> IssuedRefresh:
         ends_at=fields.instant("ends_at"),
         generation=int(fields.number("generation")),
         secret_hash=fields.text("secret_hash"),
+        write_id=fields.text("write_id"),
         previous_hash=fields.optional("previous_hash", fields.text) or "",
         ended_at=fields.optional("ended_at", fields.instant),
     )

@@ -253,6 +253,8 @@ class IssuersOffered(Message):
 class AskContainment(Request):
     """Ask, as an operator, to end what bears a name: a lease, person, job, host or issuer.
 
+    Of what this broker signs itself it is a client, or one token.
+
     Over is what was made before `before`, by default until now. With `dry_run` nothing is done.
     """
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from credbroker.domain.attenuation import Right
 from credbroker.domain.grants import Grant
+from credbroker.domain.policy import Asked
 from credbroker.domain.secret import Secret
 from credbroker.domain.tokens import AccessToken
 from credbroker.ports import Clock
@@ -23,7 +24,11 @@ class FakeMint:
         self.url = "https://broker.test/"
         self.widen: Callable[[AccessToken], AccessToken] = lambda one: one
 
-    async def mint(self, grant: Grant, right: Right) -> AccessToken:
+    def most(self, proof: AccessToken, asked: Asked) -> Right:
+        """Return what the proof itself allows; see `ports.LocalMint`."""
+        return Right(proof.scopes, asked.audiences or proof.audiences)
+
+    async def mint(self, grant: Grant, right: Right, proof: AccessToken) -> AccessToken:
         """Return a token about the grant's person; see `ports.LocalMint`."""
         number, now = next(self._count), self._clock.now()
         return self.widen(

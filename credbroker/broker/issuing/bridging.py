@@ -30,6 +30,7 @@ from credbroker.domain.errors import CredbrokerError, IssuerMisbehaved
 from credbroker.domain.freshness import Freshness, pick
 from credbroker.domain.grants import Grant, GrantState
 from credbroker.domain.lifetimes import LifetimeTable
+from credbroker.domain.losses import BRAKED
 from credbroker.domain.revocations import Kind
 from credbroker.domain.tokens import AccessToken
 from credbroker.ports import Issuer
@@ -94,13 +95,14 @@ class Bridging:
         if held is not None and pick(held, 0.0, _RENEW_AFTER, now) is Freshness.GOOD:
             return held
         await self._containing.admit(grant.key, grant.created_at)
-        token = await self._signed(grant, right, until(grant, limits, now), since)
+        token = await self._signed(grant, right, until(grant, since, limits, now), since)
         self._held.put(grant.line, right, token)
         return token
 
     def noted(self, grant: Grant) -> None:
         """Learn of a grant that was stored: of one that the issuer has refused, the bridge ends."""
-        if grant.key.issuer == self._lookout.name and grant.state in _REFUSED:
+        is_refused = grant.state in _REFUSED and grant.reason != BRAKED
+        if grant.key.issuer == self._lookout.name and is_refused:
             self._held.forget(grant.line)
             self._deeds.begin(self._end(grant), "end what was signed in an outage")
 

@@ -14,12 +14,11 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import structlog
 
 from credbroker.broker.issuing.signing import Statement
-from credbroker.broker.issuing.trail import about_signed
 from credbroker.domain.clients import Client
 from credbroker.domain.errors import (
     AudienceRefused,
@@ -73,8 +72,7 @@ class FileSigned:
     added: ScopeSet | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Ready:
+class _Ready(NamedTuple):
     """An entry that may be signed."""
 
     place: int
@@ -147,12 +145,11 @@ class FilesSigning:
         self._judge_client(caller.client.id)  # now that the revocations are known to be recent
         await self._audit.record_all(
             "sign",
-            [
-                {**about_signed(token, one.statement.client_id), "form": "url" if one.url else None}
-                for token, one in zip(tokens, ready, strict=True)
-            ],
+            [_traces(token, one) for token, one in zip(tokens, ready, strict=True)],
             **_about(caller),
             by="files",
+            iss=self._signing.url,
+            sub=caller.client.id,
         )
         return {
             one.place: FileSigned(token, one.url, one.added)
@@ -166,9 +163,7 @@ class FilesSigning:
             return
         lines = [{"error": one.code, "why": one.sentence} for one in refused.values()]
         try:
-            await self._audit.record_all(
-                "refused", lines, **_about(caller), client_id=caller.client.id, by="files"
-            )
+            await self._audit.record_all("refused", lines, **_about(caller), by="files")
         except CredbrokerError as error:
             outcomes.update(dict.fromkeys(refused, error))
 
@@ -271,4 +266,20 @@ def _about(caller: ClientCaller) -> dict[str, object]:
     return {
         "request_id": caller.origin.request_id,
         "address": caller.origin.address,
+        "client_id": caller.client.id,
+    }
+
+
+def _traces(token: AccessToken, ready: _Ready) -> dict[str, object]:
+    """Return what finds this token again, without what all have in common; see `trail.about_signed`."""
+    return {
+        "form": "url" if ready.url else None,
+        "scope": str(token.scopes),
+        "audience": token.audiences,
+        "issued_at": token.issued_at,
+        "expires_at": token.expires_at,
+        "jti": token.jti,
+        "kid": token.key_id,
+        "sha256": token.value.digest(),
+        "fts_id": token.value.digest("sha1")[:16],
     }

@@ -4,6 +4,7 @@
 - A key that is due is made by the first replica to notice, written by check-and-set before anybody
   signs with it or publishes it, and found by the others.
 - While OpenBao/Vault is away the keys at hand go on being used and published, each in its own time.
+  Who has not read for so long that a successor unknown here may have begun signs nothing.
 - What was published once is not forgotten: a record that lacks it, as after a restored snapshot, is
   mended.
 """
@@ -23,6 +24,7 @@ from credbroker.broker.storing import put_surely
 from credbroker.domain.errors import CredbrokerError, KeysMissing, StoreMisconfigured
 from credbroker.domain.signing_keys import (
     ALGORITHMS,
+    SETTLING_SECONDS,
     KeyHalves,
     KeyRules,
     Plan,
@@ -91,17 +93,22 @@ class Keyring:
         self._community, self._url = community, url
         self._segment = name_segment(community)
         self._keysmith, self._rules, self._means = keysmith, rules, means
+        self._audit = means.audit
         self._algorithms = tuple(algorithms)
         self._known: tuple[SigningKey, ...] = ()
         self._in_use: dict[str, InUse] = {}
         self._published: dict[str, SigningKey] = {}
         self._jwks = b'{"keys":[]}'
         self._until = datetime.datetime.max.replace(tzinfo=datetime.UTC)
+        self._silent_seconds = rules.announce_seconds + SETTLING_SECONDS
+        self._read_at = float("-inf")
         self._told: dict[str, tuple[SigningKey, str]] = {}
 
     def signing(self, algorithm: str) -> InUse:
         """Return what signs now. Raises `KeysMissing`, and `RecordDamaged` kinds."""
         self._keep_up()
+        if self._means.clock.elapsed() - self._read_at > self._silent_seconds:
+            raise KeysMissing("The signing keys could not be read for too long.")
         try:
             return self._in_use[algorithm]
         except KeyError:
@@ -149,10 +156,12 @@ class Keyring:
     async def read(self) -> None:
         """Read the keys, and make those that are due. Raises what the store, or a clock, makes it."""
         while True:
+            asked_at = self._means.clock.elapsed()
             stored = await self._records.get(self._segment)
             found = stored.value if stored is not None else SigningKeys(self._url)
             self._check(found)
             self._take(joined(found.keys, self._known))
+            self._read_at = asked_at
             self._means.check_clock()  # what follows would be by this host's time
             made = await self._made()
             after = replace(found, keys=(*self._known, *made))
@@ -249,7 +258,7 @@ class Keyring:
         return "announced" if key.uses_from > self._means.clock.now() else "retired"
 
     async def _record(self, key: SigningKey, what: str) -> None:
-        await self._means.audit.record(
+        await self._audit.record(
             "signing_key",
             what=what,
             community=self._community,

@@ -74,6 +74,7 @@ class Offlines:
         self._audit = means.audit
         self._clock = means.clock
         self._deeds = means.deeds
+        self._entropy = means.entropy
 
     # -- giving ----------------------------------------------------------------------------------
 
@@ -107,6 +108,7 @@ class Offlines:
             ends_at=token.issued_at + datetime.timedelta(seconds=int(offer.seconds)),
             generation=1,
             secret_hash=self._secret(found, 1).digest(),
+            write_id=self._entropy.token(16),
         )
 
     async def _begin(self, issued: IssuedRefresh) -> IssuedRefresh:

@@ -135,31 +135,35 @@ class Signing:
 
     async def _signed(self, statements: Sequence[Statement]) -> list[AccessToken]:
         now = self._means.clock.now()
-        drafts = [self._drafted(one, now) for one in statements]
+        wanted = {one: self._algorithm_for(one) for one in {one.audiences for one in statements}}
+        # Looked up once: between two looks another key may have begun to sign.
+        in_use = {one: self._keyring.signing(one) for one in set(wanted.values())}
+        drafts = [
+            self._drafted(one, in_use[wanted[one.audiences]], int(now.timestamp()))
+            for one in statements
+        ]
         signatures: dict[int, bytes] = {}
-        for algorithm in {draft.used.key.algorithm for draft in drafts}:
-            places = [at for at, one in enumerate(drafts) if one.used.key.algorithm == algorithm]
-            signer = drafts[places[0]].used.signer
-            made = await signer.sign([drafts[at].signed for at in places])
+        for used in in_use.values():
+            places = [at for at, draft in enumerate(drafts) if draft.used is used]
+            made = await used.signer.sign([drafts[at].signed for at in places])
             signatures.update(zip(places, made, strict=True))
         return [
             draft.token(put_together(draft.signed, signatures[at]), self.url, now)
             for at, draft in enumerate(drafts)
         ]
 
-    def _drafted(self, statement: Statement, now: datetime.datetime) -> _Draft:
+    def _drafted(self, statement: Statement, used: InUse, issued_at: int) -> _Draft:
         _check(statement)
-        used = self._keyring.signing(self._algorithm_for(statement.audiences))
-        issued_at = int(now.timestamp())
+        key = used.key
         # A key that signs now stays published for as long as this from now on.
-        expires_at = issued_at + min(statement.seconds, int(used.key.token_seconds))
+        expires_at = issued_at + min(statement.seconds, int(key.token_seconds))
         if statement.not_after is not None:
             expires_at = min(expires_at, int(statement.not_after.timestamp()))
         if expires_at <= issued_at:
             raise TokenRefused("What this token would come from is over.")
         jti = self._means.entropy.token(_JTI_BYTES)
         claims = _claims(self.url, statement, jti, issued_at, expires_at)
-        signed = _header(used.key.algorithm, used.key.key_id) + part(msgspec.json.encode(claims))
+        signed = _header(key.algorithm, key.key_id) + part(msgspec.json.encode(claims))
         return _Draft(statement, used, jti, issued_at, expires_at, signed)
 
     async def verify(self, value: Secret) -> Signed:

@@ -52,9 +52,10 @@ path "auth/token/lookup-self" {{ capabilities = ["read"] }}
 path "auth/token/renew-self" {{ capabilities = ["update"] }}
 path "auth/token/revoke-self" {{ capabilities = ["update"] }}
 
-# For a community with `keys.transit: transit`, whose signing keys never leave OpenBao/Vault:
-# path "transit/keys/credbroker-*" {{ capabilities = ["create", "update", "read"] }}
-# path "transit/sign/credbroker-*" {{ capabilities = ["update"] }}
+# For a community with `keys.transit: transit`, whose signing keys never leave OpenBao/Vault. What may
+# be done with a key lies below it (config, export), where this does not reach.
+# path "transit/keys/+" {{ capabilities = ["create", "update", "read"] }}
+# path "transit/sign/+" {{ capabilities = ["update"] }}
 """
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from credbroker.demo.certificates import Authority
 
 PAGE = "arc-ce.md"
-START_SECONDS = 40.0
+START_SECONDS = 60.0
 STOP_SECONDS = 15.0
 _POLL_SECONDS = 0.2
 _SCRIPTS = Path("/usr/share/arc")

@@ -5,6 +5,7 @@ The settings of both sides are those of docs/neighbours/arc-ce.md.
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import ssl
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.interop,
     pytest.mark.slow,
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(180),
     pytest.mark.skipif(missing_program() is not None, reason=str(missing_program())),
 ]
 
@@ -52,6 +53,11 @@ class Compute:
         return self.ce.ask("GET", "/jobs", token).status
 
 
+def jti_of(token: str) -> str:
+    """Return a token's id, as whoever reads it would."""
+    return str(json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))["jti"])
+
+
 @pytest.fixture(scope="module")
 def compute(
     tmp_path_factory: pytest.TempPathFactory, open_issuer: OpenIssuer, authority: Authority
@@ -63,6 +69,7 @@ def compute(
         clients = community["clients"]
         clients[OTHER] = clients[CLIENT]
         clients[BRIEF] = {**clients[CLIENT], "longest_seconds": 1}
+        community["audiences"] = {f"{ce.audience}:443": {"algorithm": "ES256"}}
         issuer = open_issuer(community)
         ce.trust(issuer.url)
         ce.start()
@@ -72,13 +79,15 @@ def compute(
 
 
 def test_a_job_runs_with_our_token_and_belongs_to_its_subject(compute: Compute) -> None:
-    """From the request for a token to the accounting."""
+    """From the request for a token to the accounting, and from there to the audit trail."""
     ce, token = compute.ce, compute.token()
     job = ce.submit(token, "echo the account is $(id -un)")
     ce.until(lambda: job.encode() in ce.finished(token), "the job has not finished")
     output = ce.ask("GET", f"/jobs/{job}/session/out", token)
     assert output.body == b"the account is nobody\n"
     assert ce.accounted_to(job) == f"{compute.issuer.url}/{CLIENT}"
+    (line,) = [one for one in compute.issuer.audit_lines() if one.get("jti") == jti_of(token)]
+    assert (line["event"], line["sub"]) == ("sign", CLIENT)
 
 
 def test_nobody_is_let_in_without_the_right_token(compute: Compute) -> None:
@@ -96,6 +105,13 @@ def test_the_first_audience_of_several_decides(compute: Compute) -> None:
     ce, elsewhere = compute.ce.audience, "https://ce2.example.org"
     assert compute.status(compute.token(audience=f"{ce} {elsewhere}")) == 200
     assert compute.status(compute.token(audience=f"{elsewhere} {ce}")) == 403
+
+
+def test_a_token_signed_with_es256_lets_nobody_in(compute: Compute) -> None:
+    """By that name the CE is given ES256 alone, and RS256 where the token has another name as well."""
+    named = f"{compute.ce.audience}:443"
+    assert compute.status(compute.token(audience=named)) == 403
+    assert compute.status(compute.token(audience=f"{named} {compute.ce.audience}")) == 200
 
 
 def test_an_expired_token_lets_nobody_in(compute: Compute) -> None:

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.interop.neighbours.fts import Managed, Refused, TokenDaemon, checked
-from tests.interop.neighbours.issuer_world import opened
+from tests.interop.neighbours.issuer_world import STEP_SECONDS, opened
+from tests.interop.neighbours.outage import hanging
 from tests.interop.neighbours.pages import block, communities
 
 if TYPE_CHECKING:
+    from credbroker.demo.openbao import OpenBaoServer
     from tests.interop.neighbours.conftest import OpenIssuer
     from tests.interop.neighbours.issuer_world import IssuerWorld
 
@@ -27,6 +30,7 @@ FTS, RUCIO = PROVIDER["client_id"], "rucio"
 SCOPE = "offline_access storage.modify:/dteam/ storage.read:/dteam/"
 AUDIENCE = "se1.example.org"
 REFRESH_BEFORE_SECONDS = 300
+AWAY_SECONDS = 4.0
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +99,21 @@ def test_an_exchange_whose_answer_was_lost_is_sent_again_and_gives_the_same(
     assert fts.exchange(token) == fts.exchange(token)
 
 
+def test_an_exchange_waits_for_openbao_rather_than_fail(
+    issuer: IssuerWorld, fts: TokenDaemon, shared_openbao: OpenBaoServer
+) -> None:
+    """One failure would fail every transfer that waits for the token; the page gives FTS 20 s."""
+    token = submitted(issuer)
+    with ThreadPoolExecutor(1) as beside:
+        with hanging(shared_openbao):
+            exchanging = beside.submit(fts.exchange, token)
+            with pytest.raises(TimeoutError):
+                exchanging.result(AWAY_SECONDS)
+        refresh_token = exchanging.result(STEP_SECONDS)
+    assert fts.refresh(refresh_token, token)[0]
+    assert fts.exchange(token) == refresh_token
+
+
 def test_the_slash_at_the_issuers_end_may_be_doubled(issuer: IssuerWorld) -> None:
     """Releases before 3.13 append one of their own."""
     older = TokenDaemon(issuer, FTS, issuer.url + "/")
@@ -142,6 +161,18 @@ def test_the_audit_trail_names_tokens_as_fts_does(issuer: IssuerWorld, fts: Toke
     line = signed[opened(fresh)[1]["jti"]]
     assert line["fts_id"] == fts_id(fresh)
     assert signed[opened(token.value)[1]["jti"]]["fts_id"] == fts_id(token.value)
+
+
+def test_neither_trail_nor_log_holds_a_token(issuer: IssuerWorld, fts: TokenDaemon) -> None:
+    """Of those that were submitted, refreshed or kept for refreshing."""
+    token = submitted(issuer)
+    refresh_token = fts.exchange(token)
+    fresh, _, _ = fts.refresh(refresh_token, token)
+    written = issuer.log_file.read_text() + json.dumps(issuer.audit_lines())
+    assert issuer.url in written
+    for secret in (token.value, fresh, refresh_token):
+        assert secret not in written
+        assert secret.rpartition(".")[2] not in written
 
 
 def fts_id(token: str) -> str:

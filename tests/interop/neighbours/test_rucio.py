@@ -159,6 +159,15 @@ def test_a_token_for_storage_outlives_what_rucio_caches(rucio: Rucio, issuer: Is
     assert claims["exp"] - claims["iat"] > 300
 
 
+def test_the_same_question_about_reading_gets_the_same_token_and_one_about_writing_does_not(
+    issuer: IssuerWorld,
+) -> None:
+    """Without memcached Rucio asks once for each file."""
+    read, modify = f"storage.read:{PREFIX}", f"storage.modify:{PREFIX}"
+    assert len({issuer.token("rucio", read, DESTINATION[1]) for _ in range(3)}) == 1
+    assert len({issuer.token("rucio", modify, DESTINATION[1]) for _ in range(3)}) == 3
+
+
 def test_with_a_wrong_secret_the_conveyor_goes_without_a_token(
     rucio: Rucio, issuer: IssuerWorld
 ) -> None:

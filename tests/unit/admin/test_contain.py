@@ -6,8 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from credbroker.admin.contain import Wanted, contain, lift, list_contained, rehearse
+from credbroker.config.communities import Community
 from credbroker.domain.errors import ClockOff, Malformed, NotFound, StoreUnavailable
 from credbroker.domain.names import GrantKey
 from credbroker.domain.revocations import Kind
@@ -76,6 +78,8 @@ async def test_what_was_contained_can_be_lifted(rooms: Rooms) -> None:
     [
         (Kind.PERSON, "atlas/ada", NotFound),
         (Kind.ISSUER, "atlas", NotFound),
+        (Kind.CLIENT, "dteam/rucio", NotFound),
+        (Kind.CLIENT, "rucio", Malformed),
         (Kind.PERSON, "ada", Malformed),
         (Kind.HOST, "192.0.2.777", Malformed),
     ],
@@ -93,6 +97,25 @@ async def test_a_time_in_words_is_refused(rooms: Rooms) -> None:
     """With the form that is wanted."""
     with pytest.raises(Malformed, match="2026-03-01T12:00:00Z"):
         await contain(rooms.office, Wanted(Kind.JOB, "job 1", "tomorrow"))
+
+
+async def test_a_token_that_we_signed_is_ended_without_counting_leases(rooms: Rooms) -> None:
+    """What it means is told; it may be lifted."""
+    await rehearse(rooms.office, Wanted(Kind.TOKEN, "jti-1"))
+    await contain(rooms.office, Wanted(Kind.TOKEN, "jti-1"))
+    assert "can be used for no grant" in rooms.said()
+    assert "leases" not in rooms.said()
+    await lift(rooms.office, Wanted(Kind.TOKEN, "jti-1"))
+    assert "This token counts again within 5 seconds." in rooms.said()
+
+
+async def test_a_client_is_named_with_its_community(rooms: Rooms) -> None:
+    """It is stopped until its secret was changed and the containment lifted."""
+    communities = {"dteam": Community(url="https://broker.test:8200/dteam/")}
+    settings = structs.replace(rooms.office.settings, communities=communities)
+    await contain(replace(rooms.office, settings=settings), Wanted(Kind.CLIENT, "dteam/rucio"))
+    assert rooms.answered() == "Client dteam/rucio is contained.\n"
+    assert "--lift" in rooms.said()
 
 
 async def a_lease(rooms: Rooms, number: int, **changes: Any) -> str:

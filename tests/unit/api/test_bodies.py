@@ -20,6 +20,10 @@ class Broken:
     def set_read_chunk_size(self, _size: int) -> None:
         """Take whatever is asked for."""
 
+    def is_eof(self) -> bool:
+        """Have more to come."""
+        return False
+
     async def readany(self) -> bytes:
         """Say why."""
         raise self.why

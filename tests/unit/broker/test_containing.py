@@ -22,7 +22,14 @@ from credbroker.broker.containing import (
 from credbroker.broker.leasing import Caller, Leasing, Origin
 from credbroker.broker.running import Deeds, Means
 from credbroker.domain.attenuation import Ceiling, Right
-from credbroker.domain.errors import LeaseEnded, NotFound, StoreUnavailable, StoreUnclear
+from credbroker.domain.errors import (
+    ClientNotAllowed,
+    LeaseEnded,
+    NotFound,
+    StoreUnavailable,
+    StoreUnclear,
+    TokenRefused,
+)
 from credbroker.domain.leases import Lease, LeaseToken
 from credbroker.domain.names import GrantKey
 from credbroker.domain.revocations import CLOCKS_OFF_SECONDS, Kind, Revocations
@@ -31,6 +38,7 @@ from tests.fakes.audit import FakeAudit
 from tests.fakes.clock import FakeClock, turns
 from tests.fakes.entropy import FakeEntropy
 from tests.fakes.store import MemoryRecords
+from tests.unit.things import seconds
 
 AWAY = StoreUnavailable("OpenBao/Vault does not answer.")
 WITHIN_SECONDS = 5.0
@@ -133,7 +141,7 @@ NAMES: dict[Kind, Callable[[Caller], str]] = {
 }
 
 
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", NAMES)
 async def test_each_kind_holds_at_every_replica_within_five_seconds(
     world: World, kind: Kind
 ) -> None:
@@ -149,7 +157,7 @@ async def test_each_kind_holds_at_every_replica_within_five_seconds(
         assert not await one.knows(token)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.LEASE])
+@pytest.mark.parametrize("kind", [kind for kind in NAMES if kind is not Kind.LEASE])
 async def test_who_comes_back_a_minute_later_goes_on(world: World, kind: Kind) -> None:
     """By then no clock that is ahead can have dated an old lease past the mark."""
     replica = await world.replica()
@@ -421,3 +429,31 @@ async def test_the_trail_tells_who_was_contained(world: World) -> None:
     line = world.audit.last("contained")
     assert (line["kind"], line["name"], line["before"]) == ("host", "192.0.2.7", over)
     assert world.audit.events() == ["contained", "containment_lifted"]
+
+
+async def test_what_we_signed_ends_at_every_replica_within_five_seconds(world: World) -> None:
+    """One token by its `jti`, or all of a client of ours from before its mark, and the client itself."""
+    one, other = await world.replica(), await world.replica()
+    signed_at = world.clock.now()
+    await one.containing.end_signed("jti-1", signed_at + seconds(3600))
+    await one.containing.revoke(Kind.CLIENT, "dteam/rucio")
+    await world.clock.pass_time(WITHIN_SECONDS)
+    other.containing.judge_signed("dteam", ("fts", "fts"), "jti-2", signed_at)
+    other.containing.judge_client("dteam", "fts")
+    for names, jti in ((("fts", "fts"), "jti-1"), (("fts", "rucio"), "jti-2")):
+        with pytest.raises(TokenRefused):
+            other.containing.judge_signed("dteam", names, jti, signed_at)
+    with pytest.raises(ClientNotAllowed):
+        other.containing.judge_client("dteam", "rucio")
+
+
+async def test_tokens_that_services_revoked_are_not_listed_as_contained(world: World) -> None:
+    """They are forgotten when they would have expired; what an operator contained is listed."""
+    replica = world.quiet()
+    now = world.clock.now()
+    await replica.containing.end_signed("jti-1", now + seconds(7 * 86400))
+    await replica.containing.revoke(Kind.TOKEN, "jti-2")
+    assert list((await replica.containing.contained())[Kind.TOKEN]) == ["jti-2"]
+    world.clock.advance(7 * 86400.0)
+    await replica.containing.end_signed("jti-3", world.clock.now() + seconds(60))
+    assert set(world.revocations.newest(Kind.TOKEN.value).marks) == {"jti-2", "jti-3"}

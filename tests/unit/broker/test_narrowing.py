@@ -78,7 +78,7 @@ async def test_exchanges_cost_one_refresh_however_many_rights_are_wanted() -> No
 
 
 async def test_a_mint_of_our_own_comes_before_everything() -> None:
-    """Neither the issuer nor the refresh token is asked."""
+    """The issuer is asked for its word about the person, once, and for no token to hand out."""
     world, replica, _ = await exchanging_world()
     engine, fake = replica.engine, FakeMint(world.clock)
     narrowing = Narrowing(
@@ -96,7 +96,7 @@ async def test_a_mint_of_our_own_comes_before_everything() -> None:
     whole = replica.minting.whole_right(world.grant)
     token = await narrowing.fetch(wish(right), world.grant, whole, 9.0)
     assert (token.scopes, token.audiences, token.issuer_url) == (*_sides(right), fake.url)
-    assert (refreshes(world), world.issuer.exchanged, world.narrow.history) == (0, [], [])
+    assert (refreshes(world), world.issuer.exchanged, world.narrow.history) == (1, [], [])
     fake.widen = lambda one: replace(one, scopes=ScopeSet.parse("storage.read:/"))
     with pytest.raises(IssuerMisbehaved):
         await narrowing.fetch(wish(replace(right, audiences=(SE2,))), world.grant, whole, 9.0)

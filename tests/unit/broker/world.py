@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from credbroker.broker.custody.refreshing import Refreshing, Wish
 from credbroker.broker.ending import Ending
-from credbroker.broker.engine import Engine, Rules, Stores, assemble
+from credbroker.broker.engine import Engine, Rules, SignedHere, Stores, assemble
 from credbroker.broker.leasing import Caller, Leasing, Origin
 from credbroker.broker.logins.enrolling import Enrolling
 from credbroker.broker.logins.taking_in import Enrolment
@@ -131,6 +131,7 @@ class World:
         self.rules = MintingRules({(ISSUER, ROLE): ()}, renew_after=0.5)
         self.limits = {ISSUER: IssuerLimits(per_second=1000.0, at_once=1000)}
         self.waypoints: Waypoints = NoWaypoints()
+        self.signed_here = SignedHere()
         self.check_clock: Callable[[], None] = no_clock_to_compare
         # No outage has just ended here: a left claim need not wait for a spool.
         self.custody = Custody(spools_first_seconds=0.0)
@@ -189,6 +190,7 @@ class World:
             ),
             means,
             name,
+            signed_here=self.signed_here,
         )
         engine.marks._marks[ISSUER] = IssuerMark(ISSUER)  # as read at the first beat
         engine.replicas._has_looked = True

@@ -34,6 +34,9 @@ def narrowed(parent: str, child: str) -> Right:
         ("compute.create compute.read", "compute.read"),
         ("storage.read:/x wlcg.groups", "storage.read:/x"),
         ("wlcg.groups wlcg.groups:/vo", "wlcg.groups:/vo"),
+        ("storage.read:/foo/", "storage.read:/foo/ storage.read:/foo/bar"),
+        ("compute.modify compute.cancel host.auth", "host.auth"),
+        ("fts storage.read:/x", "fts"),
     ],
 )
 def test_the_profiles_narrower_requests_are_granted(parent: str, child: str) -> None:
@@ -58,6 +61,16 @@ def test_the_profiles_narrower_requests_are_granted(parent: str, child: str) -> 
         ("storage.read:/x wlcg.groups:/vo", "wlcg.groups:/vo"),
         ("wlcg.capabilityset:/vo wlcg.groups:/vo", "wlcg.groups:/vo"),
         ("storage.read:/x openid offline_access", "openid offline_access"),
+        ("storage.read:/foo/", "storage.read:/"),
+        ("storage.modify:/d", "storage.stage:/d"),
+        ("storage.read:/t", "storage.poll:/t"),
+        ("storage.modify:/", "compute.modify"),
+        ("compute.modify", "storage.modify:/"),
+        ("compute.create", "host.auth"),
+        ("fts", "fts.admin"),
+        ("wlcg.groups:/vo", "wlcg.groups:/vo/sub"),
+        ("wlcg.groups:/vo/sub", "wlcg.groups:/vo"),
+        ("wlcg.groups:/vo", "wlcg.groups"),
     ],
 )
 def test_the_profiles_wider_requests_are_refused(parent: str, child: str) -> None:
@@ -256,3 +269,101 @@ def test_ceilings_are_ordered(one: Ceiling, two: Ceiling, three: Ceiling) -> Non
     assert one.within(Ceiling())
     if one.within(two) and two.within(three):
         assert one.within(three)
+
+
+# What has gone out as a token can be narrowed again, and again: `Right.within` is the rule for that.
+
+audiences = st.lists(st.sampled_from([SE1, SE2, SE1 + "/", ANY_AUDIENCE]), min_size=1, max_size=3)
+rights = st.builds(Right, things.scope_sets, audiences.map(tuple))
+
+
+@st.composite
+def below(draw: st.DrawFn, right: Right) -> Right:
+    """Make rights that are mostly within `right`."""
+    named = draw(st.lists(st.sampled_from(right.audiences), min_size=1, max_size=2))
+    other = draw(st.lists(audiences, max_size=1))
+    return Right(draw(narrower(right.scopes)), tuple(named if not other else other[0]))
+
+
+def allowed_at(service: str, right: Right, operation: Operation) -> bool:
+    """Decide as a service does that goes by one name: is the token for it, and does it allow this?"""
+    named = service in right.audiences or ANY_AUDIENCE in right.audiences
+    return named and allowed(right.scopes, operation)
+
+
+@given(
+    st.data(),
+    rights,
+    st.sampled_from([SE1, SE2, "https://se3.example.org"]),
+    st.lists(operations, min_size=20, max_size=40),
+)
+def test_what_is_within_a_right_allows_nothing_more_at_any_service(
+    data: st.DataObject, parent: Right, service: str, tried: list[Operation]
+) -> None:
+    """WLCG profile, attenuation: allowed(child, operation) implies allowed(parent, operation)."""
+    child = data.draw(below(parent))
+    if child.within(parent):
+        for operation in tried:
+            assert allowed_at(service, parent, operation) or not allowed_at(
+                service, child, operation
+            )
+
+
+@given(st.data(), rights)
+def test_every_right_is_within_itself_and_a_child_of_a_child_is_a_child(
+    data: st.DataObject, first: Right
+) -> None:
+    """Exchanged as often as anybody likes, a token never grows."""
+    assert first.within(first)
+    second = data.draw(below(first))
+    third = data.draw(below(second))
+    if second.within(first) and third.within(second):
+        assert third.within(first)
+
+
+@given(st.data(), rights)
+def test_two_rights_within_each_other_allow_the_same(data: st.DataObject, one: Right) -> None:
+    """They may be written differently: a wildcard beside a name, an item beside what it covers."""
+    other = data.draw(below(one))
+    operation, service = data.draw(operations), data.draw(st.sampled_from([SE1, SE2]))
+    if one.within(other) and other.within(one):
+        assert allowed_at(service, one, operation) == allowed_at(service, other, operation)
+
+
+@given(st.data(), rights)
+def test_children_together_are_a_child(data: st.DataObject, parent: Right) -> None:
+    """Whoever holds two narrowed tokens can do nothing that the whole one could not."""
+    one, two = data.draw(below(parent)), data.draw(below(parent))
+    both = Right(
+        ScopeSet.of([*one.scopes.texts(), *two.scopes.texts()]), one.audiences + two.audiences
+    )
+    if one.within(parent) and two.within(parent):
+        assert both.within(parent)
+
+
+@given(st.data(), rights, things.ceilings)
+def test_what_is_granted_is_within_the_grant(
+    data: st.DataObject, granted: Right, ceiling: Ceiling
+) -> None:
+    """The two rules, for requests and for tokens, are one."""
+    asked = data.draw(below(granted))
+    try:
+        right = attenuate(granted, ceiling, Wanted(asked.scopes, asked.audiences))
+    except OutsideCeiling:
+        return
+    assert right.within(granted)
+    assert Ceiling(right.scopes, right.audiences).within(ceiling)
+
+
+@given(st.data(), rights)
+def test_the_order_of_scopes_and_audiences_does_not_matter(
+    data: st.DataObject, parent: Right
+) -> None:
+    """To whether one right is within another."""
+    child = data.draw(below(parent))
+    assert _mixed(data, child).within(_mixed(data, parent)) is child.within(parent)
+
+
+def _mixed(data: st.DataObject, right: Right) -> Right:
+    scopes = ScopeSet.of(data.draw(st.permutations(right.scopes.texts())))
+    return Right(scopes, tuple(data.draw(st.permutations(right.audiences))))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from credbroker.domain.errors import Refused, leaves
-from credbroker.domain.retry import LONGEST_PAUSE_SECONDS, backoff_seconds, is_final
+from credbroker.domain.retry import LONGEST_PAUSE_SECONDS, backoff_seconds, is_final, roughly
 
 spreads = st.floats(0, 1, exclude_max=True)
 
@@ -35,3 +35,14 @@ def test_a_pause_grows_with_failures_and_shrinks_with_spread(
     """So that waiters keep apart."""
     assert backoff_seconds(failures, one) <= backoff_seconds(failures + 1, one)
     assert (backoff_seconds(failures, one) <= backoff_seconds(failures, two)) or one < two
+
+
+def test_a_wait_is_told_in_words_that_promise_no_more_than_is_known() -> None:
+    """Seconds for what is short, minutes for the rest."""
+    assert [roughly(seconds) for seconds in (0, 45, 119, 120, 3600)] == [
+        "about 10 s",
+        "about 45 s",
+        "about 119 s",
+        "about 2 min",
+        "about 60 min",
+    ]

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from credbroker.domain.errors import Busy, LeaseEnded, Malformed, NotFound
+from credbroker.domain.errors import (
+    Busy,
+    ClientNotAllowed,
+    LeaseEnded,
+    Malformed,
+    NotFound,
+    TokenRefused,
+)
 from credbroker.domain.leases import Lease
 from credbroker.domain.names import GrantKey
 from credbroker.domain.revocations import (
@@ -20,10 +27,12 @@ from credbroker.domain.revocations import (
     Mark,
     Revocations,
     View,
+    check_client,
     check_host,
     check_name,
     check_not_revoked,
     check_proof,
+    check_signed,
     moment_of_proof,
 )
 from credbroker.wire.revocations import write_revocations
@@ -261,3 +270,59 @@ def test_without_marks_nothing_is_over(kind: Kind, name: str, made: Any, before:
     assert not is_over(found, {kind: {}})
     if name != "cms":
         assert not is_over(found, marked(Kind.ISSUER, name, before))
+
+
+def test_a_contained_client_is_stopped_for_as_long_as_the_mark_stands() -> None:
+    """In its own community alone."""
+    view = marked(Kind.CLIENT, "dteam/rucio")
+    with pytest.raises(ClientNotAllowed, match="contained"):
+        check_client("dteam", "rucio", view)
+    check_client("dteam", "fts", view)
+    check_client("ops", "rucio", view)
+    check_client("dteam", "rucio", {})
+
+
+def is_signed_over(view: View, *names: str, jti: str = "jti-1", at: Any = NOON) -> bool:
+    """Tell whether these marks end what was signed."""
+    try:
+        check_signed("dteam", names, jti, at, view)
+    except TokenRefused:
+        return True
+    return False
+
+
+def test_what_was_signed_before_a_mark_on_its_client_or_subject_is_over() -> None:
+    """What was signed later counts, and so does what others were given."""
+    view = marked(Kind.CLIENT, "dteam/rucio")
+    assert is_signed_over(view, "rucio", "somebody")
+    assert is_signed_over(view, "fts", "rucio")
+    assert not is_signed_over(view, "fts", "fts")
+    assert not is_signed_over(view, "rucio", at=LATER)
+    assert not is_signed_over(marked(Kind.CLIENT, "ops/rucio"), "rucio")
+
+
+def test_a_mark_on_a_token_ends_it_alone() -> None:
+    """Whenever it was signed; and no lease."""
+    view = marked(Kind.TOKEN, "jti-1")
+    assert is_signed_over(view, "rucio", at=LATER)
+    assert not is_signed_over(view, "rucio", jti="jti-2")
+    assert not is_over(a_lease(), {**view, **marked(Kind.CLIENT, "cms/ada")})
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(Kind.CLIENT, "rucio"), (Kind.CLIENT, "dteam/"), (Kind.CLIENT, "dteam/a b"),
+     (Kind.CLIENT, "/rucio"), (Kind.TOKEN, ""), (Kind.TOKEN, "a b"), (Kind.TOKEN, "a" * 256)],
+)  # fmt: skip
+def test_what_names_no_client_or_token_is_refused(kind: Kind, name: str) -> None:
+    """A client without its community could be anybody's."""
+    with pytest.raises(Malformed):
+        check_name(kind, name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(Kind.CLIENT, "dteam/host:ce.example.org"), (Kind.TOKEN, "0a-B_c.d")]
+)
+def test_a_clients_or_tokens_name_stays_as_it_is(kind: Kind, name: str) -> None:
+    """As it stands in tokens."""
+    assert check_name(kind, name) == name

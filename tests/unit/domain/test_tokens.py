@@ -10,7 +10,14 @@ from hypothesis import given
 from credbroker.domain.attenuation import ANY_AUDIENCE, Right
 from credbroker.domain.errors import IssuerGaveLess, IssuerMisbehaved
 from credbroker.domain.scopes import ScopeSet
-from credbroker.domain.tokens import AccessToken, allows_more, check_issued, check_times, serves
+from credbroker.domain.tokens import (
+    AccessToken,
+    allows_more,
+    check_issued,
+    check_proof,
+    check_times,
+    serves,
+)
 from tests.unit.things import ISSUER, NOON, access_token, scope_sets, seconds
 
 SE = "https://se.test"
@@ -143,3 +150,23 @@ def test_an_accepted_token_is_neither_wider_nor_narrower(given_: ScopeSet, asked
         return
     assert not len(asked.rights().missing(given_.rights()))
     assert not len(given_.missing(asked.rights()))
+
+
+def test_a_proof_about_the_right_person_may_allow_whatever_it_likes() -> None:
+    """It is of no profile, wider than asked, and for nobody in particular."""
+    token = access_token("storage.modify:/", audiences=(), version="", groups=("/x",))
+    check_proof(token, issuer_url=ISSUER, subject="sub-ada", now=NOON)
+
+
+@pytest.mark.parametrize(
+    ("issuer_url", "subject", "late"),
+    [("https://evil.test/", "sub-ada", 0), (ISSUER, "sub-bob", 0), (ISSUER, "sub-ada", 3600)],
+)
+def test_a_proof_about_somebody_else_or_from_too_long_ago_is_none(
+    issuer_url: str, subject: str, late: float
+) -> None:
+    """Who vouches for whom, and that it still does, is all that counts."""
+    with pytest.raises(IssuerMisbehaved):
+        check_proof(
+            access_token(), issuer_url=issuer_url, subject=subject, now=NOON + seconds(late)
+        )

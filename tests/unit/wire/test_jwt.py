@@ -130,3 +130,22 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     """Nothing else is raised."""
     with pytest.raises(Malformed):
         read_access_token(Secret("access token", text), NOON)
+
+
+@pytest.mark.parametrize("written", ["urn:x:1", ["urn:x:1"]])
+def test_entitlements_are_read_as_a_text_or_a_list(written: object) -> None:
+    """Issuers write a single one either way."""
+    claims = CLAIMS | {"eduperson_entitlement": written}
+    assert read_access_token(jwt(claims), NOON).entitlements == ("urn:x:1",)
+    assert read_access_token(jwt(CLAIMS), NOON).entitlements == ()
+
+
+def test_a_token_of_another_profile_is_read_only_where_that_will_do() -> None:
+    """All else that is required still is."""
+    claims = {name: value for name, value in CLAIMS.items() if name not in {"wlcg.ver", "aud"}}
+    token = read_access_token(jwt(claims), NOON, any_profile=True)
+    assert (token.version, token.audiences) == ("", ())
+    with pytest.raises(Malformed):
+        read_access_token(jwt(claims), NOON)
+    with pytest.raises(Malformed):
+        read_access_token(jwt(claims | {"sub": ""}), NOON, any_profile=True)

@@ -41,6 +41,7 @@ counts = st.builds(
     refreshes=st.integers(0, 10**6),
     dead=st.integers(0, 10**6),
     horizon=st.none() | instants,
+    failing_seconds=st.floats(0, 1e6),
 )
 heartbeats = st.builds(
     Heartbeat,
@@ -56,6 +57,7 @@ issuer_marks = st.builds(
     recorded_at=st.none() | instants,
     braked_at=st.none() | instants,
     braked_by=st.just("") | names,
+    bridged_until=st.none() | instants,
 )
 rewinds = st.builds(
     RewindMark,

@@ -447,3 +447,20 @@ async def test_an_exchange_is_no_verdict_on_anybodys_login() -> None:
     for number in range(3):
         world.gate.note(SILENT, key(number), verdict=False)
     assert world.gate.standing().phase is Phase.OPEN
+
+
+async def test_a_gate_tells_for_how_long_it_has_seen_nothing_but_failures() -> None:
+    """By refreshes and probes; a sound answer to either ends it."""
+    world, away = GateWorld(), IssuerUnreachable("Connection refused.")
+    world.gate.note(away)
+    world.clock.advance(200)
+    world.gate.probed(away)
+    assert world.gate.counts().failing_seconds == 200
+    world.clock.advance(50)
+    world.gate.probed(None)
+    assert world.gate.counts().failing_seconds == 0
+    world.gate.probed(away)
+    world.clock.advance(50)
+    world.gate.probed(away)
+    world.gate.note(DEAD)
+    assert world.gate.failing.first_at is None

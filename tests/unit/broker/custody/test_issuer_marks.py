@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from typing import cast
 
 import pytest
 from structlog.typing import EventDict
 
-from credbroker.broker.custody.issuer_marks import IssuerMarks
+from credbroker.broker.custody.issuer_marks import BRIDGED_SPARE, IssuerMarks
 from credbroker.broker.custody.replicas import name_segment
 from credbroker.broker.running import Deeds, Means
 from credbroker.domain.errors import RecordDamaged, StoreUnavailable, StoreUnclear
@@ -198,3 +199,28 @@ async def test_only_a_recorded_issuer_that_never_rotated_may_not_rotate() -> Non
     assert marks.may_rotate(grant(rotated=True))
     await marks.note_rotation("egi")
     assert marks.may_rotate(grant())
+
+
+async def test_a_bridge_is_on_record_for_all_replicas_and_is_never_shortened() -> None:
+    """Most of its tokens cost no write: the record says somewhat more."""
+    marked = Marked(cms=None)
+    one, two = marked.replica("a"), marked.replica("b")
+    hour = marked.clock.now() + datetime.timedelta(hours=1)
+    assert await two.bridged_until("cms") is None
+    for minutes in (0, 5, 10):
+        await one.note_bridged("cms", hour + datetime.timedelta(minutes=minutes))
+    assert len(marked.records.history) == 1
+    found = await two.bridged_until("cms")
+    assert found is not None
+    assert hour + datetime.timedelta(minutes=10) <= found <= hour + 2 * BRIDGED_SPARE
+    await two.note_bridged("cms", hour)
+    assert await one.bridged_until("cms") == found
+
+
+async def test_a_bridge_that_cannot_be_recorded_is_refused() -> None:
+    """It is stored before anything is signed."""
+    marked = Marked(cms=None)
+    one = marked.replica()
+    marked.records.fail_next(AWAY, on="put")
+    with pytest.raises(StoreUnavailable):
+        await one.note_bridged("cms", marked.clock.now())

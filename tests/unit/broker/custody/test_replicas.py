@@ -222,3 +222,18 @@ async def test_a_lost_answer_and_an_old_reading_are_no_restore() -> None:
     fleet.records.answer_from(old, 1)
     await fleet.beat(one)
     assert not one.fell_back
+
+
+async def test_how_long_the_others_see_an_issuer_fail_is_heard_of_each() -> None:
+    """One that says nothing of it, or that is not known yet, has seen nothing."""
+    fleet = Fleet()
+    one, two, three = fleet.start("a"), fleet.start("b"), fleet.start("c")
+    assert one.failing_seconds("cms") == [0.0]
+    await two.beat({"cms": IssuerCount(failing_seconds=300.0)})
+    await three.beat({"egi": IssuerCount(failing_seconds=400.0)})
+    await one.beat({"cms": IssuerCount(failing_seconds=500.0)})
+    assert sorted(one.failing_seconds("cms")) == [0.0, 300.0]
+    assert sorted(one.failing_seconds("egi")) == [0.0, 400.0]
+    fleet.clock.advance(LIVE_SECONDS)
+    await one.beat({})
+    assert one.failing_seconds("cms") == []

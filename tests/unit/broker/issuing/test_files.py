@@ -18,6 +18,7 @@ from credbroker.broker.issuing.files import (
 )
 from credbroker.broker.issuing.granting import ClientCaller
 from credbroker.broker.issuing.signing import Statement
+from credbroker.broker.issuing.trail import about_signed
 from credbroker.broker.leasing import Origin
 from credbroker.domain.attenuation import ANY_AUDIENCE
 from credbroker.domain.clients import Client
@@ -119,7 +120,9 @@ async def test_an_entry_gets_a_token_for_its_file_alone_and_a_line_on_the_trail(
     assert token.audiences == (SE,)
     assert token.seconds_left(things.NOON) == TABLE.rows["read_file"].usual
     line = desk.audit.last("sign")
-    assert {name: str(line[name]) for name in ("by", "client_id", "sub", "iss", "jti", "scope")} == {
+    assert {
+        name: str(line[name]) for name in ("by", "client_id", "sub", "iss", "jti", "scope")
+    } == {
         "by": "files",
         "client_id": "rucio",
         "sub": "rucio",
@@ -127,6 +130,16 @@ async def test_an_entry_gets_a_token_for_its_file_alone_and_a_line_on_the_trail(
         "jti": "jti-1",
         "scope": "storage.read:/data/run1/f",
     }
+
+
+async def test_the_trail_says_of_a_files_token_what_it_says_of_any() -> None:
+    """By the same names."""
+    desk = Desk()
+    token = (await desk.signed(read())).token
+    line, as_ever = desk.audit.last("sign"), about_signed(token, "rucio")
+    found = {name: line[name] for name in as_ever}
+    assert {**found, "scope": token.scopes, "audience": list(token.audiences)} == as_ever
+    assert set(line) - set(as_ever) == {"event", "request_id", "address", "by", "form"}
 
 
 async def test_several_kinds_of_access_are_scopes_of_one_token_that_lives_as_asked() -> None:

@@ -118,7 +118,11 @@ async def test_a_successor_is_announced_takes_over_at_its_moment_and_the_old_key
     assert kids(keyring) == [new, old.key_id]
     assert new != old.key_id
     assert keyring.signing("ES256").key.key_id == old.key_id
-    world.clock.advance(DAY + SETTLING_SECONDS)
+    world.clock.advance(DAY)
+    await keyring.read()
+    world.clock.advance(SETTLING_SECONDS - 1)
+    assert keyring.signing("ES256").key.key_id == old.key_id
+    world.clock.advance(1)
     assert keyring.signing("ES256").key.key_id == new
     world.clock.advance(7 * DAY + SETTLING_SECONDS)
     assert kids(keyring) == [new]
@@ -164,8 +168,25 @@ async def test_while_the_store_is_away_the_keys_at_hand_do_their_work(world: Sig
         world.records.fail_next(AWAY)
         with pytest.raises(StoreUnavailable):
             await keyring.read()
-        world.clock.advance(DAY + SETTLING_SECONDS)
+        world.clock.advance((DAY + SETTLING_SECONDS) / 3)
     assert keyring.signing("ES256").key.key_id == kids(keyring)[0] != old
+    world.clock.advance(8 * DAY)
+    assert old not in kids(keyring)
+
+
+async def test_who_has_not_read_for_longer_than_an_announcement_signs_nothing(
+    world: SigningWorld,
+) -> None:
+    """A successor may have begun that it does not know, so its key may be gone before its tokens."""
+    keyring = await opened(world)
+    world.clock.advance(DAY + SETTLING_SECONDS)
+    keyring.signing("ES256")
+    world.clock.advance(1)
+    with pytest.raises(KeysMissing, match="too long"):
+        keyring.signing("ES256")
+    assert len(kids(keyring)) == 1
+    await keyring.read()
+    keyring.signing("ES256")
 
 
 async def test_a_withdrawn_key_is_neither_used_nor_published_within_a_minute(

@@ -27,6 +27,7 @@ from credbroker.domain.errors import (
 )
 from credbroker.domain.scopes import ScopeItem, ScopeSet
 from credbroker.domain.secret import Secret
+from credbroker.domain.signing_keys import SETTLING_SECONDS
 from credbroker.wire.jwt import peek, read_access_token
 from tests.fakes.signing import DAY, URL, SigningWorld
 
@@ -142,13 +143,15 @@ async def test_a_token_ends_no_later_than_it_may(world: SigningWorld, signing: S
 
 
 async def test_every_token_of_a_key_can_be_verified_to_its_end(world: SigningWorld) -> None:
-    """The longest, signed in the last second of a key that nobody looked at since."""
+    """The longest, signed in the last second of a key, by a replica that knows no successor."""
     signing = await world.signing()
-    world.clock.advance(180 * DAY + 3600)
-    await world.signing()  # another replica makes the successor, late, and tells this one nothing
+    world.clock.advance(179 * DAY)
+    other = await world.signing()  # makes the successor
+    world.clock.advance(DAY + SETTLING_SECONDS - 1)
     last = await signing.sign(replace(ASKED, seconds=int(7 * DAY)))
-    other = await world.signing()
-    world.clock.advance(7 * DAY - 1)
+    world.clock.advance(1)
+    assert (await other.sign(ASKED)).key_id != last.key_id
+    world.clock.advance(7 * DAY - 2)
     assert (await other.verify(last.value)).token.jti == last.jti
     assert (await signing.verify(last.value)).token.jti == last.jti
 

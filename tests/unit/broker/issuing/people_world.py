@@ -1,0 +1,69 @@
+"""The usual world, in which a community's issuer signs for the people of the usual issuer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from credbroker.broker.engine import SignedHere
+from credbroker.broker.issuing.people import People
+from credbroker.broker.issuing.signing import Signing
+from credbroker.broker.leasing import Caller
+from credbroker.domain.attenuation import Wanted
+from credbroker.domain.lifetimes import LifetimeTable
+from credbroker.domain.rights import Rights, RightsRule, When
+from credbroker.domain.scopes import ScopeSet
+from credbroker.domain.tokens import AccessToken
+from tests.fakes.signing import memory_signing
+from tests.unit.broker.world import ISSUER, Replica, World
+
+SE1, SE2 = "https://se1.example.org", "https://se2.example.org"
+TABLE = LifetimeTable.of({})
+RIGHTS = Rights(
+    (
+        RightsRule(
+            When(groups=("/dteam",)),
+            ScopeSet.parse("storage.read:/ compute.read wlcg.groups"),
+            (SE1, SE2),
+        ),
+        RightsRule(
+            When(entitlements=("urn:writers*",)), ScopeSet.parse("storage.modify:/home"), (SE1,)
+        ),
+    )
+)
+
+
+class PeopleWorld(World):
+    """People have a group, `/dteam`, and no entitlement until a test says otherwise."""
+
+    signing: Signing
+
+    @classmethod
+    async def made(cls) -> PeopleWorld:
+        """Return one, with a key to sign with."""
+        world = cls()
+        world.signing = await memory_signing(world.clock)
+        people = People(world.signing, RIGHTS, TABLE, world.audit)
+        world.signed_here = SignedHere(mints={ISSUER: people})
+        world.claim("/dteam")
+        await world.give_grant()
+        return world
+
+    def claim(self, *groups: str, entitlements: tuple[str, ...] = ()) -> None:
+        """Have the issuer vouch for these from the next refresh on, in a token of no profile."""
+        self.issuer.widen = lambda one: replace(
+            one, groups=groups, entitlements=entitlements, version="", scopes=ScopeSet()
+        )
+
+    async def ready(self, name: str = "replica-1") -> tuple[Replica, Caller]:
+        """Start a replica, with a caller whose lease is as wide as can be."""
+        replica = self.replica(name)
+        _, caller = await self.give_lease(replica)
+        return replica, caller
+
+
+async def mint(
+    replica: Replica, caller: Caller, scopes: str | None = None, *audiences: str
+) -> AccessToken:
+    """Mint as a surface does."""
+    wanted = Wanted(None if scopes is None else ScopeSet.parse(scopes), audiences or None)
+    return (await replica.minting.mint_access_token(caller, wanted)).token
