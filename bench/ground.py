@@ -22,7 +22,7 @@ from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
 ISSUER = "bench"
@@ -59,15 +59,17 @@ class Ground:
             rotated=True,
         )
 
-    def write_settings(self, name: str, port: int) -> Path:
-        """Write the settings of a broker on this ground; return their folder."""
+    def write_settings(
+        self, name: str, port: int, more: Mapping[str, object] | None = None
+    ) -> Path:
+        """Write the settings of a broker on this ground, with `more` at the top; return their folder."""
         made = self.folder / name
         folder, audit, secret_file = made / "config.d", made / "audit", made / "client-secret"
         for one in (made, folder, audit):
             one.mkdir(mode=0o700)
         write_private(secret_file, self.issuer.client_secret.encode())
         certificate, key = self.authority.issue("broker", made)
-        content = {
+        content: dict[str, object] = {
             "public_url": f"https://127.0.0.1:{port}",
             "listen": {
                 "port": port,
@@ -99,6 +101,7 @@ class Ground:
                 }
             },
         }
+        content |= more or {}
         (folder / "10-all.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
         return folder
 

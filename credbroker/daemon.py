@@ -254,10 +254,10 @@ async def build(
     means = Means(audit, clock, entropy, Deeds(clock), waypoints, check_clock)
     signers = await open_signers(settings, opened, means, stack)
     engine = build_engine(settings, opened, means, replica, signers)
-    communities = build_communities(settings, opened, engine, signers, means)
     htvault = build_htvault(settings, opened, engine, means)
-    responding = build_responding(settings, opened, engine, means)
+    communities = build_communities(settings, opened, engine, signers, means)
     deliveries = build_deliveries(settings, opened, engine, means)
+    responding = build_responding(settings, opened, engine, means)
     outlook = Outlook(engine, clock, settings.keeper.warn_seconds)
     strangers, names = _strangers(settings, clock), HostNames()
     stack.callback(names.close)
@@ -266,7 +266,7 @@ async def build(
     troubles: list[str] = []
 
     def own_troubles() -> list[str]:
-        return [*troubles, *opened.vault.troubles()]
+        return [*troubles, *opened.vault.troubles(), *signers.troubles()]
 
     sources = Sources(engine, outlook, clock, own_troubles, lambda: opened.vault.seconds_off)
     app = build_app(
@@ -287,13 +287,10 @@ async def build(
         audit,
         settings.public_url,
     )
+    lasting = lasting_of(settings, opened, engine, signers, means)
     return Daemon(
         app, settings.listen, opened.vault, engine, htvault, means.deeds, troubles, clock, entropy,
-        settings.hosts,
-        {
-            "clearing deliveries": deliveries.clearing.run,
-            **lasting_of(settings, opened, engine, signers, means),
-        },
+        settings.hosts, {"clearing deliveries": deliveries.clearing.run, **lasting},
     )  # fmt: skip
 
 

@@ -185,15 +185,22 @@ class LocalMint(Protocol):
     def url(self) -> str:
         """The exact issuer string of the tokens."""
 
-    def most(self, proof: AccessToken, asked: Asked) -> Right:
+    def most(self, proof: AccessToken, asked: Asked, about: str | None = None) -> Right:
         """Return the most that may be signed for the proof's person at the audiences asked for.
+
+        With `about` it is what they may have signed about a user of their own host.
 
         Without any it is for those that are theirs by name: never for none. Raises `ScopeRefused`
         and `AudienceRefused` if it is nothing.
         """
 
-    async def mint(self, grant: Grant, right: Right, proof: AccessToken) -> AccessToken:
-        """Return a token about the grant's person. Raises as `most` does, and `Unavailable` kinds."""
+    async def mint(
+        self, grant: Grant, right: Right, proof: AccessToken, about: str | None = None
+    ) -> AccessToken:
+        """Return a token about the grant's person, or a user of theirs.
+
+        Raises as `most` does, and `Unavailable` kinds.
+        """
 
 
 class Bridge(Protocol):

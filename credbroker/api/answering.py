@@ -45,7 +45,7 @@ _PUBLIC_DOCUMENT = "public_document"
 
 ErrorForm = Callable[[CredbrokerError, str], web.Response]
 """Writes an error, with the request's id, as an answer."""
-ERROR_FORM = web.RequestKey("error_form", ErrorForm)
+ERROR_FORM: web.RequestKey[ErrorForm] = web.RequestKey("error_form")
 """How what goes wrong in this request is written, if its path does not say so."""
 H = TypeVar("H", bound=Callable[..., object])
 

@@ -224,4 +224,5 @@ def wanted_of(asked: native.AskToken | native.AskUnder) -> Wanted:
         scopes=ScopeSet.of(asked.scopes) if asked.scopes is not None else None,
         audiences=tuple(asked.audiences) if asked.audiences is not None else None,
         floor_seconds=asked.minimum_seconds,
+        about=asked.about if isinstance(asked, native.AskUnder) else None,
     )

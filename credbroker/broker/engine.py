@@ -166,60 +166,20 @@ def assemble(
     signed_here = signed_here or SignedHere()
     guard = _guard(stores, issuers, rules, means, replica=replica, containing=containing)
     bridges = _bridges(guard, signed_here.bridges, means)
-    held = HeldTokens(means.clock)
-    custodians = Custodians(guard.claiming, guard.successors, guard.gates, guard.marks, containing)
-    refreshing = Refreshing(
-        issuers,
-        custodians,
-        held,
-        means,
-        renew_after=rules.minting.renew_after,
-        proofs_only=signed_here.mints,
-    )
-    longest = rules.longest_job_seconds
-    leasing = Leasing(stores.leases, means, longest_job_seconds=longest, containing=containing)
-    narrowing = Narrowing(
-        issuers,
-        refreshing,
-        guard.gates,
-        held,
-        means,
-        shared=stores.narrow,
-        renew_after=rules.minting.renew_after,
-        mints=signed_here.mints,
-    )
-    minting = Minting(
-        guard.known,
-        refreshing,
-        held,
-        rules.minting,
-        means,
-        leasing=leasing,
-        narrowing=narrowing,
-        bridges=bridges,
-    )
+    served = _served(guard, stores, rules, signed_here.mints, bridges=bridges, means=means)
+    leasing, minting, refreshing = served.leasing, served.minting, served.refreshing
     ending = Ending(
         guard.grants, refreshing, minting, leasing, means, issuers=issuers, noted=guard.noted
     )
     taking_in = TakingIn(guard.grants, enrolments, means, containing=containing, noted=guard.noted)
     enrolling = Enrolling(
-        stores.logins,
-        taking_in,
-        leasing,
-        means,
-        rewinding=guard.rewinding,
-        login_seconds=rules.login_seconds,
-    )
+        stores.logins, taking_in, leasing, means,
+        rewinding=guard.rewinding, login_seconds=rules.login_seconds,
+    )  # fmt: skip
     keeping = Keeping(
-        guard.grants,
-        refreshing,
-        minting,
-        ending,
-        held,
-        replicas=guard.replicas,
-        rules=rules.keeping,
-        means=means,
-    )
+        guard.grants, refreshing, minting, ending, served.held,
+        replicas=guard.replicas, rules=rules.keeping, means=means,
+    )  # fmt: skip
     guard.noted.listeners.append(keeping.noted)
     return Engine(
         containing=containing,
@@ -243,6 +203,56 @@ def assemble(
         outages=guard.grants.outages,
         clearing=_clearing(stores, guard, means),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """What callers are served by: who they are, and what they get."""
+
+    held: HeldTokens
+    refreshing: Refreshing
+    leasing: Leasing
+    minting: Minting
+
+
+def _served(
+    guard: _Guard,
+    stores: Stores,
+    rules: Rules,
+    mints: Mapping[str, LocalMint],
+    *,
+    bridges: Mapping[str, Bridging],
+    means: Means,
+) -> _Served:
+    held, containing = HeldTokens(means.clock), guard.containing
+    custodians = Custodians(guard.claiming, guard.successors, guard.gates, guard.marks, containing)
+    renew_after = rules.minting.renew_after
+    refreshing = Refreshing(
+        guard.issuers, custodians, held, means, renew_after=renew_after, proofs_only=mints
+    )
+    longest = rules.longest_job_seconds
+    leasing = Leasing(stores.leases, means, longest_job_seconds=longest, containing=containing)
+    narrowing = Narrowing(
+        guard.issuers,
+        refreshing,
+        guard.gates,
+        held,
+        means,
+        shared=stores.narrow,
+        renew_after=renew_after,
+        mints=mints,
+    )
+    minting = Minting(
+        guard.known,
+        refreshing,
+        held,
+        rules.minting,
+        means,
+        leasing=leasing,
+        narrowing=narrowing,
+        bridges=bridges,
+    )
+    return _Served(held, refreshing, leasing, minting)
 
 
 def _bridges(guard: _Guard, over: Mapping[str, BridgeBy], means: Means) -> Mapping[str, Bridging]:

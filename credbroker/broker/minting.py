@@ -27,7 +27,7 @@ from credbroker.domain.errors import (
 )
 from credbroker.domain.freshness import Freshness, due_at, pick, renew_at
 from credbroker.domain.grants import Grant, GrantState
-from credbroker.domain.leases import check_unchained
+from credbroker.domain.leases import check_login, check_unchained
 from credbroker.domain.losses import why_lost
 from credbroker.domain.policy import Asked
 from credbroker.domain.tokens import AccessToken
@@ -99,6 +99,8 @@ class Minting:
         if caller.next_taken is None:
             check_unchained(caller.lease)
         grant, fresh = await self.grant_of(caller, oldest=float("inf"))
+        if wanted.about is not None:
+            return await self._mint_about(caller, grant, wanted)
         right = await self._right(caller, grant, wanted)
         held = self._held.get(grant.line, right)
         judged = self._judge(held, wanted)
@@ -211,6 +213,22 @@ class Minting:
         if not most.within(Right(most.scopes, role)):
             raise OutsideCeiling("An audience asked for is outside the role.")
         return most
+
+    async def _mint_about(self, caller: Caller, grant: Grant, wanted: Wanted) -> Minted:
+        """Return a token about a user of the caller's host, new each time."""
+        check_login(caller.lease)
+        await self._leasing.confirm(caller)
+        left, whole = caller.seconds_left(self._clock.elapsed()), self.whole_right(grant)
+        audiences = caller.lease.ceiling.audiences or self._audiences(grant) or None
+        ceiling = Ceiling(caller.lease.ceiling.scopes, audiences)
+        token = await self._narrowing.about(grant, whole, ceiling, wanted, left)
+        now = self._clock.now()
+        if token.seconds_left(now) < wanted.floor_seconds:
+            raise _too_short(wanted)
+        right = Right(token.scopes, token.audiences)
+        await self._audit.record("mint", **about(caller), **_traces(token, grant, right))
+        back_at = renew_at(token, self._rules.renew_after, self._entropy.fraction(), now)
+        return Minted(token, grant.key.issuer, back_at)
 
     def _is_signed_here(self, grant: Grant) -> bool:
         return self._narrowing.way(grant.key.issuer) is Way.MINT

@@ -23,13 +23,14 @@ from credbroker.broker.holding import HeldTokens
 from credbroker.broker.issuing.proofs import PATIENCE_SECONDS, Proofs
 from credbroker.broker.running import Means, served
 from credbroker.broker.trail import about
-from credbroker.domain.attenuation import Right
+from credbroker.domain.attenuation import Ceiling, Right, Wanted, attenuate
 from credbroker.domain.errors import (
     CredbrokerError,
     GrantPaused,
     IssuerGaveLess,
     IssuerMisbehaved,
     IssuerRefusedRequest,
+    OutsideCeiling,
 )
 from credbroker.domain.freshness import Freshness, due_at, pick
 from credbroker.domain.grants import Grant
@@ -102,6 +103,18 @@ class Narrowing:
         proof = await self._proofs.newest(grant, whole, seconds)
         return self._mints[grant.key.issuer].most(proof, asked)
 
+    async def about(
+        self, grant: Grant, whole: Right, ceiling: Ceiling, wanted: Wanted, seconds: float
+    ) -> AccessToken:
+        """Return a new token about a user of a host, for whose login `grant` is, within `ceiling`.
+
+        Waits at most `seconds`. Raises as `most` does, and `OutsideCeiling` where nobody signs.
+        """
+        if self.way(grant.key.issuer) is not Way.MINT:
+            raise OutsideCeiling("Tokens of this issuer are about who logged in, and nobody else.")
+        deed = self._deeds.begin(self._minted_about(grant, whole, ceiling, wanted), "mint about")
+        return await self._deeds.result(deed, seconds)
+
     async def fetch(self, wish: Wish, grant: Grant, whole: Right, seconds: float) -> AccessToken:
         """Return a new access token for the wish; `whole` is all that the grant gives.
 
@@ -150,6 +163,19 @@ class Narrowing:
         token = await mint.mint(grant, wish.right, proof)
         now = self._clock.now()
         check_issued(token, wish.right, issuer_url=mint.url, subject=grant.subject, now=now)
+        return token
+
+    async def _minted_about(
+        self, grant: Grant, whole: Right, ceiling: Ceiling, wanted: Wanted
+    ) -> AccessToken:
+        mint, user = self._mints[grant.key.issuer], wanted.about or ""
+        proof = await self._proofs.good(grant, whole)
+        await self._refreshing.admit(grant)
+        scopes = wanted.scopes if wanted.scopes is not None else ceiling.scopes
+        asked = Asked(scopes, wanted.audiences or ceiling.audiences)
+        right = attenuate(mint.most(proof, asked, user), ceiling, wanted)
+        token = await mint.mint(grant, right, proof, user)
+        check_issued(token, right, issuer_url=mint.url, subject=user, now=self._clock.now())
         return token
 
     # -- token exchange --------------------------------------------------------------------------

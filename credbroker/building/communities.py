@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from credbroker.broker.containing import Containing
-from credbroker.broker.engine import Engine
+from credbroker.broker.engine import Engine, SignedHere
+from credbroker.broker.issuing.bridging import BridgeBy
 from credbroker.broker.issuing.clearing import IssuedClearing
 from credbroker.broker.issuing.clients import Clients, client_of
 from credbroker.broker.issuing.communities import CommunityIssuer
@@ -16,15 +17,19 @@ from credbroker.broker.issuing.files import FilesSigning
 from credbroker.broker.issuing.granting import Granting
 from credbroker.broker.issuing.keyring import Keyring
 from credbroker.broker.issuing.offline import Offlines
+from credbroker.broker.issuing.people import People
 from credbroker.broker.issuing.revoking import Revoking
 from credbroker.broker.issuing.signing import Signing, algorithms
 from credbroker.broker.running import Means
 from credbroker.building.opening import Opened
-from credbroker.config.communities import Community, ServiceClient
+from credbroker.config.communities import Bridge, Community, ServiceClient
 from credbroker.config.load import read_secret
+from credbroker.config.rights import read_rights
 from credbroker.config.schema import Settings
+from credbroker.domain.bridging import BridgeLimits
 from credbroker.domain.clients import Client
 from credbroker.domain.lifetimes import LifetimeTable
+from credbroker.domain.rights import Rights
 from credbroker.domain.signing_keys import KeyRules
 from credbroker.issuers.signers import OwnKeysmith
 from credbroker.stores.records import issued_records, signing_key_records
@@ -48,6 +53,10 @@ class Signers:
 
     containing: Containing
     by_community: Mapping[str, Signer]
+
+    def troubles(self) -> list[str]:
+        """Return what another replica may do better for now, in sentences."""
+        return [one for signer in self.by_community.values() for one in signer.keyring.troubles()]
 
 
 async def open_signers(
@@ -87,6 +96,43 @@ def _keyring(
         rules=KeyRules(keys.announce_seconds, keys.use_seconds, longest),
         means=means,
     )
+
+
+def signed_for_people(settings: Settings, signers: Signers, means: Means) -> SignedHere:
+    """Return what is signed here for people, by the name of their own issuer.
+
+    Raises `BadSettings` for rules that cannot be read.
+    """
+    mints = {
+        name: _people(
+            settings.communities[one.signed_by], signers.by_community[one.signed_by], means
+        )
+        for name, one in settings.issuers.items()
+        if one.signed_by is not None
+    }
+    bridges = {
+        one.bridge.upstream: _bridge(name, one.bridge, signers.by_community[name])
+        for name, one in settings.communities.items()
+        if one.bridge is not None
+    }
+    return SignedHere(mints, bridges)
+
+
+def _people(community: Community, signer: Signer, means: Means) -> People:
+    folder = community.rights_folder
+    rights = read_rights(folder) if folder is not None else Rights(())
+    return People(signer.signing, rights, signer.lifetimes, means.audit)
+
+
+def _bridge(name: str, bridge: Bridge, signer: Signer) -> BridgeBy:
+    limits = BridgeLimits(
+        frozenset(bridge.audiences),
+        bridge.outage_seconds,
+        bridge.longest_seconds,
+        bridge.most_seconds,
+        bridge.refreshed_within_seconds,
+    )
+    return BridgeBy(name, signer.signing, signer.lifetimes, limits)
 
 
 def build_communities(

@@ -12,7 +12,7 @@ from credbroker.broker.logins.confirming import ConfirmingRules
 from credbroker.broker.minting import MintingRules
 from credbroker.broker.responding import Responding
 from credbroker.broker.running import Means
-from credbroker.building.communities import Signers
+from credbroker.building.communities import Signers, signed_for_people
 from credbroker.building.opening import Opened
 from credbroker.config.schema import Settings
 from credbroker.domain.hosts import check_host_pattern
@@ -33,6 +33,7 @@ def build_engine(
         means,
         replica,
         containing=signers.containing if signers is not None else None,
+        signed_here=signed_for_people(settings, signers, means) if signers is not None else None,
     )
 
 

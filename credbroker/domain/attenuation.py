@@ -8,13 +8,16 @@ widen it), and a wildcard audience is given only where the wildcard was allowed.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 
-from credbroker.domain.errors import OutsideCeiling
+from credbroker.domain.errors import Malformed, OutsideCeiling
 from credbroker.domain.scopes import ScopeItem, ScopeSet
 
 ANY_AUDIENCE = "https://wlcg.cern.ch/jwt/v1/any"
+# An issuer that is asked for an empty one, or two in one, would give a token for others.
+_AUDIENCE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]{1,1024}\Z")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,17 +70,21 @@ class Ceiling:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a caller asks for. `None` = all that the ceiling allows; the floor is in seconds."""
+    """What a caller asks for. `None` = all that the ceiling allows; the floor is in seconds.
+
+    `about` names a user of the caller's own host, where the token is not about the caller.
+    """
 
     scopes: ScopeSet | None = None
     audiences: tuple[str, ...] | None = None
     floor_seconds: int = 0
+    about: str | None = None
 
 
 def attenuate(granted: Right, ceiling: Ceiling, wanted: Wanted) -> Right:
     """Return the right to ask the issuer for; raise `OutsideCeiling` naming what is too much.
 
-    `granted` is the person's grant: its scopes, and the audiences its role allows (empty = any).
+    Raises `Malformed` for an audience that can be none. `granted` is the person's grant: its scopes, and the audiences its role allows (empty = any).
     """
     scopes = _narrow_scopes(granted.scopes.rights(), ceiling.scopes, wanted.scopes)
     audiences = _narrow_audiences(granted.audiences, ceiling.audiences, wanted.audiences)
@@ -110,6 +117,8 @@ def _revives_groups(before: ScopeSet, after: ScopeSet) -> bool:
 def _narrow_audiences(
     granted: tuple[str, ...], ceiling: tuple[str, ...] | None, wanted: tuple[str, ...] | None
 ) -> tuple[str, ...]:
+    if not all(_AUDIENCE.match(one) for one in wanted or ()):
+        raise Malformed("An audience is 1 to 1024 printable ASCII characters without spaces.")
     asked = wanted if wanted is not None else (ceiling if ceiling is not None else granted)
     for limit, whose in ((granted or None, "the role"), (ceiling, "the lease")):
         if limit is not None and not _audiences_within(asked, limit):

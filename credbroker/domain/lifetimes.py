@@ -90,6 +90,8 @@ class LifetimeTable:
     def of_right(self, right: Right) -> tuple[str, Lifetime]:
         """Return how long a token with this right may live, and the row that its usual time is of."""
         names = _rows_of(right)
+        if len(names) == 1:
+            return names[0], self.rows[names[0]]
         usual = min(names, key=lambda name: self.rows[name].usual)
         most = min(self.rows[name].most for name in names)
         return usual, Lifetime(min(self.rows[usual].usual, most), most)

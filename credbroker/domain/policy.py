@@ -144,7 +144,9 @@ def _by_default(entitled: Entitled, remarks: List[Remark]) -> ScopeSet:
 
 def _as_named(entitled: Entitled, named: ScopeSet, remarks: List[Remark]) -> ScopeSet:
     """Return what is named without what only steers a login; raise `ScopeRefused` for too much."""
-    outside = [item for item in named if not _is_entitled(entitled, item)]
+    outside = [item for item in named.items if not _is_entitled(entitled, item)]
+    if not outside:
+        return named
     refused = [str(item) for item in outside if item == OFFLINE or str(item) not in CONTROL]
     if refused:
         raise ScopeRefused(f"Not within what this client or person may have: {' '.join(refused)}.")
@@ -161,11 +163,8 @@ def _is_entitled(entitled: Entitled, item: ScopeItem) -> bool:
 
 def _with_reading(entitled: Entitled, wanted: ScopeSet, remarks: List[Remark]) -> ScopeSet:
     """Return the scopes with each read scope that staging needs; raise `ScopeRefused` without it."""
-    lacking = [
-        reading
-        for reading in (ScopeItem(_READ, item.path) for item in wanted if item.name == _STAGE)
-        if not wanted.covers_item(reading)
-    ]
+    reading = [ScopeItem(_READ, item.path) for item in wanted.items if item.name == _STAGE]
+    lacking = [item for item in reading if not wanted.covers_item(item)]
     if not lacking:
         return wanted
     missing = ScopeSet(tuple(lacking))

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import FrozenSet, Iterable, Iterator, Optional, Tuple
 
@@ -18,6 +19,10 @@ from credbroker.domain.errors import AudienceRefused, ScopeRefused
 from credbroker.domain.lifetimes import LifetimeTable
 from credbroker.domain.policy import Asked, Decision, Entitled, decide
 from credbroker.domain.scopes import ScopeItem, ScopeSet
+
+USERNAME = "{username}"
+# As POSIX names users; it goes into a path, and is neither a folder above nor more than one.
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\Z")
 
 
 @dataclass(frozen=True)
@@ -65,10 +70,45 @@ class RightsRule:
 
 
 @dataclass(frozen=True)
+class UsersRule:
+    """Whom an access point may have tokens signed about, its own users, and what these allow.
+
+    `when` is about the access point's login. `names` may end in `*`. In `scopes`, `{username}` stands
+    for the user's name; the rest as in `RightsRule`.
+    """
+
+    when: When
+    names: Tuple[str, ...]
+    scopes: Tuple[str, ...]
+    audiences: Tuple[str, ...]
+    longest_seconds: Optional[int] = None
+    source: str = ""
+
+    def about(self, user: str) -> RightsRule:
+        """Return what this gives for one user. Raises `Malformed` for a name that makes no path."""
+        scopes = ScopeSet.of(one.replace(USERNAME, user) for one in self.scopes)
+        return RightsRule(self.when, scopes, self.audiences, self.longest_seconds, self.source)
+
+
+@dataclass(frozen=True)
 class Rights:
     """All rules of one community."""
 
     rules: Tuple[RightsRule, ...] = ()
+    users: Tuple[UsersRule, ...] = ()
+
+    def about(self, user: str) -> Rights:
+        """Return the rules about a local user, which an access point goes by.
+
+        Raises `ScopeRefused` for a name that no rule names, or that no path may hold.
+        """
+        named = [rule for rule in self.users if _is_like(user, rule.names)]
+        if not named or not _USER.match(user):
+            raise ScopeRefused(
+                "No rule of this community gives anybody tokens about a user of this name.",
+                "Have the community's operator name the users in local_users.",
+            )
+        return Rights(tuple(rule.about(user) for rule in named))
 
     def matching(self, claims: Claims) -> Tuple[RightsRule, ...]:
         """Return the rules whose conditions this person meets, in the order they are written."""

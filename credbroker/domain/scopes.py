@@ -88,7 +88,11 @@ class ScopeSet:
         return len(self.items)
 
     def __str__(self) -> str:
-        return " ".join(str(item) for item in self.items)
+        return self._text
+
+    @cached_property
+    def _text(self) -> str:
+        return " ".join([str(item) for item in self.items])
 
     def texts(self) -> list[str]:
         """Return the items as text, in order."""

@@ -32,6 +32,7 @@ LONGEST_TEXT = 4096
 _SHORT_TEXT, _REMEMBERED = 256, 8192
 _STEP_BYTES = 64 * 1024
 
+_NUMBERS, _LISTS = (bool, int, float), (list, tuple)
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -142,12 +143,18 @@ def _open_alone(path: Path) -> int:
 
 
 def _present(fields: Mapping[str, object]) -> dict[str, object]:
-    present = {name: value for name, value in fields.items() if value is not None}
+    present: dict[str, object] = {}
+    texts: list[str] = []
+    for name, value in fields.items():
+        if type(value) is str:
+            texts.append(value)
+            present[name] = value
+        elif value is not None:
+            present[name] = _plain(value)
     # One look at all texts together takes less time than one at each.
-    texts = " ".join([value for value in present.values() if type(value) is str])
-    clean = len(texts) <= LONGEST_TEXT and surely_clean(texts)
-    for name, value in present.items():
-        if not (clean and type(value) is str):
+    together = " ".join(texts)
+    if len(together) > LONGEST_TEXT or not surely_clean(together):
+        for name, value in present.items():
             present[name] = _plain(value)
     return present
 
@@ -157,9 +164,9 @@ def _plain(value: object) -> object:
         return _remembered(value) if len(value) <= _SHORT_TEXT else _cleaned(value)
     if isinstance(value, datetime.datetime):
         return _written(value)
-    if isinstance(value, bool | int | float):
+    if isinstance(value, _NUMBERS):
         return value
-    if isinstance(value, list | tuple):
+    if isinstance(value, _LISTS):
         return [_plain(item) for item in value]
     return _plain(str(value))
 

@@ -10,10 +10,12 @@ from credbroker.domain.errors import Malformed
 from credbroker.domain.secret import Secret
 from credbroker.wire.jwt import LARGEST_BYTES
 
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+
 
 def part(content: bytes) -> bytes:
     """Return `content` in base64url without padding (RFC 7515 section 2)."""
-    return base64.urlsafe_b64encode(content).rstrip(b"=")
+    return binascii.b2a_base64(content, newline=False).translate(_URL_SAFE).rstrip(b"=")
 
 
 def put_together(signed: bytes, signature: bytes) -> Secret:

@@ -105,12 +105,17 @@ class TokenGiven(Message):
 
 @dataclass(frozen=True)
 class AskUnder(Request):
-    """Ask for one access token of a batch, under a lease of its own; the rest as in `AskToken`."""
+    """Ask for one access token of a batch, under a lease of its own; the rest as in `AskToken`.
+
+    `about` names a local user: who holds the lease must be somebody who may have tokens signed about
+    the users of their host.
+    """
 
     lease_token: Secret = field(metadata=LEASE_TOKEN)
     scopes: Optional[List[str]] = None
     audiences: Optional[List[str]] = None
     minimum_seconds: int = 0
+    about: Optional[str] = None
 
     def shown(self) -> LeaseToken:
         """Return the lease that the entry shows. Raises `LeaseUnknown` if it is of another form."""

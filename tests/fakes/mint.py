@@ -24,18 +24,20 @@ class FakeMint:
         self.url = "https://broker.test/"
         self.widen: Callable[[AccessToken], AccessToken] = lambda one: one
 
-    def most(self, proof: AccessToken, asked: Asked) -> Right:
+    def most(self, proof: AccessToken, asked: Asked, about: str | None = None) -> Right:
         """Return what the proof itself allows; see `ports.LocalMint`."""
         return Right(proof.scopes, asked.audiences or proof.audiences)
 
-    async def mint(self, grant: Grant, right: Right, proof: AccessToken) -> AccessToken:
+    async def mint(
+        self, grant: Grant, right: Right, proof: AccessToken, about: str | None = None
+    ) -> AccessToken:
         """Return a token about the grant's person; see `ports.LocalMint`."""
         number, now = next(self._count), self._clock.now()
         return self.widen(
             AccessToken(
                 value=Secret("access token", f"minted-{number}"),
                 issuer_url=self.url,
-                subject=grant.subject,
+                subject=about or grant.subject,
                 scopes=right.scopes,
                 audiences=right.audiences,
                 groups=(),

@@ -17,6 +17,8 @@ import pytest
 from credbroker.api.problems import status_of
 from credbroker.broker import leasing, minting, trail
 from credbroker.broker.deliveries import ordering
+from credbroker.broker.issuing import files
+from credbroker.broker.issuing import trail as signed
 from credbroker.cli import exits
 from credbroker.cli.exits import exit_code
 from credbroker.config import schema
@@ -42,7 +44,7 @@ NEVER_ANSWERED = {"broker_unreachable", "bad_settings", "local_file_unfit"}
 # How the package writes a line of the audit trail, or adds fields to one.
 RECORDING = {
     "self._audit.record", "self._note", "audit.record", "self._logins.note", "self.note",
-    "self._made",
+    "self._made", "self._audit.record_all",
 }  # fmt: skip
 
 
@@ -310,7 +312,7 @@ def shared_fields() -> Iterator[str]:
     """Return the fields that `about` and `_traces` put into a line."""
     for module, name in (
         (leasing, "about"), (minting, "_traces"), (trail, "about"), (trail, "names"),
-        (ordering, "of_order"),
+        (ordering, "of_order"), (signed, "about_signed"), (files, "_traces"),
     ):  # fmt: skip
         tree = ast.parse(inspect.getsource(getattr(module, name)))
         (told,) = [node for node in ast.walk(tree) if isinstance(node, ast.Dict)]

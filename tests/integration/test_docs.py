@@ -296,4 +296,8 @@ async def test_every_block_on_the_pages_is_of_a_kind_that_is_checked() -> None:
         allowed = CHECKED if page in {README, JOBS, OPERATIONS, MIGRATION} else {"text"}
         if page.name == "agent.md":  # its list is read by tests/unit/edge/test_list_file.py
             allowed = {"text", "yaml"}
+        if (
+            page.name == "issuing.md"
+        ):  # its settings and answers: tests/unit/admin/test_issuing_page.py
+            allowed = {"text", "yaml"}
         assert set(opened) <= allowed, page

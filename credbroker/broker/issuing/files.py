@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
@@ -112,49 +113,52 @@ class FilesSigning:
         """
         caller.client.check_may("client_credentials")
         policy = _Policy(caller.client, self._table)
+        written: _Piece | None = None
         for start in range(0, len(entries), AT_ONCE):
-            yield await self._piece(caller, policy, entries[start : start + AT_ONCE])
+            piece = _Piece(policy, entries[start : start + AT_ONCE])
+            # While one piece is on its way to the disk, the next is being signed.
+            await asyncio.gather(self._write_down(caller, written), self._sign(caller, piece))
+            if written is not None:
+                yield written.in_order()
+            written = piece
+        if written is not None:
+            await self._write_down(caller, written)
+            yield written.in_order()
 
-    async def _piece(
-        self, caller: ClientCaller, policy: _Policy, entries: Sequence[AskFile | Malformed]
-    ) -> list[FileOutcome]:
-        outcomes: dict[int, FileOutcome] = {}
-        ready: list[_Ready] = []
-        for place, entry in enumerate(entries):
-            try:
-                ready.append(policy.judged(place, entry))
-            except CredbrokerError as error:
-                outcomes[place] = error
+    async def _sign(self, caller: ClientCaller, piece: _Piece) -> None:
+        if not piece.ready:
+            return
         try:
-            outcomes.update(await self._signed(caller, ready))
+            tokens = await self._signing.sign_many([one.statement for one in piece.ready])
+            self._judge_client(caller.client.id)  # now that the revocations are known to be recent
+            piece.signed = tokens
         except CredbrokerError as error:
-            outcomes.update({one.place: error for one in ready})
+            piece.refuse_ready(error)
         except Exception:
             log.exception("broker_fault", client=caller.client.id)
-            fault = BrokerFault("Something went wrong inside the broker.")
-            outcomes.update({one.place: fault for one in ready})
-        await self._record_refused(caller, outcomes)
-        return [outcomes[place] for place in range(len(entries))]
+            piece.refuse_ready(BrokerFault("Something went wrong inside the broker."))
 
-    async def _signed(
-        self, caller: ClientCaller, ready: Sequence[_Ready]
-    ) -> dict[int, FileOutcome]:
-        if not ready:
-            return {}
-        tokens = await self._signing.sign_many([one.statement for one in ready])
-        self._judge_client(caller.client.id)  # now that the revocations are known to be recent
-        await self._audit.record_all(
-            "sign",
-            [_traces(token, one) for token, one in zip(tokens, ready, strict=True)],
-            **_about(caller),
-            by="files",
-            iss=self._signing.url,
-            sub=caller.client.id,
-        )
-        return {
-            one.place: FileSigned(token, one.url, one.added)
-            for token, one in zip(tokens, ready, strict=True)
-        }
+    async def _write_down(self, caller: ClientCaller, piece: _Piece | None) -> None:
+        """Have the trail say what was signed and refused; what it cannot say is not given out."""
+        if piece is None:
+            return
+        both = list(zip(piece.signed, piece.ready, strict=True))
+        try:
+            if both:
+                await self._audit.record_all(
+                    "sign",
+                    [_traces(token, one) for token, one in both],
+                    **_about(caller),
+                    by="files",
+                    iss=self._signing.url,
+                    sub=caller.client.id,
+                )
+        except CredbrokerError as error:
+            piece.refuse_ready(error)
+        else:
+            for token, one in both:
+                piece.outcomes[one.place] = FileSigned(token, one.url, one.added)
+        await self._record_refused(caller, piece.outcomes)
 
     async def _record_refused(self, caller: ClientCaller, outcomes: dict[int, FileOutcome]) -> None:
         """Write each refusal down; what cannot be written down is answered with that."""
@@ -176,6 +180,29 @@ class _Decided:
     added: tuple[str, ...]
     audiences: tuple[str, ...]
     seconds: int
+
+
+class _Piece:
+    """Some entries: those that are to be signed, and what became of the others."""
+
+    def __init__(self, policy: _Policy, entries: Sequence[AskFile | Malformed]) -> None:
+        self.outcomes: dict[int, FileOutcome] = {}
+        self.ready: list[_Ready] = []
+        self.signed: list[AccessToken] = []
+        for place, entry in enumerate(entries):
+            try:
+                self.ready.append(policy.judged(place, entry))
+            except CredbrokerError as error:
+                self.outcomes[place] = error
+
+    def refuse_ready(self, error: CredbrokerError) -> None:
+        """Answer all that were to be signed with this."""
+        self.outcomes.update({one.place: error for one in self.ready})
+        self.ready, self.signed = [], []
+
+    def in_order(self) -> list[FileOutcome]:
+        """Return what became of each entry."""
+        return [self.outcomes[place] for place in range(len(self.outcomes))]
 
 
 class _Policy:

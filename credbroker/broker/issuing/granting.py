@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -149,10 +150,8 @@ class Granting:
                 client.id, subject, decision, actor, self._offline_seconds(subject, client)
             )
             text = (await self._offlines.begin(offer, caller.answer_by)).text
-        statement = replace(
-            _statement(subject.token.subject, client.id, decision),
-            actor=actor,
-            not_after=subject.token.expires_at,
+        statement = _statement(
+            subject.token.subject, client.id, decision, actor, subject.token.expires_at
         )
         source = _Source("token_exchange", subject.token.jti)
         return self._granted(await self._signed(caller, statement, source), text)
@@ -199,11 +198,7 @@ class Granting:
         offline = await self._offlines.use(shown, client, caller.answer_by)
         issued = offline.issued
         decision = self._narrowed(_whole(issued.right, issued.groups, client), asked)
-        statement = replace(
-            _statement(issued.subject, client.id, decision),
-            actor=issued.actor,
-            not_after=issued.ends_at,
-        )
+        statement = _statement(issued.subject, client.id, decision, issued.actor, issued.ends_at)
         source = _Source("refresh_token", issued.subject_jti)
         return self._granted(await self._signed(caller, statement, source), offline.text)
 
@@ -248,7 +243,13 @@ class Granting:
         return Granted(token, int(token.seconds_left(self._clock.now())), refresh_token)
 
 
-def _statement(subject: str, client_id: str, decision: Decision) -> Statement:
+def _statement(
+    subject: str,
+    client_id: str,
+    decision: Decision,
+    actor: Mapping[str, object] | None = None,
+    not_after: datetime.datetime | None = None,
+) -> Statement:
     right = decision.right
     return Statement(
         subject=subject,
@@ -257,6 +258,8 @@ def _statement(subject: str, client_id: str, decision: Decision) -> Statement:
         audiences=right.audiences,
         seconds=decision.seconds,
         groups=decision.groups,
+        actor=actor,
+        not_after=not_after,
     )
 
 

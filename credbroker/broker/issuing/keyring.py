@@ -97,7 +97,7 @@ class Keyring:
         self._algorithms = tuple(algorithms)
         self._known: tuple[SigningKey, ...] = ()
         self._in_use: dict[str, InUse] = {}
-        self._published: dict[str, SigningKey] = {}
+        self._published: tuple[SigningKey, ...] = ()
         self._jwks = b'{"keys":[]}'
         self._until = datetime.datetime.max.replace(tzinfo=datetime.UTC)
         self._silent_seconds = rules.announce_seconds + SETTLING_SECONDS
@@ -117,12 +117,12 @@ class Keyring:
     def published(self) -> Sequence[SigningKey]:
         """Return the keys whose signatures count now, the newest first."""
         self._keep_up()
-        return tuple(self._published.values())
+        return self._published
 
-    def find(self, key_id: str) -> SigningKey | None:
-        """Return the key with this `kid` whose signatures count now, or None."""
-        self._keep_up()
-        return self._published.get(key_id)
+    def troubles(self) -> list[str]:
+        """Return in sentences what this replica lacks to sign with, which another may have."""
+        lacking = [name for name in self._algorithms if name not in self._in_use]
+        return [f"There is no {name} key of {self._community} to sign with." for name in lacking]
 
     def verifies(self, key: SigningKey, signed: bytes, signature: bytes) -> bool:
         """Return whether `key` made this signature."""
@@ -225,9 +225,8 @@ class Keyring:
             for name in self._algorithms
             if (key := plans[name].signs) is not None
         }
-        found = published(keys, self._means.clock.now())
-        self._published = {key.key_id: key for key in found}
-        self._jwks = key_set(found)
+        self._published = published(keys, self._means.clock.now())
+        self._jwks = key_set(self._published)
         self._known = tuple(key for due in plans.values() for key in due.kept)
         self._until = min(due.until for due in plans.values())
 

@@ -184,23 +184,24 @@ class Offlines:
                 return Use.REPLAY
             raise
 
-    async def find(self, shown: RefreshText, answer_by: float) -> IssuedRefresh:
+    async def find(self, shown: RefreshText, client: Client, answer_by: float) -> IssuedRefresh:
         """Return the living record of a refresh token that counts; raises as `use` does, ends nothing."""
         stored = await self._within(self._stored(shown.id), answer_by)
+        self._check(stored.value, client)
         if self._use(stored.value, shown, stored.age_seconds) is Use.REPLAY:
-            raise _replayed()
-        self._check_marks(stored.value)
+            raise _unknown()
         return stored.value
 
     def _check(self, issued: IssuedRefresh, client: Client) -> None:
-        if issued.holder != client.id or issued.community != self._community:
-            raise _unknown()  # RFC 6749 section 5.2: issued to another client
-        self._check_marks(issued)
-
-    def _check_marks(self, issued: IssuedRefresh) -> None:
+        self._check_holder(issued, client)
         issued.check_alive(self._clock.now())
         names = (issued.holder, issued.granted_to, issued.subject)
         self._containing.judge_signed(self._community, names, issued.subject_jti, issued.created_at)
+
+    def _check_holder(self, issued: IssuedRefresh, client: Client) -> None:
+        """Raise `TokenRefused` for one that was issued to another client (RFC 6749 section 5.2)."""
+        if issued.holder != client.id or issued.community != self._community:
+            raise _unknown()
 
     # -- ending ----------------------------------------------------------------------------------
 
@@ -211,7 +212,8 @@ class Offlines:
         """
         try:
             stored = await self._within(self._stored(shown.id), answer_by)
-            self._check(stored.value, client)
+            self._check_holder(stored.value, client)
+            stored.value.check_alive(self._clock.now())
             self._use(stored.value, shown, stored.age_seconds)
         except TokenRefused:
             return False

@@ -37,37 +37,44 @@ class People:
         """The community's exact issuer string."""
         return self._signing.url
 
-    def most(self, proof: AccessToken, asked: Asked) -> Right:
+    def most(self, proof: AccessToken, asked: Asked, about: str | None = None) -> Right:
         """Return the most that may be signed; see `ports.LocalMint`.
 
         Groups come beside capabilities only for who asks for scopes by name.
         """
-        most = self._rights.most(claims_of(proof), asked.audiences)
+        most = self._rights_about(about).most(claims_of(proof), asked.audiences)
         if asked.scopes is None and most.scopes.has_capability:
             capabilities = (item for item in most.scopes if not item.is_group)
             return Right(ScopeSet(tuple(capabilities)), most.audiences)
         return most
 
-    async def mint(self, grant: Grant, right: Right, proof: AccessToken) -> AccessToken:
-        """Return a new token about the grant's person; see `ports.LocalMint`."""
-        decision = self._rights.decide(claims_of(proof), right, self._lifetimes)
+    async def mint(
+        self, grant: Grant, right: Right, proof: AccessToken, about: str | None = None
+    ) -> AccessToken:
+        """Return a new token about the grant's person, or a user of theirs; see `ports.LocalMint`."""
+        rights = self._rights_about(about)
+        decision = rights.decide(claims_of(proof), right, self._lifetimes)
         statement = Statement(
-            grant.subject,
+            about or grant.subject,
             grant.client_id,
             decision.right.scopes,
             decision.right.audiences,
             decision.seconds,
             decision.groups,
+            actor={"sub": grant.subject} if about else None,
         )
         token = await self._signing.sign(statement)
         await self._audit.record(
             "sign",
             **about_signed(token, grant.client_id),
             **names(grant.key),
-            by="rights",
+            by="local_users" if about else "rights",
             subject_jti=proof.jti,
         )
         return token
+
+    def _rights_about(self, user: str | None) -> Rights:
+        return self._rights if user is None else self._rights.about(user)
 
 
 def claims_of(proof: AccessToken) -> Claims:

@@ -14,9 +14,8 @@ from credbroker.broker.issuing.signing import Signed, Signing
 from credbroker.broker.issuing.trail import about_signed
 from credbroker.broker.running import Means
 from credbroker.broker.storing import answered
-from credbroker.domain.clients import Client
 from credbroker.domain.errors import TokenRefused
-from credbroker.domain.issued_refresh import IssuedRefresh, RefreshText
+from credbroker.domain.issued_refresh import IssuedRefresh
 from credbroker.domain.secret import Secret
 from credbroker.wire.issued import read_refresh_text
 
@@ -77,16 +76,13 @@ class Revoking:
         refresh = read_refresh_text(shown)
         try:
             if refresh is not None:
-                return await self._of_refresh(caller, refresh)
+                found = await self._offlines.find(refresh, caller.client, caller.answer_by)
+                return _offline_claims(found)
             signed = await self._signing.verify(shown)
             self._judge(signed)
         except TokenRefused:
             return _INACTIVE
         return _claims(signed)
-
-    async def _of_refresh(self, caller: ClientCaller, shown: RefreshText) -> Mapping[str, object]:
-        issued = await self._offlines.find(shown, caller.answer_by)
-        return _offline_claims(issued) if _is_holder(issued, caller.client) else _INACTIVE
 
     async def _confirm(self, caller: ClientCaller) -> None:
         if not self._containing.is_fresh:
@@ -95,10 +91,6 @@ class Revoking:
     def _judge(self, signed: Signed) -> None:
         token, names = signed.token, (signed.client_id, signed.token.subject)
         self._containing.judge_signed(self._community, names, token.jti, token.issued_at)
-
-
-def _is_holder(issued: IssuedRefresh, client: Client) -> bool:
-    return issued.holder == client.id
 
 
 def _claims(signed: Signed) -> Mapping[str, object]:

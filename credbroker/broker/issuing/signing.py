@@ -14,7 +14,7 @@ import datetime
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -114,8 +114,11 @@ class Signing:
         `AudienceRefused` for what nobody may have; `TokenRefused` if `not_after` is over.
         """
         await self._may_sign()
-        [token] = await self._signed([statement])
-        return token
+        now = self._means.clock.now()
+        used = self._keyring.signing(self._algorithm_for(statement.audiences))
+        draft = self._drafted(statement, used, int(now.timestamp()))
+        [signature] = await used.signer.sign([draft.signed])
+        return draft.token(signature, self.url, now)
 
     async def sign_many(self, statements: Sequence[Statement]) -> list[AccessToken]:
         """Return a new token for each, in the same order, or raise as `sign` does for the first fault.
@@ -147,10 +150,7 @@ class Signing:
             places = [at for at, draft in enumerate(drafts) if draft.used is used]
             made = await used.signer.sign([drafts[at].signed for at in places])
             signatures.update(zip(places, made, strict=True))
-        return [
-            draft.token(put_together(draft.signed, signatures[at]), self.url, now)
-            for at, draft in enumerate(drafts)
-        ]
+        return [draft.token(signatures[at], self.url, now) for at, draft in enumerate(drafts)]
 
     def _drafted(self, statement: Statement, used: InUse, issued_at: int) -> _Draft:
         _check(statement)
@@ -197,8 +197,7 @@ class Signing:
         return False
 
 
-@dataclass(frozen=True, slots=True)
-class _Draft:
+class _Draft(NamedTuple):  # which is made several times as quickly as a frozen dataclass
     """A token that lacks its signature."""
 
     statement: Statement
@@ -208,11 +207,13 @@ class _Draft:
     expires_at: int
     signed: bytes
 
-    def token(self, value: Secret, url: str, now: datetime.datetime) -> AccessToken:
-        """Return the token whose text is `value`, as whoever reads it would."""
+    def token(self, signature: bytes, url: str, now: datetime.datetime) -> AccessToken:
+        """Return the token with this signature, as whoever reads it would."""
         said = self.statement
-        return AccessToken(
-            value=value,
+        token = object.__new__(AccessToken)
+        # As its own __init__ would, in a fourth of the time, which is much beside a signature's.
+        vars(token).update(
+            value=put_together(self.signed, signature),
             issuer_url=url,
             subject=said.subject,
             scopes=said.scopes,
@@ -226,6 +227,7 @@ class _Draft:
             expires_at=_moment(self.expires_at),
             obtained_at=now,
         )
+        return token
 
 
 def _check(statement: Statement) -> None:

@@ -85,6 +85,8 @@ class TokenDaemon:
         self._provider = provider or issuer.url
         secret = f"{client}:{issuer.secrets[client]}".encode()
         self._authorization = "Basic " + base64.b64encode(secret).decode()
+        # FTS asks for it once an hour.
+        self._endpoint: str | None = None
 
     def exchange(self, token: Managed) -> str:
         """Return the refresh token for a token of a job. Raises `Refused`."""
@@ -110,8 +112,10 @@ class TokenDaemon:
         return _needed(answer, "access_token"), seconds, following
 
     def _answer(self, form: str) -> dict[str, Any]:
-        metadata = self._spoken("GET", self._provider + ".well-known/openid-configuration")
-        return self._spoken("POST", _needed(metadata, "token_endpoint"), form)
+        if self._endpoint is None:
+            metadata = self._spoken("GET", self._provider + ".well-known/openid-configuration")
+            self._endpoint = _needed(metadata, "token_endpoint")
+        return self._spoken("POST", self._endpoint, form)
 
     def _spoken(self, method: str, url: str, form: str = "") -> dict[str, Any]:
         host, path = url.removeprefix("https://").split("/", 1)

@@ -13,7 +13,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-
 # What the library says of an answer that was there before it first looked, as happens only where the
 # issuer is on the same machine. Keys that it has are not fetched again.
 _TOO_QUICK = "Unknown error"

@@ -231,7 +231,9 @@ class IssuerWorld:
                     "secret_id_file": str(self._openbao.secret_id_file),
                 },
             },
-            "issuers": {"nobody": {**nobody, "roles": {"default": {"scopes": ["openid", "offline_access"]}}}},
+            "issuers": {
+                "nobody": {**nobody, "roles": {"default": {"scopes": ["openid", "offline_access"]}}}
+            },
             "communities": {self.name: {**community, "clients": self._clients(community)}},
         }
 

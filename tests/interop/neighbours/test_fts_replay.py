@@ -26,17 +26,20 @@ pytestmark = [pytest.mark.interop, pytest.mark.slow, pytest.mark.timeout(120)]
 
 PAGE = "fts.md"
 PROVIDER = json.loads(block(PAGE, '{\n  "name"'))
-FTS, RUCIO = PROVIDER["client_id"], "rucio"
+FTS, RUCIO, HASTY = PROVIDER["client_id"], "rucio", "hasty"
 SCOPE = "offline_access storage.modify:/dteam/ storage.read:/dteam/"
 AUDIENCE = "se1.example.org"
 REFRESH_BEFORE_SECONDS = 300
 AWAY_SECONDS = 4.0
+ROUND = 200
 
 
 @pytest.fixture(scope="module")
 def issuer(open_issuer: OpenIssuer) -> IssuerWorld:
-    """The broker as the page sets it up."""
-    return open_issuer(communities(PAGE)[PROVIDER["name"]])
+    """The broker as the page sets it up, and with an FTS that does not wait."""
+    dteam = communities(PAGE)[PROVIDER["name"]]
+    hasty = {**dteam["clients"][FTS], "answer_seconds": 1.0}
+    return open_issuer({**dteam, "clients": {**dteam["clients"], HASTY: hasty}})
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +102,16 @@ def test_an_exchange_whose_answer_was_lost_is_sent_again_and_gives_the_same(
     assert fts.exchange(token) == fts.exchange(token)
 
 
+def test_of_a_whole_round_of_exchanges_none_fails(issuer: IssuerWorld, fts: TokenDaemon) -> None:
+    """FTS takes them up in hundreds, several at once; each file has a refresh token of its own."""
+    jwks = issuer.jwks()
+    scopes = [f"offline_access storage.read:/dteam/raw/{number}" for number in range(ROUND)]
+    with ThreadPoolExecutor(10) as beside:
+        values = beside.map(lambda scope: issuer.token(RUCIO, scope, AUDIENCE), scopes)
+        tokens = [checked(value, jwks, issuer.url) for value in values]
+        assert len(set(beside.map(fts.exchange, tokens))) == ROUND
+
+
 def test_an_exchange_waits_for_openbao_rather_than_fail(
     issuer: IssuerWorld, fts: TokenDaemon, shared_openbao: OpenBaoServer
 ) -> None:
@@ -114,8 +127,26 @@ def test_an_exchange_waits_for_openbao_rather_than_fail(
     assert fts.exchange(token) == refresh_token
 
 
+def test_who_does_not_wait_is_told_when_to_come_back_and_then_gets_it(
+    issuer: IssuerWorld, shared_openbao: OpenBaoServer
+) -> None:
+    """As long as the settings say for the client, then 503 with Retry-After (RFC 9110 section 10.2.3)."""
+    token = submitted(issuer)
+    form = {
+        "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+        "requested_token_type": "urn:ietf:params:oauth:token-type:refresh_token",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
+        "subject_token": token.value,
+    }
+    with hanging(shared_openbao):
+        told = issuer.post("token", HASTY, **form)
+    assert (told.status, told.json["error"]) == (503, "temporarily_unavailable")
+    assert int(told.headers["Retry-After"]) > 0
+    issuer.until(lambda: issuer.post("token", HASTY, **form).status == 200, "it stayed away")
+
+
 def test_the_slash_at_the_issuers_end_may_be_doubled(issuer: IssuerWorld) -> None:
-    """Releases before 3.13 append one of their own."""
+    """Older releases of FTS append one of their own."""
     older = TokenDaemon(issuer, FTS, issuer.url + "/")
     token = submitted(issuer)
     assert older.refresh(older.exchange(token), token)[0]

@@ -5,8 +5,10 @@ The settings of both sides are those of docs/neighbours/xrootd.md.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
+import threading
 import urllib.parse
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ from tests.interop.neighbours.issuer_world import opened
 from tests.interop.neighbours.xrootd import XrootdServer, missing_program, no_namespace
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from credbroker.demo.certificates import Authority
@@ -139,20 +142,24 @@ def test_a_pre_signed_url_opens_its_file_and_no_other(storage: Storage) -> None:
 
 
 def test_a_rotation_of_keys_disturbs_no_transfer(storage: Storage) -> None:
-    """A server that last fetched keys a day ahead takes the tokens of the new key, and of the old."""
+    """Servers that last fetched keys a day ahead take the tokens of the new key, and of the old."""
     storage.source.store("/data/rotated", b"whichever key")
-    old = storage.token(READ)
-    storage.issuer.age_keys(179.5 * DAY)  # the successor is announced now
-    first, second = storage.token(READ), opened(old)[0]["kid"]
-    for server in (storage.source, storage.destination):
-        server.know_keys(storage.issuer.jwks())
-    assert opened(first)[0]["kid"] == second
-    storage.issuer.age_keys(DAY + 300)
-    new = storage.token(READ)
-    assert opened(new)[0]["kid"] != second
-    reads = [storage.source.ask("GET", "/data/rotated", one).body for one in (old, first, new)]
-    assert reads == [b"whichever key"] * 3
-    assert second in {key["kid"] for key in storage.issuer.jwks()["keys"]}
+    tokens = [storage.token(READ)]
+    with reading(storage, "/data/rotated", tokens) as statuses:
+        storage.issuer.age_keys(179.5 * DAY)  # of 180; a successor is announced from now on
+        for server in (storage.source, storage.destination):
+            server.know_keys(storage.issuer.jwks())
+        tokens.append(storage.token(READ))
+        storage.issuer.age_keys(DAY + 300)
+        tokens.append(storage.token(READ))
+        copied = pull(
+            storage, "/data/rotated", tokens[-1], storage.token(CREATE, storage.destination)
+        )
+    assert b"success:" in copied, copied
+    before, announced, after = [opened(one)[0]["kid"] for one in tokens]
+    assert before == announced != after
+    assert {before, after} <= {key["kid"] for key in storage.issuer.jwks()["keys"]}
+    assert set(statuses) == {200}
 
 
 def test_the_log_names_whose_token_it_was(storage: Storage) -> None:
@@ -234,6 +241,44 @@ def test_a_server_fetches_the_keys_itself_and_keeps_them(
             assert server.ask("GET", "/data/fetched", later).body == b"fetched"
     finally:
         server.close()
+
+
+@pytest.mark.skipif(no_namespace() is not None, reason=str(no_namespace()))
+def test_a_server_without_keys_takes_tokens_as_soon_as_the_issuer_is_back(
+    storage: Storage, authority: Authority
+) -> None:
+    """It met nobody's keys before; it needs no restart."""
+    server = XrootdServer(authority)
+    ours = storage.token(READ)
+    try:
+        server.trust(storage.issuer.url, storage.source.audience)
+        server.store("/data/cold", b"cold")
+        with storage.issuer.down():
+            server.start(fetching=True)
+            assert server.ask("GET", "/data/cold", ours).status == 403
+        assert server.ask("GET", "/data/cold", ours).body == b"cold", server.said()
+    finally:
+        server.close()
+
+
+@contextlib.contextmanager
+def reading(storage: Storage, path: str, tokens: list[str]) -> Iterator[list[int]]:
+    """Have a file read over and over, with all of the tokens in turn; give every answer's status."""
+    statuses: list[int] = []
+    enough = threading.Event()
+
+    def read() -> None:
+        while not enough.is_set():
+            statuses.extend(storage.source.ask("GET", path, one).status for one in [*tokens])
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        yield statuses
+    finally:
+        enough.set()
+        reader.join()
+    statuses.extend(storage.source.ask("GET", path, one).status for one in tokens)
 
 
 def pull(storage: Storage, path: str, reads: str, writes: str) -> bytes:

@@ -53,6 +53,8 @@ def no_namespace() -> str | None:
     """Return a sentence about why no mount namespace can be had, or None."""
     if os.geteuid() != 0:
         return "XRootD trusts the system's authorities alone; run this as root, who can add one to its view."
+    if not SYSTEM_BUNDLE.is_file():
+        return f"{SYSTEM_BUNDLE} is missing; install the package ca-certificates."
     tried = subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False)
     return (
         None if tried.returncode == 0 else "unshare -m is not allowed here; allow it to this user."
@@ -97,7 +99,7 @@ class XrootdServer:
         self._running: subprocess.Popen[bytes] | None = None
         self._certificate = authority.issue("se", self.folder)
         shutil.copy(authority.ca_file, self.folder / "ca.pem")
-        for made in ("storage/dteam", "spool", "run"):
+        for made in ("storage/dteam/data", "spool", "run"):
             (self.folder / made).mkdir(parents=True)
 
     @property

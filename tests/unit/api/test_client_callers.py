@@ -19,10 +19,13 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.granting import CLIENT, SECRET, FakeClients
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aiohttp import web
 
     from credbroker.broker.issuing.clients import Clients
     from credbroker.broker.issuing.granting import ClientCaller
+    from credbroker.domain.clients import Client
 
 BURST = 3
 
@@ -33,7 +36,7 @@ class Counted(FakeClients):
     def __init__(self) -> None:
         self.looked_up = 0
 
-    def identify(self, client_id, secrets):  # type: ignore[no-untyped-def]
+    def identify(self, client_id: str, secrets: Sequence[str]) -> Client:
         """Count."""
         self.looked_up += 1
         return super().identify(client_id, secrets)

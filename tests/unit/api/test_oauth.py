@@ -180,6 +180,11 @@ async def test_parameters_in_the_address_count_for_nothing(asker: Asker) -> None
     assert said.code == (400, "invalid_request")
 
 
+async def test_a_parameter_that_nobody_knows_changes_nothing(asker: Asker) -> None:
+    """RFC 6749 section 3.2: it is passed over."""
+    assert (await asker.post({**OWN, "something_new": "x"})).status == 200
+
+
 async def test_more_than_64_kib_are_not_read(asker: Asker) -> None:
     """In OAuth's form, with the status that HTTP has for it."""
     said = await asker.post(b"scope=" + b"a" * 70_000)

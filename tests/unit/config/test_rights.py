@@ -77,3 +77,45 @@ def test_a_folder_without_rules_is_told_of(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "missing"):
         with pytest.raises(BadSettings, match="with rules here"):
             read_rights(folder)
+
+
+USERS = """\
+local_users:
+  - when: {subjects: [ap-robot]}
+    names: [alice, "grid*"]
+    allow:
+      scopes: ["storage.create:/home/{username}"]
+      audiences: [https://se.example.org]
+"""
+
+
+def test_rules_about_an_access_points_users_are_read(tmp_path: Path) -> None:
+    """In a file of their own, or beside the others."""
+    written(tmp_path, RULE + USERS)
+    rights = read_rights(tmp_path)
+    assert (len(rights.rules), len(rights.users)) == (1, 1)
+    [rule] = rights.about("grid7").rules
+    assert (str(rule.scopes), rule.source) == (
+        "storage.create:/home/grid7",
+        "a.yaml: local_users[0]",
+    )
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "named"),
+    [
+        ("names: [alice, ", "names: ['*a', ", "local_users[0].names"),
+        ("{subjects: [ap-robot]}", "{}", "local_users[0].when"),
+        ("{username}", "{user}", "local_users[0].allow.scopes"),
+        ("/home/{username}", "home", "local_users[0].allow.scopes"),
+        ("names:", "users:", "local_users[0].users"),
+    ],
+)
+def test_what_is_wrong_about_users_is_named_with_its_file(
+    tmp_path: Path, was: str, becomes: str, named: str
+) -> None:
+    """As for people."""
+    assert was in USERS
+    with pytest.raises(BadSettings) as error:
+        read_rights(written(tmp_path, USERS.replace(was, becomes)))
+    assert named in error.value.sentence

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from credbroker.domain.attenuation import ANY_AUDIENCE, Ceiling, Right
 from credbroker.domain.errors import AudienceRefused, CredbrokerError, ScopeRefused
 from credbroker.domain.lifetimes import LifetimeTable
-from credbroker.domain.rights import Claims, Rights, RightsRule, When
+from credbroker.domain.rights import Claims, Rights, RightsRule, UsersRule, When
 from credbroker.domain.scopes import ScopeSet
 
 SE1, SE2 = "https://se1.example.org", "https://se2.example.org"
@@ -124,6 +124,46 @@ def test_groups_are_signed_only_where_a_rule_names_them() -> None:
     assert Rights((grouped,)).decide(ADA, right("wlcg.groups", SE1), TABLE).groups == ("/dteam",)
     with pytest.raises(ScopeRefused):
         Rights((MEMBERS,)).decide(ADA, right("wlcg.groups:/dteam", SE1), TABLE)
+
+
+# -- users of an access point ---------------------------------------------------------------------
+
+USERS = UsersRule(
+    When(subjects=("ap-robot",)),
+    ("alice", "grid*"),
+    ("storage.read:/", "storage.create:/home/{username}"),
+    (SE1,),
+)
+ROBOT = Claims("ap-robot")
+
+
+@pytest.mark.parametrize("user", ["alice", "grid01"])
+def test_an_access_point_has_tokens_signed_about_the_users_that_are_named(user: str) -> None:
+    """Their names stand in the paths."""
+    rights = Rights(users=(USERS,)).about(user)
+    asked = right(f"storage.create:/home/{user}/job", SE1)
+    assert rights.decide(ROBOT, asked, TABLE).right == asked
+    with pytest.raises(ScopeRefused):
+        rights.decide(ROBOT, right("storage.create:/home/other", SE1), TABLE)
+    with pytest.raises(ScopeRefused):
+        rights.decide(ADA, asked, TABLE)
+
+
+@pytest.mark.parametrize(
+    "user", ["bob", "alice2", "", ".", "..", "../alice", "grid/x", "grid x", "grid%2F", "grid" * 20]
+)
+def test_about_anybody_else_nothing_is_signed(user: str) -> None:
+    """Nor about a name that would be more than one step of a path."""
+    with pytest.raises(ScopeRefused):
+        Rights(users=(USERS,)).about(user)
+
+
+def test_rules_about_users_give_the_access_point_itself_nothing() -> None:
+    """Nor do its own rules give its users anything."""
+    with pytest.raises(ScopeRefused):
+        Rights(users=(USERS,)).most(ROBOT)
+    with pytest.raises(ScopeRefused):
+        Rights((MEMBERS,)).about("alice")
 
 
 # -- whatever the rules and claims ---------------------------------------------------------------

@@ -10,7 +10,7 @@ from credbroker.broker.issuing.signing import Signing
 from credbroker.broker.leasing import Caller
 from credbroker.domain.attenuation import Wanted
 from credbroker.domain.lifetimes import LifetimeTable
-from credbroker.domain.rights import Rights, RightsRule, When
+from credbroker.domain.rights import Rights, RightsRule, UsersRule, When
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.tokens import AccessToken
 from tests.fakes.signing import memory_signing
@@ -28,7 +28,15 @@ RIGHTS = Rights(
         RightsRule(
             When(entitlements=("urn:writers*",)), ScopeSet.parse("storage.modify:/home"), (SE1,)
         ),
-    )
+    ),
+    (
+        UsersRule(
+            When(subjects=("sub-ada",)),
+            ("*",),
+            ("storage.read:/", "storage.create:/home/{username}"),
+            (SE1,),
+        ),
+    ),
 )
 
 

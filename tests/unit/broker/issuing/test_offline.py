@@ -6,15 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from credbroker.broker.issuing.offline import Offer, Offline
+from credbroker.broker.issuing.offline import Offer, Offline, Offlines
 from credbroker.domain.attenuation import Right
 from credbroker.domain.clients import Client
 from credbroker.domain.errors import RecordDamaged, StoreUnavailable, TokenRefused
 from credbroker.domain.policy import Decision
+from credbroker.domain.revocations import Kind
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
 from credbroker.wire.issued import read_refresh_text
 from tests.unit.broker.issuing.granting_world import (
+    COMMUNITY,
     FTS,
     ROTATING,
     SE1,
@@ -163,10 +165,41 @@ async def test_looking_at_one_uses_nothing_up() -> None:
     for text in (first, second):
         shown = read_refresh_text(text)
         assert shown is not None
-        assert (await replica.offlines.find(shown, soon(world))).generation == 2
+        assert (await replica.offlines.find(shown, ROTATING, soon(world))).generation == 2
     world.clock.advance(120)
     shown = read_refresh_text(first)
     assert shown is not None
     with pytest.raises(TokenRefused):
-        await replica.offlines.find(shown, soon(world))
+        await replica.offlines.find(shown, ROTATING, soon(world))
     assert world.issued.newest(shown.id).ended_at is None
+
+
+async def test_another_communitys_client_of_the_same_id_has_nothing_here() -> None:
+    """All communities' records lie in one folder."""
+    world = GrantingWorld()
+    replica = await world.replica()
+    text = (await begun(world, replica)).text
+    shown = read_refresh_text(text)
+    assert shown is not None
+    other = Offlines("ops", world.issued, world.seal, replica.containing, world.means)
+    for deed in (other.use, other.find):
+        with pytest.raises(TokenRefused, match="not known"):
+            await deed(shown, FTS, soon(world))
+    assert not await other.end(shown, FTS, soon(world))
+    await used(world, replica, text)
+
+
+async def test_what_a_containment_ended_may_be_ended_for_good() -> None:
+    """The client's own revocation outlasts the lifting."""
+    world = GrantingWorld()
+    replica = await world.replica()
+    text = (await begun(world, replica)).text
+    shown = read_refresh_text(text)
+    assert shown is not None
+    await replica.containing.revoke(Kind.CLIENT, f"{COMMUNITY}/rucio")
+    with pytest.raises(TokenRefused, match="operator"):
+        await used(world, replica, text)
+    assert await replica.offlines.end(shown, FTS, soon(world))
+    await replica.containing.lift(Kind.CLIENT, f"{COMMUNITY}/rucio")
+    with pytest.raises(TokenRefused, match="ended"):
+        await used(world, replica, text)

@@ -6,13 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from credbroker.domain.attenuation import Ceiling
+from credbroker.broker.engine import SignedHere
+from credbroker.broker.leasing import Caller
+from credbroker.domain.attenuation import Ceiling, Wanted
 from credbroker.domain.errors import (
     AudienceRefused,
     CredbrokerError,
     GrantPaused,
     IssuerUnreachable,
     LoginNeeded,
+    NotAllowed,
     OutsideCeiling,
     ScopeRefused,
     StoreUnavailable,
@@ -20,8 +23,9 @@ from credbroker.domain.errors import (
 from credbroker.domain.outcomes import Dead, NotActedOn
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
+from credbroker.domain.tokens import AccessToken
 from tests.unit.broker.issuing.people_world import SE1, SE2, PeopleWorld, mint
-from tests.unit.broker.world import ISSUER, KEY, ROLE
+from tests.unit.broker.world import ISSUER, KEY, ROLE, Replica
 
 LIFE = 1200
 HOUR = 3600
@@ -234,3 +238,64 @@ async def test_the_trail_says_who_was_given_what_by_whose_word() -> None:
     assert (line["sub"], line["iss"]) == ("sub-ada", world.signing.url)
     assert world.audit.last("mint")["jti"] == token.jti
     assert token.value.digest() == line["sha256"]
+
+
+# -- users of an access point ---------------------------------------------------------------------
+
+
+async def about(
+    replica: Replica, caller: Caller, user: str, scopes: str | None = None
+) -> AccessToken:
+    """Mint about a user of the caller's host."""
+    wanted = Wanted(None if scopes is None else ScopeSet.parse(scopes), (SE1,), about=user)
+    return (await replica.minting.mint_access_token(caller, wanted)).token
+
+
+async def test_an_access_point_has_tokens_signed_about_its_users() -> None:
+    """Each about one user, who acts for whom standing beside it."""
+    world = await PeopleWorld.made()
+    replica, caller = await world.ready()
+    for user in ("alice", "bob"):
+        token = await about(replica, caller, user, f"storage.create:/home/{user}")
+        known = await world.signing.verify(token.value)
+        assert (known.token.subject, known.actor) == (user, {"sub": "sub-ada"})
+        with pytest.raises(OutsideCeiling):
+            await about(replica, caller, user, "storage.create:/home/other")
+    line = world.audit.last("sign")
+    assert (line["by"], line["sub"], line["credkey"]) == ("local_users", "bob", KEY.credkey)
+    assert str((await about(replica, caller, "bob")).scopes) == (
+        "storage.read:/ storage.create:/home/bob"
+    )
+
+
+@pytest.mark.parametrize("user", ["", "../bob", "a b"])
+async def test_a_name_that_is_none_is_refused(user: str) -> None:
+    """It would go into a path."""
+    world = await PeopleWorld.made()
+    replica, caller = await world.ready()
+    with pytest.raises(ScopeRefused):
+        await about(replica, caller, user)
+
+
+async def test_nobody_else_has_tokens_signed_about_others() -> None:
+    """Neither a job, nor a lease that reaches less far, nor who is named in no rule."""
+    world = await PeopleWorld.made()
+    replica, caller = await world.ready()
+    object.__setattr__(caller.lease, "ceiling", Ceiling(ScopeSet.parse("storage.read:/job")))
+    assert str((await about(replica, caller, "bob")).scopes) == "storage.read:/job"
+    with pytest.raises(OutsideCeiling):
+        await about(replica, caller, "bob", "storage.read:/")
+    object.__setattr__(caller.lease, "ancestors", ("another",))
+    object.__setattr__(caller.lease, "job", "job 1")
+    with pytest.raises(NotAllowed):
+        await about(replica, caller, "bob")
+
+
+async def test_where_nothing_is_signed_here_every_token_is_about_who_logged_in() -> None:
+    """The issuer is not even asked."""
+    world = await PeopleWorld.made()
+    world.signed_here = SignedHere()
+    replica, caller = await world.ready()
+    with pytest.raises(OutsideCeiling, match="who logged in"):
+        await about(replica, caller, "bob")
+    assert sum(world.issuer.posts.values()) == 0

@@ -1,0 +1,70 @@
+"""Tokens for files signed in batches, per second and core, against the signature alone."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from statistics import median
+from typing import TYPE_CHECKING
+
+from bench.child import tell_child
+from bench.minting import FILES, Minted, Task
+from bench.results import Claim, Figure, figure
+from bench.rounds import Rounds, alternate
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+_PEER = (
+    "The peer is the signature alone: `cryptography` in a loop, in the same program on the same core."
+    " Ours is the whole request, without HTTP: its JSON is read, each entry held against policy, the"
+    " claims written, signed, put on the audit trail and on disk, and the line of the answer written."
+)
+ES256 = Claim(
+    "signing", "batches of tokens signed with ES256 on one core", "at least", 0.50, "per second", _PEER
+)  # fmt: skip
+RS256 = Claim(
+    "signing", "batches of tokens signed with RS256 on one core", "at least", 0.90, "per second", _PEER
+)  # fmt: skip
+THREADS = Claim(
+    "signing", "batches signed with RS256 in two threads on two cores", "at least", 1.8,
+    "per second", "The peer is one thread on the same two cores: the library lets go of Python's lock"
+    " while it signs with RSA.",
+)  # fmt: skip
+
+
+async def take(folder: Path, quick: bool) -> list[Figure]:
+    """Measure both algorithms on one core, then RS256 with one thread and with two."""
+    rounds, seconds = (3, 1.0) if quick else (7, 4.0)
+    cores = sorted(os.sched_getaffinity(0))
+    figures = []
+    for claim, algorithm in ((ES256, "ES256"), (RS256, "RS256")):
+        seen = await _mint(Task(algorithm, 1, cores[:1], rounds, seconds, _made(folder, algorithm)))
+        beside = {"files in a request": float(FILES[algorithm])}
+        figures.append(figure(claim, Rounds(tuple(seen.ours), tuple(seen.bare)), beside))
+    return [*figures, await _threads(folder, rounds, seconds)]
+
+
+async def _threads(folder: Path, rounds: int, seconds: float) -> Figure:
+    cores = sorted(os.sched_getaffinity(0))[:2]
+
+    def side(threads: int) -> Callable[[], Awaitable[Minted]]:
+        task = Task("RS256", threads, cores, 1, seconds, _made(folder, f"{threads}-threads"))
+        return lambda: _mint(task)
+
+    taken = await alternate({"one": side(1), "two": side(2)}, rounds)
+    rates = {name: tuple(one.ours[0] for one in seen) for name, seen in taken.items()}
+    bare = median(one.bare[0] for seen in taken.values() for one in seen)
+    beside = {"signatures alone in one thread, per second": bare}
+    return figure(THREADS, Rounds(rates["two"], rates["one"]), beside)
+
+
+def _made(folder: Path, name: str) -> str:
+    made = folder / name
+    made.mkdir(mode=0o700)
+    return str(made)
+
+
+async def _mint(task: Task) -> Minted:
+    return Minted(**await tell_child("bench.minting", asdict(task)))
