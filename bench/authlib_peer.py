@@ -29,7 +29,7 @@ ISSUER = "http://127.0.0.1/authlib/"
 SECONDS = 3600
 
 
-class Service(ClientMixin):  # type: ignore[misc]  # Authlib has no types
+class Service(ClientMixin):
     """The one client."""
 
     def __init__(self, given: Mapping[str, str]) -> None:
@@ -58,7 +58,7 @@ class Service(ClientMixin):  # type: ignore[misc]  # Authlib has no types
         return grant_type == "client_credentials"
 
 
-class Tokens(JWTBearerTokenGenerator):  # type: ignore[misc]  # Authlib has no types
+class Tokens(JWTBearerTokenGenerator):
     """Writes tokens of one key."""
 
     def __init__(self, audience: str) -> None:
@@ -82,7 +82,7 @@ class Tokens(JWTBearerTokenGenerator):  # type: ignore[misc]  # Authlib has no t
         return {"wlcg.ver": "1.0"}
 
 
-class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib has no types
+class Server(AuthorizationServer):
     """The server, as Authlib asks for it to be completed."""
 
     def __init__(self, given: Mapping[str, str]) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from bench.ground import Ground
 
+COMMUNITY = "dteam"
 ES256_AUDIENCE = "https://es256.example.org"
 RS256_AUDIENCE = "https://rs256.example.org"
 SCOPE = "storage.read:/dteam/data"
@@ -51,6 +52,7 @@ class Service:
     """One that runs: where its endpoints lie, and what it said when it was ready."""
 
     url: str
+    pid: int
     said: Mapping[str, str] = field(default_factory=dict, repr=False)
     audit: Path | None = None
 
@@ -66,6 +68,10 @@ class Service:
     def exchange(self, subject_token: str) -> Request:
         """Return a request for a token within another."""
         return self.by(CLIENT, **EXCHANGE, subject_token=subject_token, scope=SCOPE)
+
+    def refresh(self, client: str, refresh_token: str) -> Request:
+        """Return a request for a token by a refresh token."""
+        return self.by(client, grant_type="refresh_token", refresh_token=refresh_token)
 
     def document(self, path: str) -> Request:
         """Return a request for a document."""
@@ -113,14 +119,13 @@ async def open_broker(
     more = {
         "public_url": url,
         "listen": {"port": port},
-        "communities": {"dteam": _community(f"{url}/dteam/")},
+        "communities": {COMMUNITY: _community()},
     }
-    # All brokers here are one community's, whose issuer string is its keys'.
-    more["communities"]["dteam"]["url"] = "https://tokens.example.org/dteam/"
     folder = ground.write_settings(name, port, more)
     words = ["-m", "credbroker", "serve", "--config", str(folder), "--replica", name]
-    async with _running([sys.executable, *words, "--workers", str(workers)], cores, folder.parent):
-        service = Service(f"{url}/dteam/", audit=folder.parent / "audit")
+    words += ["--workers", str(workers)]
+    async with _running([sys.executable, *words], cores, folder.parent) as child:
+        service = Service(f"{url}/{COMMUNITY}/", child.pid, audit=folder.parent / "audit")
         await _until_it_answers(f"{service.url}jwks")
         yield service
 
@@ -130,8 +135,8 @@ async def open_provider(folder: Path, cores: Sequence[int]) -> AsyncIterator[Ser
     """Run npm's oidc-provider, which must be installed."""
     port = free_port()
     words = ["node", str(_HERE / "provider_peer.mjs"), str(PROVIDER_FOLDER), str(port)]
-    async with _running(words, cores, folder, _peer_settings()) as said:
-        yield Service(f"http://127.0.0.1:{port}/", said)
+    async with _running(words, cores, folder) as child:
+        yield Service(f"http://127.0.0.1:{port}/", child.pid, await _told(child, _peer_settings()))
 
 
 @asynccontextmanager
@@ -141,8 +146,9 @@ async def open_peer(
     """Run a peer that is a module of this package."""
     port = free_port()
     words = [sys.executable, "-m", module, str(port)]
-    async with _running(words, cores, folder, told or _peer_settings()) as said:
-        yield Service(f"http://127.0.0.1:{port}/", said)
+    async with _running(words, cores, folder) as child:
+        await _told(child, told or _peer_settings())
+        yield Service(f"http://127.0.0.1:{port}/", child.pid)
 
 
 def _peer_settings() -> dict[str, str]:
@@ -154,7 +160,7 @@ def _peer_settings() -> dict[str, str]:
     }
 
 
-def _community(url: str) -> dict[str, Any]:
+def _community() -> dict[str, Any]:
     common = {
         "secret_sha256": sha256(_SECRET.encode()).hexdigest(),
         "scopes": [WIDE_SCOPE, "offline_access"],
@@ -162,7 +168,7 @@ def _community(url: str) -> dict[str, Any]:
         "grants": ["client_credentials", "token_exchange", "refresh_token"],
     }
     return {
-        "url": url,
+        "url": f"https://tokens.example.org/{COMMUNITY}/",
         "audiences": {ES256_AUDIENCE: {"algorithm": "ES256"}},
         "clients": {
             CLIENT: {**common, "default_audiences": [ES256_AUDIENCE]},
@@ -175,18 +181,19 @@ def _community(url: str) -> dict[str, Any]:
 
 @asynccontextmanager
 async def _running(
-    words: Sequence[str], cores: Sequence[int], folder: Path, told: object = None
-) -> AsyncIterator[dict[str, str]]:
-    """Run a program on these cores; what is told waits for a line of JSON, which is given back."""
+    words: Sequence[str], cores: Sequence[int], folder: Path
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run a program on these cores."""
+    pipe = asyncio.subprocess.PIPE
     with (folder / "program.log").open("ab") as log:
         child = await asyncio.create_subprocess_exec(
             "taskset", "-c", ",".join(map(str, cores)), *words,
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE if told else log, stderr=log,
+            stdin=pipe, stdout=pipe, stderr=log,
             env={"PATH": os.environ["PATH"], "HOME": str(folder)},
             start_new_session=True,
         )  # fmt: skip
     try:
-        yield await _told(child, told) if told else {}
+        yield child
     finally:
         if child.returncode is None:
             child.terminate()
@@ -194,6 +201,7 @@ async def _running(
 
 
 async def _told(child: asyncio.subprocess.Process, told: object) -> dict[str, str]:
+    """Tell a program what it needs; return what it says once it is ready."""
     assert child.stdin is not None
     assert child.stdout is not None
     child.stdin.write(json.dumps(told).encode())

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from bench.machine import cpu_seconds
+from bench.pace import Pace
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 CONNECTIONS = 16
-_PATIENCE_SECONDS = 30.0
 
 _ALIKE = """\
 wrk.method = {method}
@@ -40,11 +42,10 @@ function response(status, headers, body)
 end
 """
 _DONE = """\
-function done(summary, latency, requests)
+function done(summary)
   local e = summary.errors
-  io.write(string.format('{"requests":%d,"microseconds":%d,"bad":%d,"broken":%d,"p50":%d,"p99":%d}\\n',
-    summary.requests, summary.duration, e.status, e.connect + e.read + e.write + e.timeout,
-    latency:percentile(50), latency:percentile(99)))
+  io.write(string.format('{"answers":%d,"microseconds":%d,"bad":%d,"broken":%d}\\n',
+    summary.requests, summary.duration, e.status, e.connect + e.read + e.write + e.timeout))
 end
 """
 
@@ -82,16 +83,6 @@ class Request:
         return script + _DONE
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What came of it."""
-
-    answers: int
-    per_second: float
-    p50_ms: float
-    p99_ms: float
-
-
 def check_there(*programs: str) -> None:
     """Raise `ProgramMissing` unless all of these can be run."""
     for program in programs:
@@ -100,26 +91,32 @@ def check_there(*programs: str) -> None:
 
 
 async def ask(
-    request: Request, folder: Path, cores: Sequence[int], seconds: float, connections: int = CONNECTIONS
-) -> Asked:
-    """Ask for so long, from `cores`. Raises `RuntimeError` if an answer was no success."""
+    request: Request, folder: Path, cores: Sequence[int], seconds: float, pid: int
+) -> Pace:
+    """Ask for so long, from `cores`; count the CPU time of the program `pid` as "server".
+
+    Raises `RuntimeError` if an answer was no success.
+    """
     script = folder / "wrk.lua"
     await asyncio.to_thread(script.write_text, request.script())
+    before = cpu_seconds(pid)
     said = await _run(
         "taskset", "-c", ",".join(map(str, cores)),
-        "wrk", "--threads", "1", "--connections", str(connections),
+        "wrk", "--threads", "1", "--connections", str(CONNECTIONS),
         "--duration", f"{round(seconds)}s", "--script", str(script), request.url,
     )  # fmt: skip
     seen = json.loads(said.splitlines()[-1])
-    if seen["bad"] or seen["broken"] or not seen["requests"]:
+    if seen["bad"] or seen["broken"] or not seen["answers"]:
         raise RuntimeError(f"Not every answer of {urlsplit(request.url).path} was good: {seen}")
-    rate = 1e6 * seen["requests"] / seen["microseconds"]
-    return Asked(seen["requests"], rate, seen["p50"] / 1000, seen["p99"] / 1000)
+    cpu = {"server": cpu_seconds(pid) - before}
+    return Pace(seen["answers"], seen["microseconds"] / 1e6, cpu)
 
 
 async def _run(*words: str) -> str:
     pipe = asyncio.subprocess.PIPE
-    child = await asyncio.create_subprocess_exec(*words, stdout=pipe, stderr=asyncio.subprocess.STDOUT)
+    child = await asyncio.create_subprocess_exec(
+        *words, stdout=pipe, stderr=asyncio.subprocess.STDOUT
+    )
     said, _ = await child.communicate()
     if child.returncode:
         raise RuntimeError(f"wrk failed:\n{said.decode(errors='replace')}")

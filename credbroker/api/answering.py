@@ -8,7 +8,7 @@ trail before the answer leaves. Documents that anybody may read, and keep, go ou
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 import structlog
@@ -47,6 +47,8 @@ ErrorForm = Callable[[CredbrokerError, str], web.Response]
 """Writes an error, with the request's id, as an answer."""
 ERROR_FORM: web.RequestKey[ErrorForm] = web.RequestKey("error_form")
 """How what goes wrong in this request is written, if its path does not say so."""
+DOCUMENTS: web.AppKey[Mapping[str, Handler]] = web.AppKey("documents")
+"""What answers with public documents, by path."""
 H = TypeVar("H", bound=Callable[..., object])
 
 log = structlog.get_logger(__name__)
@@ -56,6 +58,15 @@ def public_document(handler: H) -> H:
     """Mark a handler that cannot fail: its answers are the same for all, and go out untouched."""
     setattr(handler, _PUBLIC_DOCUMENT, True)
     return handler
+
+
+def documents_in(routes: Iterable[web.RouteDef]) -> Mapping[str, Handler]:
+    """Return the routes that answer with public documents, by path."""
+    return {one.path: one.handler for one in routes if _is_public(one.handler)}
+
+
+def _is_public(handler: object) -> bool:
+    return getattr(handler, _PUBLIC_DOCUMENT, False) is True
 
 
 def form_of(request: web.Request, error: CredbrokerError) -> web.Response:
@@ -79,7 +90,7 @@ def answering_problems(entropy: Entropy, audit: Audit) -> Middleware:
 
     @web.middleware
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if getattr(request.match_info.handler, _PUBLIC_DOCUMENT, False) is True:
+        if _is_public(request.match_info.handler):
             return await handler(request)
         given = request.headers.get("X-Request-Id", "")
         request_id = given if _GIVEN_ID.match(given) else entropy.token(12)

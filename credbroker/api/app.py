@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from aiohttp import web
 
-from credbroker.api.answering import answering_problems
+from credbroker.api.answering import DOCUMENTS, answering_problems, documents_in
 from credbroker.api.openapi import document
 from credbroker.api.operations import Operation
 from credbroker.ports import Audit, Entropy
@@ -35,6 +35,8 @@ def build_app(
     async def openapi(_request: web.Request) -> web.Response:
         return web.json_response(described)
 
+    routes = list(routes)
+    app[DOCUMENTS] = documents_in(routes)
     app.add_routes([web.route(op.method, op.path, op.handler) for op in operations])
     app.add_routes([web.get(OPENAPI, openapi), *routes])
     return app

@@ -1,16 +1,21 @@
 """Answers what never reaches a route: what is no HTTP request, or expects what nobody here does.
 
 The framework would send the offending line back, with a vault token that may stand in it, and write
-it to the log with a stack trace. Here neither the answer nor the log holds a byte of what came.
+it to the log with a stack trace. Here neither the answer nor the log holds a byte of what came. Public
+documents are answered here, too: they are read at each check of a token by some, and on their way
+through routes and middlewares they would cost half as much again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
+from credbroker.api.answering import DOCUMENTS
 from credbroker.api.problems import problem
 from credbroker.domain.errors import Malformed
 from credbroker.ports import Entropy
@@ -32,23 +37,27 @@ class Runner(web.AppRunner):
         self._entropy = entropy
 
     async def _make_server(self) -> web.Server:
-        return _Server(await super()._make_server(), self._entropy)
+        return _Server(await super()._make_server(), self._entropy, self.app.get(DOCUMENTS, {}))
 
 
 class _Server(web.Server):
     """The server that the framework made, with connections of ours."""
 
-    def __init__(self, made: web.Server, entropy: Entropy) -> None:
+    def __init__(
+        self, made: web.Server, entropy: Entropy, documents: Mapping[str, Handler]
+    ) -> None:
         self.settings: dict[str, Any] = made._kwargs  # noqa: SLF001 - said in no other way
         super().__init__(self._answered, request_factory=made.request_factory, **self.settings)
         self._routed = made.request_handler
         self._entropy = entropy
+        self._documents = documents
 
     async def _answered(self, request: web.BaseRequest) -> web.StreamResponse:
         # RFC 9110 section 10.1.1; the framework's own answer would repeat what was expected.
         if request.headers.get("Expect", _CONTINUE).lower() != _CONTINUE:
             return self.refused(request, 417)
-        return await self._routed(request)
+        document = self._documents.get(request.path)
+        return await (document or self._routed)(request)
 
     def refused(self, request: web.BaseRequest, status: int = 400) -> web.Response:
         """Return the answer to a request that is not looked at any further."""

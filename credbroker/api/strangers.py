@@ -56,7 +56,7 @@ class Strangers:
         wait = max(one.wait_seconds(made_up_at[place], now) for place, one in counts.items())
         if wait > 0:
             raise TooManyRequests(
-                "Too many requests without a known lease come from this address.",
+                "Too many requests without a known lease or secret come from this address.",
                 wait_seconds=wait,
             )
         if not counts.keys() <= self._made_up_at.keys() and len(self._made_up_at) >= MOST_ADDRESSES:

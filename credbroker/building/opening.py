@@ -199,6 +199,7 @@ async def open_issuer(
         refresh_seconds=settings.refresh_seconds,
         revoke_replaced=settings.revoke_replaced,
         exchanges=settings.exchange,
+        proofs_only=settings.signed_by is not None,
     )
     return OidcIssuer(dialect, door, clock, kept)
 

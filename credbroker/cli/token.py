@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 EXAMPLE = """\
 example:
   credbroker token cms --scope storage.read:/store --audience https://dav.example.org
-  BEARER_TOKEN_FILE=$(credbroker token --minimum 1h) gfal-ls davs://dav.example.org/store
+  BEARER_TOKEN=$(credbroker token --minimum 1h --out -) gfal-ls davs://dav.example.org/store
 """
 
 LEAST_SECONDS = 60

@@ -31,6 +31,8 @@ from credbroker.domain.attenuation import ANY_AUDIENCE, Right
 from credbroker.domain.scopes import COMPUTE, ScopeItem
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
+LONGEST_SECONDS = 30 * _DAY
+"""What no operator's number goes beyond: a token cannot be called back where it is checked offline."""
 _FILE_SEGMENTS = 3
 """A path of fewer segments is taken for a folder, whatever it looks like."""
 
@@ -74,13 +76,14 @@ class LifetimeTable:
     def of(cls, changes: Mapping[str, float]) -> LifetimeTable:
         """Return the table with an operator's numbers, in seconds by row, in it.
 
-        Raises `ValueError`, in words, for a row that is not known or less than one second.
+        Raises `ValueError`, in words, for a row that is not known, less than one second, or more than
+        `LONGEST_SECONDS`.
         """
         for name, seconds in changes.items():
             if name not in ROWS:
                 raise ValueError(f"there is no row {name!r}; the rows are {', '.join(ROWS)}")
-            if seconds < 1:
-                raise ValueError(f"{name} must be a second at the least")
+            if not 1 <= seconds <= LONGEST_SECONDS:
+                raise ValueError(f"{name} must be 1 to {LONGEST_SECONDS} seconds")
         changed = {
             name: Lifetime(int(seconds), max(int(seconds), ROWS[name].most))
             for name, seconds in changes.items()

@@ -109,7 +109,7 @@ def check_signable(scopes: ScopeSet) -> None:
         found = _UNFIT.search(item.path or "")
         if found is not None:
             raise ScopeRefused(
-                f"The path in {item} holds {found.group()!r}, which storage may read as a pattern.",
+                f"The path in {item} has the character {found.group()} which storage may read as a pattern.",
                 "Paths that are signed hold letters, digits, dots, dashes, underscores and tildes;"
                 " ask for the folder above.",
             )

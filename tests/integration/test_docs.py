@@ -57,6 +57,13 @@ JOBS = ROOT / "docs" / "jobs.md"
 MIGRATION = ROOT / "docs" / "migrate-from-htvault.md"
 PAGES = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CHECKED = {"sh", "yaml", "text"}
+# Read by tests/unit/edge/test_list_file.py, tests/unit/admin/test_issuing_page.py,
+# tests/unit/config/test_rights_page.py and tests/unit/wire/test_files.py.
+ELSEWHERE = {
+    "agent.md": {"yaml"}, "issuing.md": {"yaml"}, "rights.md": {"yaml"}, "files.md": {"json"},
+}  # fmt: skip
+# The settings of both sides, which the tests in tests/interop/neighbours take from there.
+NEIGHBOURS = {"text", "yaml", "ini", "python", "json"}
 
 CODE = re.compile(r" {4}([A-Z0-9]{6})")
 AUDIENCE = "https://dav.example.org"
@@ -294,10 +301,7 @@ async def test_every_block_on_the_pages_is_of_a_kind_that_is_checked() -> None:
     for page in PAGES:
         opened = re.findall(r"^```(.*)$", page.read_text("utf-8"), re.MULTILINE)[::2]
         allowed = CHECKED if page in {README, JOBS, OPERATIONS, MIGRATION} else {"text"}
-        if page.name == "agent.md":  # its list is read by tests/unit/edge/test_list_file.py
-            allowed = {"text", "yaml"}
-        if (
-            page.name == "issuing.md"
-        ):  # its settings and answers: tests/unit/admin/test_issuing_page.py
-            allowed = {"text", "yaml"}
+        allowed = allowed | ELSEWHERE.get(page.name, set())
+        if page.parent.name == "neighbours":
+            allowed = NEIGHBOURS
         assert set(opened) <= allowed, page

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from credbroker.demo.issuer import Endpoint, faults
 from credbroker.domain.secret import Secret
 from credbroker.wire.jwt import read_access_token
 from tests.integration.broker_world import ACCESS_SECONDS, READ
@@ -30,7 +31,14 @@ RULES = {
             "when": {"groups": ["/dteam"], "subjects": ["nobody"]},
             "allow": {"scopes": ["storage.modify:/"], "audiences": [SE1]},
         },
-    ]
+    ],
+    "local_users": [
+        {
+            "when": {"groups": ["/dteam"]},
+            "names": ["grid*"],
+            "allow": {"scopes": ["storage.create:/home/{username}"], "audiences": [SE1]},
+        }
+    ],
 }
 
 
@@ -145,6 +153,37 @@ async def test_a_job_lives_on_narrow_tokens_that_are_signed_here(people: People)
         {"job": "j", "scopes": ["storage.modify:/"], "audiences": [SE1], "lifetime_seconds": 60},
     )  # fmt: skip
     assert wider.status == 403
+
+
+async def test_an_issuer_that_follows_no_token_profile_can_vouch_for_people(
+    people: People,
+) -> None:
+    """As EGI Check-in, whose tokens have no `wlcg.ver`; those that are signed here do."""
+    people.world.issuer.faults.on(Endpoint.TOKEN, faults.wlcg_version(None), times=None)
+    lease = await people.broker.log_in()
+    token = people.read(await people.broker.token(lease, "storage.read:/data", audiences=[SE1]))
+    assert (token.issuer_url, token.version) == (URL, "1.0")
+
+
+async def test_an_access_point_gets_tokens_about_its_users(people: People) -> None:
+    """As HTCondor's local credentials: one standing lease, a token about each user that is named."""
+    broker = people.broker
+    lease = await broker.log_in()
+
+    def entry(user: str) -> dict[str, object]:
+        scopes = [f"storage.create:/home/{user}"]
+        return {"lease_token": lease, "scopes": scopes, "audiences": [SE1], "about": user}
+
+    users = ("grid1", "grid2", "root")
+    asked = {"entries": [entry(user) for user in users]}
+    answer = await broker.ask("POST", "/api/v1/tokens:batch", body=asked)
+    one, two, root = answer.json["entries"]
+    for user, given in (("grid1", one), ("grid2", two)):
+        value = Secret("access token", str(given["given"]["access_token"]))
+        token = read_access_token(value, people.world.clock.now())
+        assert (token.issuer_url, token.subject) == (URL, user)
+        assert str(token.scopes) == f"storage.create:/home/{user}"
+    assert root["problem"]["error"] == "scope_refused"
 
 
 async def test_an_outage_that_lasts_is_bridged_for_the_storage_that_is_listed(

@@ -28,7 +28,9 @@ class Clients:
         `UnknownClient`, in about the same time whether the id or the secret is unknown.
         """
         client = self._clients.get(client_id, _NOBODY)
-        fit = [client.has_secret(Secret("client secret", shown)) for shown in secrets]
+        # What is no text, such as half a character, is nobody's secret.
+        texts = filter(str.isprintable, secrets)
+        fit = [client.has_secret(Secret("client secret", shown)) for shown in texts]
         if not any(fit):
             raise UnknownClient("No client has this id and secret here.")
         return client

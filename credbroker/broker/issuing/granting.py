@@ -195,12 +195,14 @@ class Granting:
         shown = read_refresh_text(refresh_token)
         if shown is None:
             raise TokenRefused("This is no refresh token of this issuer.")
-        offline = await self._offlines.use(shown, client, caller.answer_by)
-        issued = offline.issued
+        held = await self._offlines.use(shown, client, caller.answer_by)
+        issued = held.issued
         decision = self._narrowed(_whole(issued.right, issued.groups, client), asked)
         statement = _statement(issued.subject, client.id, decision, issued.actor, issued.ends_at)
         source = _Source("refresh_token", issued.subject_jti)
-        return self._granted(await self._signed(caller, statement, source), offline.text)
+        token = await self._signed(caller, statement, source)
+        # Last, so that whatever goes wrong before leaves the one that was shown as it was.
+        return self._granted(token, await self._offlines.renewed(held, caller.answer_by))
 
     # -- common ----------------------------------------------------------------------------------
 

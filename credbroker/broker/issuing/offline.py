@@ -3,7 +3,7 @@
 - Each is stored before anybody has it. Its id and its secrets follow from what it is for and from a
   key that all replicas share: a request that lost its answer, also to a crash, may be repeated at any
   replica and finds the same one.
-- Where a client rotates, the successor is stored before the answer; who shows the one before it soon
+- Where a client rotates, the successor is stored before the answer, and last of all; who shows the one before it soon
   after gets the same successor again, and whoever shows it later ends all of them.
 - One that is in use and does not rotate is not read again while the marks tell what has changed.
 """
@@ -51,6 +51,16 @@ class Offer:
     actor: Mapping[str, object] | None
     seconds: float
     """How long it lasts from the issue of the subject's token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A refresh token that was shown and counts; `due` is its record if a successor is to replace it."""
+
+    issued: IssuedRefresh
+    shown: RefreshText
+    client: Client
+    due: Stored[IssuedRefresh] | None = None
 
 
 class Offlines:
@@ -133,16 +143,26 @@ class Offlines:
 
     # -- using -----------------------------------------------------------------------------------
 
-    async def use(self, shown: RefreshText, client: Client, answer_by: float) -> Offline:
-        """Return what this refresh token is for, and the one to show next time.
+    async def use(self, shown: RefreshText, client: Client, answer_by: float) -> Held:
+        """Return what this refresh token is for; nothing is changed before `renewed`.
 
         Raises `TokenRefused` for one that is unknown, somebody else's, over, or was replaced too long
         ago, which ends it; and `StoreUnavailable` kinds if the store says nothing by `answer_by`.
         """
         issued = await self._at_hand(shown, client, answer_by)
-        if issued is None:
-            issued = await self._within(self._turned(shown, client), answer_by)
-        return Offline(issued, self._text(issued.id, issued.generation))
+        if issued is not None:
+            return Held(issued, shown, client)
+        return await self._within(self._looked(shown, client), answer_by)
+
+    async def renewed(self, held: Held, answer_by: float) -> Secret:
+        """Return the refresh token to show next time: the same, or where it rotates its successor.
+
+        That is stored when this returns. Raises as `use` does.
+        """
+        issued = held.issued
+        if held.due is not None:
+            issued = await self._within(self._rotated(held), answer_by)
+        return self._text(issued.id, issued.generation)
 
     async def _at_hand(
         self, shown: RefreshText, client: Client, answer_by: float
@@ -157,22 +177,26 @@ class Offlines:
         self._check(issued, client)
         return issued
 
-    async def _turned(self, shown: RefreshText, client: Client) -> IssuedRefresh:
-        """Return the record once it stands as it must before the answer; raises as `use` does."""
-        while True:
-            stored = await self._stored(shown.id)
-            issued = stored.value
-            self._check(issued, client)
-            use = self._use(issued, shown, stored.age_seconds)
-            if use is Use.REPLAY:
-                await self._end(shown.id, "it was shown after it was replaced")
-                raise _replayed()
-            if use is Use.AGAIN or not client.rotates:
-                return issued
+    async def _looked(self, shown: RefreshText, client: Client) -> Held:
+        stored = await self._stored(shown.id)
+        issued = stored.value
+        self._check(issued, client)
+        use = self._use(issued, shown, stored.age_seconds)
+        if use is Use.REPLAY:
+            await self._end(shown.id, "it was shown after it was replaced")
+            raise _replayed()
+        due = stored if use is Use.CURRENT and client.rotates else None
+        return Held(issued, shown, client, due)
+
+    async def _rotated(self, held: Held) -> IssuedRefresh:
+        while held.due is not None:
+            issued = held.issued
             rotated = issued.rotated(self._secret(issued.id, issued.generation + 1).digest())
-            if await self._replaced(stored, rotated):
+            if await self._replaced(held.due, rotated):
                 return rotated
             # Another request was first, and by its record this one is a repetition.
+            held = await self._looked(held.shown, held.client)
+        return held.issued
 
     def _use(self, issued: IssuedRefresh, shown: RefreshText, seconds: float) -> Use:
         """Return what showing it comes to; of one long replaced only the key knows that it was ours."""

@@ -98,7 +98,7 @@ def test_what_the_broker_serves_is_reserved() -> None:
         ({"secret_sha256": None}, "", "either secret_file or secret_sha256"),
         ({"secret_file": "/x"}, "", "either secret_file or secret_sha256"),
         ({"scopes": ["storage.read"]}, ".scopes[0]", "needs a path"),
-        ({"scopes": ["fts", "storage.read:/a+b"]}, ".scopes[1]", "'+'"),
+        ({"scopes": ["fts", "storage.read:/a+b"]}, ".scopes[1]", "character +"),
         ({"audiences": []}, ".audiences", "at least one"),
         ({"audiences": ["https://se.test/*"]}, ".audiences[0]", "host's name"),
         ({"default_audiences": ["https://x"]}, ".default_audiences[0]", "not one of"),

@@ -24,6 +24,7 @@ MEMBER = "urn:mace:egi.eu:group:dteam:role=member#aai.egi.eu"
 def rights(tmp_path: Path) -> Rights:
     """Return the page's rules."""
     (tmp_path / "dteam.yaml").write_text(examples()[1], "utf-8")
+    (tmp_path / "users.yaml").write_text(examples()[2], "utf-8")
     return read_rights(tmp_path)
 
 
@@ -34,7 +35,7 @@ def examples() -> list[str]:
 
 def test_the_settings_of_the_page_are_read() -> None:
     """Both communities, and the issuer."""
-    for text in (examples()[0], examples()[2]):
+    for text in (examples()[0], examples()[3]):
         written: dict[str, dict[str, Any]] = yaml.safe_load(text)
         for name, fields in written["communities"].items():
             read_part(Community, fields, PAGE, f"communities.{name}")
@@ -54,3 +55,12 @@ def test_the_rules_of_the_page_give_what_it_says(rights: Rights) -> None:
     assert str(rights.most(producer, (other,)).scopes) == plain
     with pytest.raises(CredbrokerError):
         rights.most(Claims("somebody@egi.eu", ("/dteam/production",)))
+
+
+def test_an_access_points_users_have_their_homes(rights: Rights) -> None:
+    """And the access point itself has nothing by that."""
+    robot = Claims("5d0c11@egi.eu")
+    home = "storage.read:/ storage.create:/home/grid7"
+    assert str(rights.about("grid7").most(robot).scopes) == home
+    with pytest.raises(CredbrokerError):
+        rights.most(robot)

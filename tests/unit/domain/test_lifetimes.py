@@ -70,7 +70,8 @@ def test_an_operators_number_replaces_the_usual_one() -> None:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [({"write": 1.0}, "there is no row 'write'; the rows are any_audience, "),
-     ({"read": 0.5}, "read must be a second at the least")],
+     ({"read": 0.5}, "read must be 1 to 2592000 seconds"),
+     ({"read_file": 2592001.0}, "read_file must be 1 to 2592000 seconds")],
 )  # fmt: skip
 def test_a_wrong_row_is_named(changes: dict[str, float], why: str) -> None:
     """With those that there are."""

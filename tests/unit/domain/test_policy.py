@@ -96,7 +96,7 @@ def test_a_path_that_storage_may_read_as_a_pattern_is_refused(path: str, charact
     ):
         with pytest.raises(ScopeRefused, match="pattern") as error:
             decided(whole, scope)
-        assert repr(character) in error.value.sentence
+        assert f"the character {character} " in error.value.sentence
 
 
 @pytest.mark.parametrize(

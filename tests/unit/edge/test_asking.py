@@ -42,10 +42,19 @@ async def test_each_order_is_asked_for_with_what_it_wants() -> None:
     assert (first.scopes, first.audiences) == (["storage.read:/a"], ["https://se"])
     assert (first.lease_token, first.minimum_seconds) == (lease, 60)
     assert (second.scopes, second.audiences, second.minimum_seconds) == (None, None, 0)
+    assert (first.about, second.about) == (None, None)
     assert isinstance(answers[0], Fresh)
     assert answers[0].renew_seconds == 1800
     assert answers[0].token.scopes.texts() == ["storage.read:/a"]
     assert isinstance(answers[1], LeaseUnknown)
+
+
+async def test_an_order_of_a_local_user_names_the_user() -> None:
+    """The lease is the access point's own."""
+    world = World()
+    await world.asker.ask([replace(order("a"), path_on_server="alice")])
+    [entry] = AskTokens.read(world.broker.requests[0].body).entries
+    assert entry.about == "alice"
 
 
 async def test_what_befalls_all_is_raised() -> None:

@@ -59,7 +59,7 @@ def test_one_reading_of_the_secret_is_enough() -> None:
 @pytest.mark.parametrize(
     ("client_id", "secrets"),
     [("fts", ["wrong"]), ("fts", []), ("fts", [""]), ("rucio", ["opensesame"]), ("", ["-" * 64]),
-     ("fts", [HASH])],
+     ("fts", [HASH]), ("fts", ["\udc80"]), ("\udc80", ["opensesame"])],
 )  # fmt: skip
 def test_a_wrong_id_and_a_wrong_secret_are_refused_alike(
     client_id: str, secrets: list[str]

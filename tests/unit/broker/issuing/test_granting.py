@@ -548,6 +548,27 @@ async def test_a_successor_that_cannot_be_stored_is_not_given() -> None:
     assert refresh_text(granted) != first
 
 
+async def test_a_refusal_replaces_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was shown counts as before, however late its client comes with a better request."""
+    world = GrantingWorld()
+    replica = await world.replica()
+    first = refresh_text(await exchanged(world, replica, ROTATING))
+    with pytest.raises(ScopeRefused):
+        await replica.granting.refresh(world.caller(ROTATING), asked("storage.read:/"), first)
+
+    async def missing(_: Statement) -> Any:
+        raise KeysMissing("There is no key.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(replica.signing, "sign", missing)
+        with pytest.raises(KeysMissing):
+            await replica.granting.refresh(world.caller(ROTATING), asked(), first)
+    world.clock.advance(3 * GRACE_SECONDS)
+    granted = await replica.granting.refresh(world.caller(ROTATING), asked(), first)
+    assert world.issued.history[-1].generation == 2
+    assert refresh_text(granted) != first
+
+
 async def test_what_was_exchanged_ends_with_the_client_it_came_from() -> None:
     """An operator who contains Rucio ends what FTS has of Rucio's."""
     world = GrantingWorld()

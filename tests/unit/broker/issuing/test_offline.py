@@ -44,7 +44,8 @@ async def used(
     """Use it."""
     shown = read_refresh_text(text)
     assert shown is not None
-    return await replica.offlines.use(shown, client, soon(world))
+    held = await replica.offlines.use(shown, client, soon(world))
+    return Offline(held.issued, await replica.offlines.renewed(held, soon(world)))
 
 
 async def test_the_record_says_all_that_it_is_bound_to() -> None:
