@@ -8,8 +8,8 @@ trail before the answer leaves. Documents that anybody may read, and keep, go ou
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TypeVar, cast
 
 import structlog
 from aiohttp import web
@@ -47,7 +47,8 @@ ErrorForm = Callable[[CredbrokerError, str], web.Response]
 """Writes an error, with the request's id, as an answer."""
 ERROR_FORM: web.RequestKey[ErrorForm] = web.RequestKey("error_form")
 """How what goes wrong in this request is written, if its path does not say so."""
-DOCUMENTS: web.AppKey[Mapping[str, Handler]] = web.AppKey("documents")
+PublicDocument = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+DOCUMENTS: web.AppKey[Mapping[str, PublicDocument]] = web.AppKey("documents")
 """What answers with public documents, by path."""
 H = TypeVar("H", bound=Callable[..., object])
 
@@ -60,9 +61,11 @@ def public_document(handler: H) -> H:
     return handler
 
 
-def documents_in(routes: Iterable[web.RouteDef]) -> Mapping[str, Handler]:
-    """Return the routes that answer with public documents, by path."""
-    return {one.path: one.handler for one in routes if _is_public(one.handler)}
+def documents_in(routes: Iterable[web.RouteDef]) -> Mapping[str, PublicDocument]:
+    """Return what answers with public documents, by path."""
+    return {
+        one.path: cast("PublicDocument", one.handler) for one in routes if _is_public(one.handler)
+    }
 
 
 def _is_public(handler: object) -> bool:

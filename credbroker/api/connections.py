@@ -13,9 +13,8 @@ from typing import Any
 
 import structlog
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
-from credbroker.api.answering import DOCUMENTS
+from credbroker.api.answering import DOCUMENTS, PublicDocument
 from credbroker.api.problems import problem
 from credbroker.domain.errors import Malformed
 from credbroker.ports import Entropy
@@ -44,7 +43,7 @@ class _Server(web.Server):
     """The server that the framework made, with connections of ours."""
 
     def __init__(
-        self, made: web.Server, entropy: Entropy, documents: Mapping[str, Handler]
+        self, made: web.Server, entropy: Entropy, documents: Mapping[str, PublicDocument]
     ) -> None:
         self.settings: dict[str, Any] = made._kwargs  # noqa: SLF001 - said in no other way
         super().__init__(self._answered, request_factory=made.request_factory, **self.settings)

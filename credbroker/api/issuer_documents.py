@@ -40,7 +40,7 @@ class Document:
             }
         )
 
-    def answer(self, request: web.Request) -> web.Response:
+    def answer(self, request: web.BaseRequest) -> web.Response:
         """Return the document, or that the reader has it already (RFC 9110 section 13.1.2)."""
         if request.method not in _READ:
             return web.Response(
@@ -73,12 +73,12 @@ class IssuerDocuments:
         ]
 
     @public_document
-    async def configuration(self, request: web.Request) -> web.Response:
+    async def configuration(self, request: web.BaseRequest) -> web.Response:
         """Answer with the metadata."""
         return self._metadata.answer(request)
 
     @public_document
-    async def keys(self, request: web.Request) -> web.Response:
+    async def keys(self, request: web.BaseRequest) -> web.Response:
         """Answer with the keys as they are now."""
         try:
             keys = self._jwks()
