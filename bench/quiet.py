@@ -12,7 +12,7 @@ from credbroker.domain.secret import Secret
 from credbroker.domain.tokens import AccessToken
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from credbroker.domain.attenuation import Right
     from credbroker.domain.device import DeviceStart, LoginOutcome, PollOutcome
@@ -131,3 +131,8 @@ class NoTrail:
 
     async def record(self, event: str, /, **fields: object) -> None:
         """Let it go."""
+
+    async def record_all(
+        self, event: str, lines: Sequence[Mapping[str, object]], /, **common: object
+    ) -> None:
+        """Let them go."""

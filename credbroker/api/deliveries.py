@@ -33,9 +33,10 @@ class DeliveriesApi:
         """Return all that is offered here; `mine` stands above what takes any id."""
         return [
             Operation("POST", wire.HOST_JOIN, "joinHost", "Trade a join token for a key's right.",
-                      self.join, 201, wire.JoinHost, wire.HostJoined, False),
+                      self.join, 201, wire.JoinHost, wire.HostJoined, shows="nothing"),
             Operation("POST", wire.HOST_SESSIONS, "openHostSession", "Show which host this is.",
-                      self.open_session, 201, wire.OpenHostSession, wire.HostSession, False),
+                      self.open_session, 201, wire.OpenHostSession, wire.HostSession,
+                      shows="nothing"),
             Operation("GET", wire.MY_DELIVERIES, "listMyDeliveries", "A person's standing orders.",
                       self.mine, gives=wire.DeliveriesShown),
             Operation("POST", wire.DELIVERIES, "announceDelivery", "Announce an order, as its host.",

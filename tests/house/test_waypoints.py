@@ -28,7 +28,7 @@ def test_only_the_port_and_the_empty_waypoints_can_be_reached() -> None:
     """And neither has a body beyond its docstring."""
     found = _reaching()
     assert set(found) == {
-        "credbroker/ports.py:Waypoints",
+        "credbroker/ports/running.py:Waypoints",
         "credbroker/broker/running.py:NoWaypoints",
     }
     assert [len(method.body) for method in found.values()] == [1, 1]

@@ -296,7 +296,7 @@ async def test_a_file_gets_form_owner_and_mode_and_who_waits_is_told(
         order("b", place=Place(tmp_path / "b"), hook=Hook(("false",))),
     )
     edge.start()
-    await until(lambda: told.exists() and told.stat().st_size and "b" in edge.source.errors)
+    await until(lambda: told.exists() and told.stat().st_size > 0 and "b" in edge.source.errors)
     assert told.read_text() == '{"access_token":"a.0.x","expires_in":3600}\n'
     assert place.path.stat().st_mode & 0o777 == 0o640
     assert (tmp_path / "b").read_text() == "b.1.x"
