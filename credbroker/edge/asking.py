@@ -41,5 +41,5 @@ def _entry(order: Order) -> AskUnder:
         None if order.scopes is None else list(order.scopes),
         None if order.audiences is None else list(order.audiences),
         order.minimum_seconds,
-        order.path_on_server or None,
+        order.about or None,
     )

@@ -68,6 +68,7 @@ class Order:
         longest_seconds: How old a file may get before it is renewed; None if its token's life alone
             decides.
         path_on_server: Where on the server, if there is more than one place to ask.
+        about: The user whom the token is to be about, where that is not whose secret it is.
         version: Whatever changes when the order was placed anew; a file that was written for another
             version is renewed at once.
         hook: Whom to tell.
@@ -82,6 +83,7 @@ class Order:
     minimum_seconds: int = 0
     longest_seconds: float | None = None
     path_on_server: str = ""
+    about: str = ""
     version: str = ""
     hook: Hook | None = None
 

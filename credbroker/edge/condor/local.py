@@ -17,7 +17,7 @@ class LocalAsker:
     """Asks the broker of the standing lease. Follows `edge.orders.Asker`."""
 
     def __init__(self, broker: Asker) -> None:
-        """Ask by `broker`; an order's `path_on_server` is the user's name."""
+        """Ask by `broker`; an order is `about` a user."""
         self._broker = broker
         self.most_at_once = broker.most_at_once
 
@@ -28,7 +28,7 @@ class LocalAsker:
 
 
 def _checked(order: Order, answer: Fresh | CredbrokerError) -> Fresh | CredbrokerError:
-    if isinstance(answer, Fresh) and answer.token.subject != order.path_on_server:
+    if isinstance(answer, Fresh) and answer.token.subject != order.about:
         return IssuerMisbehaved(
             "The token that came under the standing lease is about somebody else.",
             "The operator must name in LOCAL_CREDMON_LEASE_FILE a lease that mints for the users here.",

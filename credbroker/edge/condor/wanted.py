@@ -118,7 +118,7 @@ class Reader:
             secret=self.standing.lease_token,
             scopes=tuple(tokens.authorization.replace(_USER, user).split()),
             audiences=tokens.audiences or None,
-            path_on_server=user,
+            about=user,
             version=self._version(name, files),
         )
 

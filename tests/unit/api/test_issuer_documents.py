@@ -6,8 +6,16 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
+from credbroker.api.app import build_app
+from credbroker.api.oauth import issuer_routes
+from credbroker.api.strangers import Strangers
 from credbroker.domain.errors import KeysMissing
+from credbroker.domain.limits import Allowance
+from tests.fakes.audit import FakeAudit
+from tests.fakes.clock import FakeClock
+from tests.fakes.entropy import FakeEntropy
 from tests.fakes.granting import URL, FakeCommunity
 from tests.unit.api.oauth_world import Asker, served
 
@@ -156,3 +164,15 @@ async def test_documents_carry_no_request_id(asker: Asker) -> None:
     """They are the same for all, and a cache would hand the id on."""
     said = await asker.ask(METADATA, headers={"X-Request-Id": "abcdefgh12"})
     assert "x-request-id" not in said.headers
+
+
+async def test_under_another_server_the_documents_are_the_same(community: FakeCommunity) -> None:
+    """Our own answers them before it looks for a route; the routes are there all the same."""
+    clock = FakeClock()
+    strangers = Strangers(Allowance(1.0, 1), clock)
+    routes = issuer_routes([community.as_issuer()], strangers, clock)
+    app = build_app([], routes, FakeEntropy(), FakeAudit(), "https://b")
+    async with TestClient(TestServer(app)) as client, client.get(METADATA) as said:
+        assert (await said.json())["issuer"] == URL
+        assert said.headers["Cache-Control"] == "public, max-age=3600"
+        assert "X-Request-Id" not in said.headers

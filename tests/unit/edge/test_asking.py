@@ -52,7 +52,7 @@ async def test_each_order_is_asked_for_with_what_it_wants() -> None:
 async def test_an_order_of_a_local_user_names_the_user() -> None:
     """The lease is the access point's own."""
     world = World()
-    await world.asker.ask([replace(order("a"), path_on_server="alice")])
+    await world.asker.ask([replace(order("a"), about="alice")])
     [entry] = AskTokens.read(world.broker.requests[0].body).entries
     assert entry.about == "alice"
 

@@ -22,8 +22,8 @@ class Minting:
 
     async def ask(self, orders: Sequence[Order]) -> Sequence[Fresh | CredbrokerError]:
         return [
-            Fresh(access_token(subject=self.speaks_of[one.path_on_server]), 60.0)
-            if one.path_on_server in self.speaks_of
+            Fresh(access_token(subject=self.speaks_of[one.about]), 60.0)
+            if one.about in self.speaks_of
             else LeaseEnded("over")
             for one in orders
         ]
@@ -32,7 +32,7 @@ class Minting:
 def order(user: str) -> Order:
     """Return a local order of a user."""
     place = Place(Path("/f"))
-    return Order(user, place, "local+x", Secret("lease token", "cb_x"), path_on_server=user)
+    return Order(user, place, "local+x", Secret("lease token", "cb_x"), about=user)
 
 
 async def test_a_token_about_somebody_else_is_not_delivered() -> None:

@@ -46,7 +46,7 @@ def test_a_local_name_is_asked_for_under_the_standing_lease(scene: Scene) -> Non
     assert order.server == "local+https://b.example.org:8200"
     assert order.secret == lease_token(1)
     assert order.scopes == ("storage.read:/home/alice",)
-    assert order.path_on_server == "alice"
+    assert order.about == "alice"
     assert order.place.form is Form.JSON
     missing = wanted(Reader(scene.folder, settings), "alice", "ap")
     assert "standing lease" in str(missing.problem)
