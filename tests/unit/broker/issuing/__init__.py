@@ -1,0 +1,1 @@
+"""Tests of the issuer that the broker is itself."""
