@@ -165,7 +165,12 @@ def test_a_wrong_name_would_be_noticed() -> None:
 
 @pytest.mark.parametrize(
     ("heading", "steps"),
-    [("One token's path", 10), ("A login with htgettoken", 10), ("A read with a vault token", 6)],
+    [
+        ("One token's path", 10),
+        ("A login with htgettoken", 10),
+        ("A read with a vault token", 6),
+        ("A token for a service", 5),
+    ],
 )
 def test_the_token_path_names_what_it_walks_through(heading: str, steps: int) -> None:
     """Each step of each walk names at least one function or class."""
