@@ -10,10 +10,23 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from bench import crowd, edge, poison, reads, refreshes, restart, results, size, writing
+from bench import (
+    crowd,
+    edge,
+    issuing,
+    poison,
+    reads,
+    refreshes,
+    restart,
+    results,
+    signing,
+    size,
+    writing,
+)
 from bench.explained import SCENARIOS
 from bench.machine import load, this_machine
 from bench.results import Figure, Taken
+from bench.wrk import ProgramMissing
 from credbroker.host.clock import SystemClock
 from credbroker.telemetry.logging import configure
 
@@ -31,6 +44,8 @@ TAKE: dict[str, Callable[[Path, bool], Coroutine[None, None, list[Figure]]]] = {
     "poison": poison.take,
     "restart": restart.take,
     "edge": edge.take,
+    "signing": signing.take,
+    "issuer": issuing.take,
 }
 
 
@@ -43,7 +58,8 @@ def main() -> int:
         return 0
     scenarios = [wanted.only] if wanted.only else list(SCENARIOS)
     taken = [one for name in scenarios for one in _take(name, quick=wanted.quick)]
-    figures = results.merged(results.read(wanted.results), taken, scenarios)
+    seen = {one.scenario for one in taken}
+    figures = results.merged(results.read(wanted.results), taken, seen)
     results.write(wanted.results, figures)
     print("\n".join(writing.table(taken)))
     return 0
@@ -53,8 +69,12 @@ def _take(scenario: str, *, quick: bool) -> list[Figure]:
     clock, before = SystemClock(), load()
     began = clock.elapsed()
     print(f"{scenario} …", file=sys.stderr, flush=True)
-    with TemporaryDirectory(prefix="credbroker-bench-") as folder:
-        figures = asyncio.run(TAKE[scenario](Path(folder), quick))
+    try:
+        with TemporaryDirectory(prefix="credbroker-bench-") as folder:
+            figures = asyncio.run(TAKE[scenario](Path(folder), quick))
+    except ProgramMissing as missing:
+        print(f"{scenario} is left out: {missing}", file=sys.stderr, flush=True)
+        return []
     print(f"{scenario}: {clock.elapsed() - began:.0f} s", file=sys.stderr, flush=True)
     at = clock.now().strftime("%Y-%m-%d")
     taken = Taken(at, this_machine(), (before, load()), quick)

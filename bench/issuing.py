@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from bench.bare import Chain, open_bare
 from bench.child import ask_child
 from bench.ground import open_ground
+from bench.names import ES256_TOKENS, ON_ONE_CORE, REUSED, RS256_TOKENS
 from bench.pace import Pace, keep_at_it
 from bench.results import Claim, Figure, figure
 from bench.rounds import Rounds, alternate
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
 
 JWKS, METADATA = "jwks", ".well-known/openid-configuration"
 _SAMPLES = 20
-REUSED = "where a client takes the token of the last minutes again, per second"
 CORES = sorted(os.sched_getaffinity(0))[:2]
 """One for whoever is measured, one for who asks."""
 
@@ -62,15 +62,15 @@ def _claim(name: str, target: float, against: str) -> Claim:
     return Claim("issuer", name, "at least", target, "per second", against)
 
 
-PROVIDER = _claim("tokens with ES256, against oidc-provider", 1.5, _PROVIDER)
+PROVIDER = _claim(ES256_TOKENS, 1.5, _PROVIDER)
 AUTHLIB = _claim(
     "tokens with ES256, against Authlib", 1.5,
     f"The peer is Authlib's authorization server on aiohttp, which writes nothing down. {_SAME}",
 )  # fmt: skip
 RS256 = _claim(
-    "tokens with RS256, against the signature alone", 0.75,
+    RS256_TOKENS, 0.75,
     "The limit is what `cryptography` signs in a loop on one core. Ours is one worker with one signing"
-    " thread, on that core; `wrk` has the other.",
+    " thread, as it is by default: the thread may have one core, all else, `wrk` too, the other.",
 )  # fmt: skip
 EXCHANGE = _claim(
     "exchanges, against oidc-provider", 1.5,
@@ -230,8 +230,15 @@ async def _rs256(world: World) -> Figure:
         seen = await ask_child("bench.bare_signing", "RS256", CORES[0], world.shape.seconds)
         return Pace(seen["done"], seen["seconds"], {})
 
-    ours = world.asking(world.alone, world.alone.credentials(audience=RS256_AUDIENCE))
-    return await world.figure(RS256, ours, bare)
+    sides = {
+        name: world.asking(
+            broker, broker.credentials(audience=RS256_AUDIENCE), shared=name == "ours"
+        )
+        for name, broker in (("ours", world.free), ("alone", world.alone))
+    }
+    taken = await world.taken({**sides, "peer": bare})
+    beside = {ON_ONE_CORE: median(_rates(taken["alone"]))}
+    return _held(RS256, taken, "peer", beside)
 
 
 async def _exchange(world: World) -> Figure:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bench.child import tell_child
 from bench.minting import FILES, Minted, Task
+from bench.names import ES256_BATCH, RS256_BATCH
 from bench.results import Claim, Figure, figure
 from bench.rounds import Rounds, alternate
 
@@ -22,10 +23,10 @@ _PEER = (
     " claims written, signed, put on the audit trail and on disk, and the line of the answer written."
 )
 ES256 = Claim(
-    "signing", "batches of tokens signed with ES256 on one core", "at least", 0.50, "per second", _PEER
+    "signing", ES256_BATCH, "at least", 0.50, "per second", _PEER
 )  # fmt: skip
 RS256 = Claim(
-    "signing", "batches of tokens signed with RS256 on one core", "at least", 0.90, "per second", _PEER
+    "signing", RS256_BATCH, "at least", 0.90, "per second", _PEER
 )  # fmt: skip
 THREADS = Claim(
     "signing", "batches signed with RS256 in two threads on two cores", "at least", 1.8,

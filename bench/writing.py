@@ -5,7 +5,9 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from bench import capacity
 from bench.explained import EXPLAINED, SCENARIOS
+from bench.numbers import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +18,7 @@ _HEAD = """\
 # Performance
 
 `make bench` writes this page from [its results](../bench/results/latest.json); `make bench QUICK=1`
-takes less than three minutes and is rougher. Every figure is a ratio to a named peer or limit that
+takes less than ten minutes and is rougher. Every figure is a ratio to a named peer or limit that
 was measured in the same run, in turn with ours, over several rounds: the medians are shown, and in
 brackets the lowest and the highest ratio of a round. A bar that is missed stays here and says why.
 """
@@ -49,13 +51,6 @@ def table(figures: Iterable[Figure]) -> Iterator[str]:
         yield f"| {' | '.join(cells)} |"
 
 
-def number(value: float) -> str:
-    """Write a number with thousands set apart and no more digits than it is good for."""
-    if value == int(value) or abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:,.4g}"
-
-
 def _section(scenario: str, figures: Sequence[Figure]) -> Iterator[str]:
     yield f"## {scenario.capitalize()}\n"
     yield f"{SCENARIOS[scenario]}\n"
@@ -67,6 +62,7 @@ def _section(scenario: str, figures: Sequence[Figure]) -> Iterator[str]:
             yield f"  Beside it: {'; '.join(beside)}."
         if not one.held:
             yield f"  Missed: {_once(EXPLAINED.get(one.name, 'not explained yet.'), said)}"
+    yield from capacity.lines(figures)
     yield from sorted({_where(one.taken) for one in figures if one.taken is not None})
     yield ""
 

@@ -31,6 +31,7 @@ from credbroker.api.deliveries import DeliveriesApi
 from credbroker.api.files import FilesApi
 from credbroker.api.health import Health
 from credbroker.api.htvault_surface import Around, htvault_routes
+from credbroker.api.inspecting import InspectApi
 from credbroker.api.metrics import Metrics, Sources
 from credbroker.api.native import NativeApi, Offered
 from credbroker.api.oauth import issuer_routes
@@ -45,6 +46,7 @@ from credbroker.building import (
     build_engine,
     build_htvault,
     build_responding,
+    build_verifiers,
     lasting_of,
     open_all,
     open_signers,
@@ -59,7 +61,7 @@ from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
 from credbroker.host.loop import quick_loop
 from credbroker.host.names import HostNames
-from credbroker.host.workers import Workers
+from credbroker.host.workers import Workers, tell_when_alone
 from credbroker.ports import Clock, Entropy, Waypoints
 from credbroker.stores.vault import VaultClient
 from credbroker.telemetry.audit import AuditTrail
@@ -97,7 +99,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--workers", type=int, default=1, metavar="N",
         help="so many processes share the port, as replicas NAME-1 to NAME-N (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--share-port", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--one-of-several", action="store_true", help=argparse.SUPPRESS)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -109,7 +111,11 @@ def run(args: argparse.Namespace) -> int:
         if args.workers > 1:
             return runner.run(Workers(_commands(args, settings), SystemClock()).run())
         serving = serve(
-            settings, args.replica, SystemClock(), SystemEntropy(), share_port=args.share_port
+            settings,
+            args.replica,
+            SystemClock(),
+            SystemEntropy(),
+            one_of_several=args.one_of_several,
         )
         runner.run(serving)
     return 0
@@ -121,7 +127,7 @@ def _commands(args: argparse.Namespace, settings: Settings) -> list[list[str]]:
         raise BadSettings("Workers share a port: set listen.port to one.")
     command = [sys.executable, "-P", "-m", "credbroker", "serve", "--config", str(args.config)]
     return [
-        [*command, "--share-port", "--replica", f"{args.replica}-{number}"]
+        [*command, "--one-of-several", "--replica", f"{args.replica}-{number}"]
         for number in range(1, args.workers + 1)
     ]
 
@@ -133,15 +139,15 @@ async def serve(
     entropy: Entropy,
     *,
     waypoints: Waypoints | None = None,
-    share_port: bool = False,
+    one_of_several: bool = False,
 ) -> None:
     """Run one replica until SIGTERM or SIGINT; `waypoints` are for tests that stop or kill it.
 
-    With `share_port` others of the same user may listen on the same port.
+    A worker, `one_of_several`, shares its port with the others, and stops when it is left alone.
     """
     async with AsyncExitStack() as stack:
         daemon = await build(settings, replica, clock, entropy, stack, waypoints=waypoints)
-        await daemon.run(share_port=share_port)
+        await daemon.run(one_of_several=one_of_several)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +166,13 @@ class Daemon:
     hosts: Hosts = field(default_factory=Hosts)
     also: Mapping[str, Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=dict)
 
-    async def run(self, *, share_port: bool = False) -> None:
+    async def run(self, *, one_of_several: bool = False) -> None:
         """Answer HTTP and keep the Vault login until told to stop; finish what was begun."""
         stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        if one_of_several:
+            tell_when_alone(stopping.set)
         runner = Runner(
             self.app,
             self.entropy,
@@ -176,7 +184,7 @@ class Daemon:
         await runner.setup()
         tls = server_tls(self.listen, self.hosts)
         sites = [
-            web.TCPSite(runner, one, self.listen.port, ssl_context=tls, reuse_port=share_port)
+            web.TCPSite(runner, one, self.listen.port, ssl_context=tls, reuse_port=one_of_several)
             for one in self.listen.addresses
         ]
         try:
@@ -276,6 +284,7 @@ async def build(
             *ContainmentApi(responding, engine.leasing, strangers).operations(),
             *DeliveriesApi(deliveries, engine.leasing, strangers).operations(),
             *FilesApi(communities, strangers, clock).operations(),
+            *InspectApi(build_verifiers(opened, signers), engine.leasing, strangers).operations(),
         ],
         [
             *Health(own_troubles, outlook).routes(),
@@ -287,10 +296,9 @@ async def build(
         audit,
         settings.public_url,
     )
-    lasting = lasting_of(settings, opened, engine, signers, means)
     return Daemon(
-        app, settings.listen, opened.vault, engine, htvault, means.deeds, troubles, clock, entropy,
-        settings.hosts, {"clearing deliveries": deliveries.clearing.run, **lasting},
+        app, settings.listen, opened.vault, engine, htvault, means.deeds, troubles, clock, entropy, settings.hosts,
+        {"clearing deliveries": deliveries.clearing.run, **lasting_of(settings, opened, engine, signers, means)},
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from credbroker.admin.office import Office, open_office
 from credbroker.admin.probe import Wished, probe
 from credbroker.admin.release import release
 from credbroker.admin.restored import restored
+from credbroker.admin.withdraw_key import Withdrawal, rehearse_withdrawal, withdraw_key
 from credbroker.config.load import DEFAULT_FOLDER, load
 from credbroker.config.schema import Settings
 from credbroker.domain.revocations import Kind
@@ -28,6 +29,7 @@ examples:
   credbroker admin restored --without old-host
   credbroker admin contain person cms/ada --reason "ticket 4711"
   credbroker admin contained
+  credbroker admin withdraw-key --dry-run dteam NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs
   credbroker admin host-join login1.example.org
   credbroker admin legacy --days 7
 """
@@ -60,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     _add_config(before)
     _add_contain(actions)
+    _add_withdraw_key(actions)
     host = actions.add_parser("host-join", help="print a token by which one host joins")
     host.add_argument("name", metavar="NAME", help="the host's full name, as login1.example.org")
     _add_config(host)
@@ -108,6 +111,22 @@ def _add_contain(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
     _add_config(actions.add_parser("contained", help="print what is contained now"))
 
 
+def _add_withdraw_key(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    ending = actions.add_parser("withdraw-key", help="end a community's key that may be stolen")
+    ending.add_argument("community", metavar="COMMUNITY", help="its name in the settings")
+    ending.add_argument(
+        "key_id", metavar="KID",
+        help="as in the header of its tokens; one that begins with a dash comes last, behind --",
+    )  # fmt: skip
+    ending.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="only tell what the key does and what would sign then",
+    )
+    ending.add_argument("--reason", metavar="TEXT", default="", help="why, for the audit trail")
+    _add_config(ending)
+
+
 def run(args: argparse.Namespace, desk: Desk | None = None) -> int:
     """Do what was asked for; raise what went wrong."""
     hardening.forbid_core_dumps()
@@ -129,6 +148,9 @@ async def _run(args: argparse.Namespace, settings: Settings, desk: Desk) -> None
             await list_contained(office)
         elif args.action == "contain":
             await _contain(args, office)
+        elif args.action == "withdraw-key":
+            wanted = Withdrawal(args.community, args.key_id, args.reason)
+            await (rehearse_withdrawal if args.dry_run else withdraw_key)(office, wanted)
         elif args.action == "host-join":
             await host_join(office, args.name)
         elif args.issuer_action == "release":

@@ -1,6 +1,6 @@
 """`credbroker config`: are the settings right? `check` says so, or names file and key.
 
-First what is on this host: settings, secrets, certificates. Then OpenBao/Vault is asked if there
+First what is on this host: settings, secrets, certificates, the rules about people's rights. Then OpenBao/Vault is asked if there
 are logins that these settings would leave behind; that it cannot be reached is no fault of theirs.
 """
 
@@ -16,6 +16,7 @@ from credbroker.admin.desk import Desk, system_desk
 from credbroker.admin.orphans import Orphans, find_orphans
 from credbroker.building import open_door, open_vault, server_tls
 from credbroker.config.load import DEFAULT_FOLDER, load, read_secret, secret_files
+from credbroker.config.rights import read_rights
 from credbroker.config.schema import Settings
 from credbroker.domain.errors import StoreUnavailable
 from credbroker.stores.records import grant_records
@@ -86,6 +87,9 @@ def _check(args: argparse.Namespace, desk: Desk) -> int:
 def _check_files(settings: Settings) -> None:
     for kind, file in secret_files(settings):
         read_secret(file, kind)
+    for community in settings.communities.values():
+        if community.rights_folder is not None:
+            read_rights(community.rights_folder)
     server_tls(settings.listen, settings.hosts)
     issuers = settings.issuers.values()
     former = [one.legacy.ca_file for one in issuers if one.legacy is not None]

@@ -23,6 +23,7 @@ from credbroker.domain.hosts import Host
 from credbroker.domain.leases import Lease
 from credbroker.domain.marks import Heartbeat, IssuerMark, RewindMark
 from credbroker.domain.revocations import Revocations
+from credbroker.domain.signing_keys import SigningKeys
 from credbroker.ports import Issuer, RecordStore
 from credbroker.stores.records import (
     grant_records,
@@ -32,6 +33,7 @@ from credbroker.stores.records import (
     lease_records,
     revocation_records,
     rewind_records,
+    signing_key_records,
 )
 from credbroker.telemetry.audit import AuditTrail
 
@@ -55,6 +57,7 @@ class Office:
     revocations: RecordStore[Revocations]
     leases: RecordStore[Lease]
     hosts: RecordStore[Host]
+    signing_keys: RecordStore[SigningKeys]
     open_issuer: OpenIssuer
 
     def settings_of(self, name: str) -> IssuerSettings:
@@ -97,5 +100,6 @@ async def open_office(settings: Settings, desk: Desk, stack: AsyncExitStack) -> 
         revocation_records(vault, mount),
         lease_records(vault, mount),
         host_records(vault, mount),
+        signing_key_records(vault, mount),
         partial(open_issuer, clock=desk.clock, stack=stack),
     )

@@ -13,18 +13,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from credbroker.admin.desk import Desk, system_desk
-from credbroker.broker.issuing.clients import entitled
+from credbroker.broker.issuing.clients import client_of, entitled
 from credbroker.cli.exits import exit_code
 from credbroker.config.communities import Community
 from credbroker.config.load import DEFAULT_FOLDER, load
 from credbroker.config.rights import read_rights
 from credbroker.config.schema import Settings
-from credbroker.domain.attenuation import Right
+from credbroker.domain.attenuation import Ceiling, Right, Wanted, attenuate
 from credbroker.domain.audiences import allowing
-from credbroker.domain.errors import AudienceRefused, LocalFileUnfit, NotFound, ScopeRefused
+from credbroker.domain.errors import (
+    AudienceRefused,
+    ClientNotAllowed,
+    LocalFileUnfit,
+    NotFound,
+    OutsideCeiling,
+    Refused,
+    ScopeRefused,
+)
 from credbroker.domain.lifetimes import LifetimeTable
 from credbroker.domain.policy import Asked, Decision, Remark, decide, read_scopes
-from credbroker.domain.rights import Claims, RightsRule
+from credbroker.domain.rights import Claims, Rights, RightsRule
 from credbroker.domain.scopes import ScopeItem, ScopeSet
 from credbroker.telemetry.logging import configure
 from credbroker.wire.fields import Fields, parse_object
@@ -33,6 +41,7 @@ EXAMPLE = """\
 examples:
   credbroker policy explain dteam rucio --scope "storage.read:/data" --audience https://se.example.org
   credbroker policy explain dteam --claims ada.json --scope storage.modify:/ --json
+  credbroker policy explain dteam --claims access-point.json --about grid7
 """
 
 WhyScope = Callable[[ScopeItem], str]
@@ -69,6 +78,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="instead of a client's: what a person's issuer says of them, as JSON with sub,"
         " wlcg.groups, eduperson_entitlement",
     )  # fmt: skip
+    one.add_argument(
+        "--about",
+        metavar="USER",
+        help="with --claims of an access point's login: a user there whom the token is to be about",
+    )
     one.add_argument("--scope", default="", metavar="SCOPES", help="as in a request, with spaces")
     one.add_argument(
         "--audience", action="append", default=[], metavar="AUDIENCE", help="may be given again"
@@ -90,17 +104,18 @@ def run(args: argparse.Namespace, desk: Desk | None = None) -> int:
     """
     configure("error")
     desk = desk or system_desk()
-    community = _named(load(args.config), args.community)
+    community = community_of(load(args.config), args.community)
     try:
         explained = _explain(args, community)
-    except (ScopeRefused, AudienceRefused) as error:
+    except (ClientNotAllowed, ScopeRefused, AudienceRefused, OutsideCeiling) as error:
         _tell_refused(desk, error, as_json=args.json)
         return exit_code(error)
     _tell(desk, explained, as_json=args.json)
     return 0
 
 
-def _named(settings: Settings, name: str) -> Community:
+def community_of(settings: Settings, name: str) -> Community:
+    """Return a community's settings; raise `NotFound`, listing the names there are."""
     if name not in settings.communities:
         names = ", ".join(settings.communities) or "none"
         raise NotFound(f"The settings name no community {name[:64]!r}.", f"They name: {names}.")
@@ -112,7 +127,11 @@ def _explain(args: argparse.Namespace, community: Community) -> Explained:
     scopes, audiences = read_scopes(args.scope), tuple(args.audience)
     asked = Asked(scopes, audiences, args.seconds)
     if args.claims is not None:
-        return _for_person(community, _claims(args.claims), asked, table)
+        rights = _rights(community)
+        about = rights if args.about is None else rights.about(args.about)
+        return _for_person(about, _claims(args.claims), asked, table)
+    if args.about is not None:
+        raise ScopeRefused("Only who logs in may have tokens about users: give --claims.")
     return _for_client(community, args.client, asked, table)
 
 
@@ -120,6 +139,7 @@ def _for_client(community: Community, name: str, asked: Asked, table: LifetimeTa
     if name not in community.clients:
         names = ", ".join(community.clients) or "none"
         raise NotFound(f"This community has no client {name[:64]!r}.", f"It has: {names}.")
+    client_of(name, community.clients[name], None).check_may("client_credentials")
     whole = entitled(community.clients[name])
     decision = decide(whole, asked, table)
     return Explained(
@@ -130,15 +150,15 @@ def _for_client(community: Community, name: str, asked: Asked, table: LifetimeTa
     )
 
 
-def _for_person(
-    community: Community, claims: Claims, asked: Asked, table: LifetimeTable
-) -> Explained:
+def _rights(community: Community) -> Rights:
     if community.rights_folder is None:
         raise ScopeRefused("This community has no rights_folder: nothing is signed for people.")
-    rights = read_rights(community.rights_folder)
+    return read_rights(community.rights_folder)
+
+
+def _for_person(rights: Rights, claims: Claims, asked: Asked, table: LifetimeTable) -> Explained:
     most = rights.most(claims, asked.audiences or None)
-    named = asked.scopes if asked.scopes is not None and len(asked.scopes) else most.scopes
-    decision = rights.decide(claims, Right(named, most.audiences), table)
+    decision = rights.decide(claims, _asked_for(most, asked), table)
     rules = rights.matching(claims)
     return Explained(
         decision,
@@ -146,6 +166,15 @@ def _for_person(
         lambda item: _source(rules, lambda rule: rule.scopes.covers_item(item)),
         lambda one: _source(rules, lambda rule: allowing(rule.audiences, one) is not None),
     )
+
+
+def _asked_for(most: Right, asked: Asked) -> Right:
+    """Return what this asks for; groups come beside capabilities only for who names them."""
+    if asked.scopes is not None and len(asked.scopes):
+        return attenuate(most, Ceiling(), Wanted(asked.scopes, most.audiences))
+    if not most.scopes.has_capability:
+        return most
+    return Right(ScopeSet(tuple(item for item in most.scopes if not item.is_group)), most.audiences)
 
 
 def _covering(scopes: ScopeSet, item: ScopeItem) -> str:
@@ -190,7 +219,7 @@ def _tell(desk: Desk, explained: Explained, *, as_json: bool) -> None:
     )
 
 
-def _tell_refused(desk: Desk, error: ScopeRefused | AudienceRefused, *, as_json: bool) -> None:
+def _tell_refused(desk: Desk, error: Refused, *, as_json: bool) -> None:
     if as_json:
         refused = {"error": error.code, "sentence": error.sentence, "remedy": error.remedy}
         desk.answer(json.dumps({"allowed": False, **refused}))

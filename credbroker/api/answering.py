@@ -40,7 +40,7 @@ _GIVEN_ID = re.compile(r"[A-Za-z0-9_-]{8,64}\Z")
 # What HTVault's clients ask for.
 _VAULT_PATHS = ("/v1/", "/htgettokenopts.txt")
 
-_WELL_KNOWN = "/.well-known/"
+WELL_KNOWN = "/.well-known/"
 _PUBLIC_DOCUMENT = "public_document"
 
 ErrorForm = Callable[[CredbrokerError, str], web.Response]
@@ -74,15 +74,16 @@ def _is_public(handler: object) -> bool:
 
 def form_of(request: web.Request, error: CredbrokerError) -> web.Response:
     """Write an error in the form that belongs to the request."""
-    write = request.get(ERROR_FORM) or _by_path(request.path)
+    write = request.get(ERROR_FORM) or form_at(request.path)
     return write(error, request[REQUEST_ID])
 
 
-def _by_path(path: str) -> ErrorForm:
+def form_at(path: str) -> ErrorForm:
+    """Return the form in which an error is written at this path."""
     if path.startswith(_VAULT_PATHS):
         return vault_errors
     # ARC CE takes any JSON there for an issuer's metadata, and dies of what is missing in it.
-    return plain if _WELL_KNOWN in path else problem
+    return plain if WELL_KNOWN in path else problem
 
 
 def answering_problems(entropy: Entropy, audit: Audit) -> Middleware:

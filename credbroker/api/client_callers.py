@@ -1,8 +1,15 @@
-"""Recognises the service that asks an issuer of ours, and counts who shows no good secret."""
+"""Recognises the service that asks an issuer of ours, and counts who shows no good secret.
+
+- A good secret is never counted, and what others at the same address show keeps none out. Only who
+  guesses at one client does, and only at one that has not been seen here: guesses are counted for
+  each address and client, and one too many is not looked at.
+- The same bad secret again is no guess. It counts against its address, as what names no client does.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from typing import TypeVar
 
 from aiohttp import web
 
@@ -13,9 +20,11 @@ from credbroker.api.strangers import Strangers
 from credbroker.broker.issuing.clients import Clients
 from credbroker.broker.issuing.granting import ClientCaller
 from credbroker.domain.clients import Client
-from credbroker.domain.errors import UnknownClient
+from credbroker.domain.errors import Refused, UnknownClient
 from credbroker.ports import Clock
 from credbroker.wire.oauth import Form, Login
+
+T = TypeVar("T")
 
 MOST_REMEMBERED = 1000
 
@@ -23,18 +32,22 @@ MOST_REMEMBERED = 1000
 class ClientCallers:
     """The services that one community knows."""
 
-    def __init__(self, clients: Clients, strangers: Strangers, clock: Clock) -> None:
-        """Recognise `clients`; `strangers` counts who is none of them."""
+    def __init__(
+        self, community: str, clients: Clients, strangers: Strangers, clock: Clock
+    ) -> None:
+        """Recognise `clients` of `community`; `strangers` counts who is none of them."""
+        self._community = community
         self._clients = clients
         self._strangers = strangers
         self._clock = clock
         self._seen: dict[bytes, Client] = {}
+        self._refused: dict[bytes, None] = {}
 
     def identify(self, request: web.Request, form: Form) -> ClientCaller:
         """Return who asks, who is to be answered in the time that its settings give.
 
-        Raises `UnknownClient`, `Malformed`, and `TooManyRequests` for an address that shows bad
-        secrets too often; whoever shows a good one is never counted.
+        Raises `UnknownClient`, `Malformed`, and `TooManyRequests` for an address that shows too much
+        that is bad; see the rules above.
         """
         came_at = self._clock.elapsed()
         shown = _digest(request, form)
@@ -44,21 +57,31 @@ class ClientCallers:
 
     def _recognised(self, request: web.Request, form: Form, shown: bytes) -> Client:
         """Return the client, and remember what it showed: its settings stay as they are."""
-        with self._strangers.counted_unless_known(request, shown):
-            client = self._known(login_in(request, form))
-        if len(self._seen) >= MOST_REMEMBERED:
-            self._seen.clear()
-        self._seen[shown] = client
+        login = self._login(request, form)
+        name = next((one for one in login.ids if self._clients.get(one) is not None), "")
+        is_guess = bool(name) and shown not in self._refused
+        guessed_at = f"{self._community}/{name}" if is_guess else ""
+        with self._strangers.counted_unless_known(request, shown, guessed_at):
+            try:
+                client = self._clients.identify(name, login.secrets)
+            except UnknownClient:
+                _keep(self._refused, shown, None)
+                raise
+        _keep(self._seen, shown, client)
         return client
 
-    def _known(self, login: Login) -> Client:
-        *others, last = login.ids
-        for name in others:
-            try:
-                return self._clients.identify(name, login.secrets)
-            except UnknownClient:
-                continue
-        return self._clients.identify(last, login.secrets)
+    def _login(self, request: web.Request, form: Form) -> Login:
+        try:
+            return login_in(request, form)
+        except Refused:
+            self._strangers.count(request)
+            raise
+
+
+def _keep(among: dict[bytes, T], shown: bytes, value: T) -> None:
+    if len(among) >= MOST_REMEMBERED:
+        among.clear()
+    among[shown] = value
 
 
 def _digest(request: web.Request, form: Form) -> bytes:

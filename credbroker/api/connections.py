@@ -14,8 +14,7 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from credbroker.api.answering import DOCUMENTS, PublicDocument
-from credbroker.api.problems import problem
+from credbroker.api.answering import DOCUMENTS, PublicDocument, form_at
 from credbroker.domain.errors import Malformed
 from credbroker.ports import Entropy
 
@@ -62,7 +61,7 @@ class _Server(web.Server):
         """Return the answer to a request that is not looked at any further."""
         request_id = self._entropy.token(12)
         log.info("not_understood", address=request.remote, request_id=request_id)
-        answer = problem(_NOT_UNDERSTOOD, request_id)
+        answer = form_at(request.path)(_NOT_UNDERSTOOD, request_id)
         answer.set_status(status)
         answer.headers["X-Request-Id"] = request_id
         answer.force_close()

@@ -48,7 +48,8 @@ class FilesApi:
         """Serve `communities`; `strangers` counts who shows no good secret."""
         self._communities: Mapping[str, CommunityIssuer] = {one.name: one for one in communities}
         self._callers = {
-            one.name: ClientCallers(one.granting.clients, strangers, clock) for one in communities
+            one.name: ClientCallers(one.name, one.granting.clients, strangers, clock)
+            for one in communities
         }
 
     def operations(self) -> list[Operation]:

@@ -91,7 +91,7 @@ def issuer_document(urls: Sequence[str]) -> dict[str, Any]:
         "paths": {
             f"{one.path}{name}": operations
             for one in parts
-            for name, operations in _operations(one.path.strip("/").replace("/", "_")).items()
+            for name, operations in _operations(one.path.strip("/").replace("/", ":")).items()
         },
         "components": {
             "schemas": {"Error": _ERROR, "Token": _TOKEN, "LookedUp": _LOOKED_UP},

@@ -19,6 +19,11 @@ def spellings(url: str, name: str) -> list[str]:
     return list(dict.fromkeys([f"{base}{name}", f"{base}/{name}", f"{base}{name}/"]))
 
 
+def all_below(url: str) -> str:
+    """Return a pattern, as the framework has it, of whatever path lies below the issuer `url`."""
+    return f"{urlsplit(url).path}{{rest:.*}}"
+
+
 def metadata_paths(url: str) -> list[str]:
     """Return the paths at which a client may look for the metadata of the issuer `url`."""
     base = urlsplit(url).path.rstrip("/")

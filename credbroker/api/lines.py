@@ -1,7 +1,8 @@
 """Answers of one JSON object a line, each line sent as soon as it is there.
 
-What goes wrong before the first line is answered as ever. A reader that hangs up or stands still ends
-the sending, and nothing else.
+What goes wrong before the first line is answered as ever. What goes wrong later cuts the answer off, so
+that nobody takes a part for the whole. A reader that hangs up or stands still ends the sending, and
+nothing else.
 """
 
 from __future__ import annotations
@@ -44,11 +45,22 @@ async def answer_in_lines(request: web.Request, pieces: AsyncIterator[str]) -> w
             async with asyncio.timeout(STALLED_SECONDS):
                 await answer.write(piece.encode())
             piece = await anext(pieces, None)
-        await answer.write_eof()
+        async with asyncio.timeout(STALLED_SECONDS):
+            await answer.write_eof()
     except (ConnectionError, TimeoutError):
         log.info("reader_gone", path=request.path)
-        answer.force_close()
+        _cut_off(request)
+    except Exception:
+        # The answer has begun: an error of another form would stand in the midst of it.
+        log.exception("broker_fault", path=request.path)
+        _cut_off(request)
     return answer
+
+
+def _cut_off(request: web.Request) -> None:
+    """Drop the connection: an answer that is only returned would be ended as a whole one."""
+    if request.transport is not None:
+        request.transport.abort()
 
 
 class Lines:

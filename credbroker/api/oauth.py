@@ -12,11 +12,11 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from aiohttp import web
 
-from credbroker.api.answering import ERROR_FORM
+from credbroker.api.answering import ERROR_FORM, WELL_KNOWN
 from credbroker.api.client_callers import ClientCallers
 from credbroker.api.issuer_documents import IssuerDocuments
 from credbroker.api.issuer_openapi import issuer_openapi_route
-from credbroker.api.issuer_paths import spellings
+from credbroker.api.issuer_paths import all_below, spellings
 from credbroker.api.oauth_answers import SubjectRefused, UnknownGrant, refused, said
 from credbroker.api.oauth_forms import asked_in, exchange_in, form_in
 from credbroker.api.strangers import Strangers
@@ -45,7 +45,7 @@ class OauthApi:
         """Serve `community`; `strangers` counts who shows no good secret."""
         self._granting = community.granting
         self._revoking = community.revoking
-        self._callers = ClientCallers(community.granting.clients, strangers, clock)
+        self._callers = ClientCallers(community.name, community.granting.clients, strangers, clock)
         self._clock = clock
         self._grants = {
             CLIENT_GRANT: self._by_client,
@@ -64,6 +64,12 @@ class OauthApi:
     async def introspect(self, request: web.Request) -> web.Response:
         """Answer what a token says, or that it is not active."""
         return await self._answered(request, self._looked_up)
+
+    async def nothing(self, request: web.Request) -> web.Response:
+        """Say that there is nothing here; where metadata are looked for, not in JSON."""
+        if WELL_KNOWN not in request.path:
+            request[ERROR_FORM] = refused
+        raise web.HTTPNotFound
 
     async def _answered(self, request: web.Request, deed: Deed) -> web.Response:
         """Do what a client asks for, or raise `Busy` when its answer is due.
@@ -142,3 +148,4 @@ def _routes(
     endpoints = {TOKEN_PATH: api.token, REVOKE_PATH: api.revoke, INTROSPECT_PATH: api.introspect}
     for name, handler in endpoints.items():
         yield from (web.route("*", path, handler) for path in spellings(url, name))
+    yield web.route("*", all_below(url), api.nothing)

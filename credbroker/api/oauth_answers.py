@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from credbroker.api.issuer_openapi import ISSUER_OPENAPI
 from credbroker.api.problems import retry_after
 from credbroker.domain.errors import (
     AudienceRefused,
@@ -28,6 +29,7 @@ from credbroker.domain.errors import (
     UnknownClient,
 )
 from credbroker.telemetry.redact import redact
+from credbroker.wire.native import OPENAPI
 from credbroker.wire.oauth import write_refused
 
 
@@ -73,12 +75,14 @@ def said(body: bytes) -> web.Response:
 def refused(error: CredbrokerError, request_id: str) -> web.Response:
     """Write an error as an OAuth answer, with what to do about it in its description.
 
-    A sentence may name a scope that was asked for; what looks like a token in it is left out.
+    A sentence may name a scope that was asked for; what looks like a token in it is left out. Where
+    a remedy names the document of the native API, that of the issuers is meant here.
     """
     status, code = next(one[1:] for one in CODES if isinstance(error, one[0]))
+    remedy = error.remedy.replace(OPENAPI, ISSUER_OPENAPI)
     answer = web.Response(
         status=status,
-        body=write_refused(code, redact(f"{error.sentence} {error.remedy}"), request_id),
+        body=write_refused(code, redact(f"{error.sentence} {remedy}"), request_id),
         content_type="application/json",
         headers=_NOT_KEPT,
     )

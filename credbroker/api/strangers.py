@@ -46,12 +46,16 @@ class Strangers:
         self._made_up_at: dict[str, float] = {}
         self._known: OrderedDict[bytes, None] = OrderedDict()
 
-    def count(self, request: web.Request) -> None:
-        """Count a request against its address; raise `TooManyRequests` if it is one too many."""
+    def count(self, request: web.Request, guessed_at: str = "") -> None:
+        """Count a request against its address; raise `TooManyRequests` if it is one too many.
+
+        What may be a guess at something of little chance, such as a service's secret, counts against
+        its address and `guessed_at` together, also where many people share the address.
+        """
         address, now = _address(request), self._clock.elapsed()
-        if self._is_shared(address):
+        if not guessed_at and self._is_shared(address):
             return
-        counts = self._counts(address)
+        counts = self._counts(address, guessed_at)
         made_up_at = {place: self._made_up_at.get(place, now) for place in counts}
         wait = max(one.wait_seconds(made_up_at[place], now) for place, one in counts.items())
         if wait > 0:
@@ -66,25 +70,26 @@ class Strangers:
 
     @contextmanager
     def counted_unless_known(
-        self, request: web.Request, shown: bytes | None = None
+        self, request: web.Request, shown: bytes | None = None, guessed_at: str = ""
     ) -> Iterator[None]:
         """Run a block that succeeds if what the request shows is good; count the request if not.
 
-        While the block runs the request counts. Raises `TooManyRequests` instead of running it.
+        While the block runs the request counts, as in `count`. Raises `TooManyRequests` instead of
+        running it.
         What it shows stands in its headers; of one that shows several leases `shown` is the digest
         of one of them.
         """
         shown = shown or _shown(request)
         known = shown in self._known
         if not known:
-            self.count(request)
+            self.count(request, guessed_at)
         try:
             yield
         except Refused:
             self._known.pop(shown, None)
             raise
         if not known:
-            self._count_back(_address(request))
+            self._count_back(_address(request), guessed_at)
         self._remember(shown)
 
     def _is_shared(self, address: str) -> bool:
@@ -93,16 +98,16 @@ class Strangers:
         there = ip_address(address.partition("%")[0])
         return any(there in network for network in self._shared)
 
-    def _counts(self, address: str) -> dict[str, Allowance]:
+    def _counts(self, address: str, guessed_at: str) -> dict[str, Allowance]:
         """Return what a request from there counts against, and how much each may."""
         counts = {address: self._allowance}
         there = IPv6Address(address.partition("%")[0]) if ":" in address else None
         if there is not None and there.ipv4_mapped is None:
             counts[str(IPv6Network((there, 64), strict=False))] = self._of_network
-        return counts
+        return {f"{place} {guessed_at}": allowance for place, allowance in counts.items()}
 
-    def _count_back(self, address: str) -> None:
-        for place, allowance in self._counts(address).items():
+    def _count_back(self, address: str, guessed_at: str) -> None:
+        for place, allowance in self._counts(address, guessed_at).items():
             if place in self._made_up_at:
                 self._made_up_at[place] = allowance.once_less(self._made_up_at[place])
 

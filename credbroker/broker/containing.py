@@ -6,8 +6,8 @@
   a caller or by the keeper; tokens that are held are still served.
 - What was granted or proved before a mark on its person or issuer is used for nothing any more: such
   a grant rests until its person has logged in again, or the mark is lifted.
-- The end of a single lease, or refresh token of ours, stands in its record. Its mark only tells others to look, so it is kept
-  for minutes; a replica that may have missed such marks reads every lease again.
+- The end of a single lease, or of a refresh token of ours, stands in its record. Its mark only tells
+  others to look, so it is kept for minutes; who may have missed such marks reads every record again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import structlog
 
 from credbroker.broker.running import Deeds, Means
 from credbroker.broker.storing import answered, put_surely
-from credbroker.domain.errors import CredbrokerError, StoreUnavailable
+from credbroker.domain.errors import CredbrokerError, StoreUnavailable, TokenRefused
 from credbroker.domain.leases import Lease
 from credbroker.domain.names import GrantKey
 from credbroker.domain.revocations import (
@@ -29,6 +29,7 @@ from credbroker.domain.revocations import (
     ENDED_BYTES,
     LONGEST_SECONDS,
     MOST_BYTES,
+    SIGNED_SECONDS,
     Kind,
     Mark,
     Revocations,
@@ -40,6 +41,7 @@ from credbroker.domain.revocations import (
     made_until,
     moment_of_proof,
 )
+from credbroker.domain.tokens import AccessToken
 from credbroker.ports import RecordStore, StaleVersionError
 
 READ_SECONDS = 2.0
@@ -49,8 +51,6 @@ SILENT_SECONDS = 30.0
 MISSED_SECONDS = 60.0
 ENDED_KEPT_SECONDS = MISSED_SECONDS + 4 * CLOCKS_OFF_SECONDS
 PATIENCE_SECONDS = 30.0
-# No token that we sign lives longer.
-SIGNED_KEPT_SECONDS = LONGEST_SECONDS / 2
 
 log = structlog.get_logger(__name__)
 
@@ -84,6 +84,8 @@ class Containing:
         self._reading: asyncio.Task[None] | None = None
         self._one_at_a_time = asyncio.Lock()
         self._owed: dict[str, Mark] = {}
+        self._ending: dict[str, Mark] = {}
+        self._end_all: asyncio.Task[None] | None = None
         self.memories: list[Memory] = []
         self.rounds = 0
 
@@ -118,6 +120,14 @@ class Containing:
     ) -> None:
         """Raise `TokenRefused` if a mark ends what we signed; see `domain.revocations.check_signed`."""
         check_signed(community, names, jti, signed_at, self._view)
+
+    def ends_signed(self, community: str, client_id: str, token: AccessToken) -> bool:
+        """Return whether a mark ends a token about a person that was signed here, as known here."""
+        try:
+            self.judge_signed(community, (client_id, token.subject), token.jti, token.issued_at)
+        except TokenRefused:
+            return True
+        return False
 
     def moment(self, key: GrantKey, now: datetime.datetime) -> datetime.datetime:
         """Return by which moment a login that ends now is judged: none that a known mark reaches."""
@@ -269,14 +279,24 @@ class Containing:
                 await self._pay()
 
     async def end_signed(self, jti: str, until: datetime.datetime) -> None:
-        """End one token that we signed and that expires at `until`; stored when this returns.
+        """End one token that we signed, of which nothing is left at `until`; stored when this returns.
 
-        Raises as `ended` does; it is not tried again.
+        Those that come at once are written at once. Raises as `ended` does; it is not tried again.
         """
         self._check_clock()
         mark = Mark.of(self._clock.now(), until)
+        known = self._view.get(Kind.TOKEN, {}).get(jti)
+        if known is not None and known.kept_until >= mark.kept_until:
+            return
+        self._ending[jti] = mark
+        if self._end_all is None:
+            self._end_all = self._deeds.begin(self._end_signed(), "end tokens")
+        await asyncio.shield(self._end_all)
+
+    async def _end_signed(self) -> None:
         async with self._one_at_a_time:
-            await self._add(Kind.TOKEN, {jti: mark})
+            ending, self._ending, self._end_all = self._ending, {}, None
+            await self._add(Kind.TOKEN, ending, ENDED_BYTES)
 
     async def changing(self, segment: str) -> None:
         """Have every replica, this one too, look at a grant again: it is about to change, or has.
@@ -322,4 +342,4 @@ class Containing:
 
 def _kept_seconds(kind: Kind) -> float:
     """Return for how long a mark is kept, at the most, that no operator made."""
-    return SIGNED_KEPT_SECONDS if kind is Kind.TOKEN else ENDED_KEPT_SECONDS
+    return SIGNED_SECONDS + 1 if kind is Kind.TOKEN else ENDED_KEPT_SECONDS

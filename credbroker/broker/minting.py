@@ -100,9 +100,11 @@ class Minting:
             check_unchained(caller.lease)
         grant, fresh = await self.grant_of(caller, oldest=float("inf"))
         if wanted.about is not None:
-            return await self._mint_about(caller, grant, wanted)
+            return await self._mint_about(caller, wanted)
         right = await self._right(caller, grant, wanted)
         held = self._held.get(grant.line, right)
+        if held is not None and not self._narrowing.counts(grant, held):
+            held = None
         judged = self._judge(held, wanted)
         if judged is Freshness.GOOD and held is not None:
             token = held
@@ -171,7 +173,7 @@ class Minting:
 
     async def renew_ahead(self, wish: Wish, seconds: float) -> None:
         """Fetch anew what somebody lives on, waiting at most `seconds`. Raises as minting does."""
-        grant, _ = await self._known.at(wish.key, seconds)
+        grant, _ = await self._known.at(wish.key, seconds, oldest=FRESH_SECONDS)
         if grant is None or grant.line != wish.line or grant.state is GrantState.ENDED:
             return
         await self._get(grant, wish, seconds)
@@ -184,6 +186,7 @@ class Minting:
         """Drop what is remembered of a grant whose person has logged out; `grant` is its tombstone."""
         self._known.learn(grant)
         self._held.forget(grant.line)
+        self._refreshing.forget(grant.line)
 
     def _judge(self, held: AccessToken | None, wanted: Wanted) -> Freshness:
         now, floor, fraction = self._clock.now(), wanted.floor_seconds, self._rules.renew_after
@@ -199,6 +202,8 @@ class Minting:
         granted = Right(grant.scopes, self._audiences(grant))
         if self._is_signed_here(grant):
             left = caller.seconds_left(self._clock.elapsed())
+            # A token for no audience in particular is none of those that are signed here.
+            wanted = replace(wanted, audiences=wanted.audiences or None)
             granted = await self._signable(grant, ceiling, wanted, left)
         return self._narrowed(grant, granted, ceiling, wanted)
 
@@ -214,10 +219,11 @@ class Minting:
             raise OutsideCeiling("An audience asked for is outside the role.")
         return most
 
-    async def _mint_about(self, caller: Caller, grant: Grant, wanted: Wanted) -> Minted:
+    async def _mint_about(self, caller: Caller, wanted: Wanted) -> Minted:
         """Return a token about a user of the caller's host, new each time."""
         check_login(caller.lease)
         await self._leasing.confirm(caller)
+        grant, _ = await self.grant_of(caller)
         left, whole = caller.seconds_left(self._clock.elapsed()), self.whole_right(grant)
         audiences = caller.lease.ceiling.audiences or self._audiences(grant) or None
         ceiling = Ceiling(caller.lease.ceiling.scopes, audiences)
@@ -273,6 +279,9 @@ class Minting:
         self, caller: Caller, grant: Grant, right: Right, floor_seconds: float
     ) -> AccessToken:
         wish = Wish(grant.key, grant.line, right)
+        if self._is_signed_here(grant):
+            # A refusal that the keeper or another replica was told stands in the record only.
+            grant, _ = await self.grant_of(caller)
         left = caller.seconds_left(self._clock.elapsed())
         token = await self._get(grant, wish, left)
         life = (token.expires_at - token.obtained_at).total_seconds()
@@ -285,7 +294,7 @@ class Minting:
     async def _get(self, grant: Grant, wish: Wish, seconds: float) -> AccessToken:
         whole = self.whole_right(grant)
         try:
-            if wish.right == whole:
+            if wish.right == whole and not self._is_signed_here(grant):
                 return await self._refreshing.refresh(wish, seconds)
             return await self._narrowing.fetch(wish, grant, whole, seconds)
         finally:

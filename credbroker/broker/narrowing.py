@@ -1,7 +1,8 @@
 """Gets tokens for less than the whole right of a grant, in the way that costs least.
 
-- Signed here where that can be, by the newest word of the person's issuer about them; else by token exchange where the issuer is set to do it (RFC
-  8693), which spends no refresh token; else by a refresh.
+- Signed here where that can be, by the newest word of the person's issuer about them; else by token
+  exchange where the issuer is set to do it (RFC 8693), which spends no refresh token; else by a
+  refresh.
 - Leases of a grant that want the same right share one token, also across replicas: it is kept
   beside the grant until it expires. A race costs one token more, never gives a wrong one.
 - Whatever the way, the answer is held against what was asked for. It takes the place of no other
@@ -80,7 +81,7 @@ class Narrowing:
         self._shared = shared
         self._renew_after = renew_after
         self._mints = mints or {}
-        self._proofs = Proofs(refreshing, held, means, renew_after)
+        self._proofs = Proofs(refreshing, means, renew_after)
         self._audit = means.audit
         self._clock = means.clock
         self._deeds = means.deeds
@@ -93,6 +94,11 @@ class Narrowing:
         if issuer in self._mints:
             return Way.MINT
         return Way.EXCHANGE if served(self._issuers, issuer).exchanges else Way.REFRESH
+
+    def counts(self, grant: Grant, token: AccessToken) -> bool:
+        """Return False for a token at hand that was signed here and that no service is to take by now."""
+        mint = self._mints.get(grant.key.issuer)
+        return mint is None or mint.counts(grant, token)
 
     async def most(self, grant: Grant, whole: Right, asked: Asked, seconds: float) -> Right:
         """Return the most that is signed here for the grant's person, at the audiences asked for.

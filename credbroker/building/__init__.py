@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from credbroker.building.communities import Signers as Signers
 from credbroker.building.communities import build_communities as build_communities
+from credbroker.building.communities import build_verifiers as build_verifiers
 from credbroker.building.communities import lasting_of as lasting_of
 from credbroker.building.communities import open_signers as open_signers
 from credbroker.building.engines import build_deliveries as build_deliveries

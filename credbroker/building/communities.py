@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from credbroker.broker.containing import Containing
@@ -30,6 +31,7 @@ from credbroker.domain.bridging import BridgeLimits
 from credbroker.domain.clients import Client
 from credbroker.domain.lifetimes import LifetimeTable
 from credbroker.domain.rights import Rights
+from credbroker.domain.secret import Secret
 from credbroker.domain.signing_keys import KeyRules
 from credbroker.issuers.signers import OwnKeysmith
 from credbroker.stores.records import issued_records, signing_key_records
@@ -73,7 +75,7 @@ async def open_signers(
         await keyring.open()
         by_audience = {at: particular.algorithm for at, particular in one.audiences.items()}
         choose = algorithms(one.algorithm, by_audience)
-        signing = Signing(one.url, keyring, containing, means, choose)
+        signing = Signing(one.url, keyring, containing, means, choose, services=one.clients)
         by_community[name] = Signer(signing, keyring, LifetimeTable.of(one.lifetimes))
     return Signers(containing, by_community)
 
@@ -104,33 +106,34 @@ def signed_for_people(settings: Settings, signers: Signers, means: Means) -> Sig
     Raises `BadSettings` for rules that cannot be read.
     """
     mints = {
-        name: _people(
-            settings.communities[one.signed_by], signers.by_community[one.signed_by], means
-        )
+        name: _people(one.signed_by, settings.communities[one.signed_by], signers, means)
         for name, one in settings.issuers.items()
         if one.signed_by is not None
     }
     bridges = {
-        one.bridge.upstream: _bridge(name, one.bridge, signers.by_community[name])
+        one.bridge.upstream: _bridge(name, one, one.bridge, signers.by_community[name])
         for name, one in settings.communities.items()
         if one.bridge is not None
     }
     return SignedHere(mints, bridges)
 
 
-def _people(community: Community, signer: Signer, means: Means) -> People:
+def _people(name: str, community: Community, signers: Signers, means: Means) -> People:
+    signer = signers.by_community[name]
     folder = community.rights_folder
     rights = read_rights(folder) if folder is not None else Rights(())
-    return People(signer.signing, rights, signer.lifetimes, means.audit)
+    is_ended = partial(signers.containing.ends_signed, name)
+    return People(signer.signing, rights, signer.lifetimes, means.audit, is_ended=is_ended)
 
 
-def _bridge(name: str, bridge: Bridge, signer: Signer) -> BridgeBy:
+def _bridge(name: str, community: Community, bridge: Bridge, signer: Signer) -> BridgeBy:
     limits = BridgeLimits(
         frozenset(bridge.audiences),
         bridge.outage_seconds,
         bridge.longest_seconds,
         bridge.most_seconds,
         bridge.refreshed_within_seconds,
+        frozenset(community.clients),
     )
     return BridgeBy(name, signer.signing, signer.lifetimes, limits)
 
@@ -145,6 +148,18 @@ def build_communities(
         )
         for name in settings.communities
     ]
+
+
+def build_verifiers(
+    opened: Opened, signers: Signers
+) -> dict[str, Callable[[Secret], Awaitable[object]]]:
+    """Return by its issuer string what verifies a token of each issuer, the broker's own among them."""
+    upstream = (one.issuer for one in opened.enrolments.values())
+    own = (one.signing for one in signers.by_community.values())
+    return {
+        **{issuer.url: issuer.verify_access_token for issuer in upstream},
+        **{signing.url: signing.verify for signing in own},
+    }
 
 
 def lasting_of(

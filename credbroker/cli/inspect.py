@@ -1,9 +1,10 @@
 """`credbroker inspect`: says in words what a token is good for, and what a storage would answer to it.
 
 The token is read from a file, from standard input, or from where programs look for it; never from the
-command line, where everybody on the machine could read it. Nothing is asked of anybody, so whether the
-signature is the issuer's is not said. The exit code is 5 if the token is of no use, or if a storage
-would refuse what was asked about with `--can`.
+command line, where everybody on the machine could read it. Whether its signature is the issuer's is asked
+of the broker of a login at that issuer, or of the issuer itself where that is a broker with a login here;
+nobody else is shown the token. The exit code is 5 if the token is of no use, or if a storage would refuse
+what was asked about with `--can`.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, List, Optional, Tuple
 
+from credbroker.cli.choice import add_ca_argument, choose_ca_file, readable_logins
 from credbroker.cli.desk import at_minute, plain, system_desk
 from credbroker.cli.durations import spoken
 from credbroker.cli.exits import REFUSED
 from credbroker.delivery import discovery
 from credbroker.domain.errors import (
+    CredbrokerError,
     IssuerMisbehaved,
     LocalFileUnfit,
     LoginNeeded,
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     import datetime
 
     from credbroker.cli.desk import Desk
+    from credbroker.delivery.lease_file import LeaseFile
     from credbroker.domain.tokens import AccessToken
 
 EXAMPLE = """\
@@ -50,7 +54,7 @@ example:
   credbroker inspect --can read https://se.example.org/cms/store/f --can write davs://se.example.org/cms/out
 """
 
-_NOT_VERIFIED = "not verified"
+_VERIFIED, _NOT_VERIFIED = "verified", "not verified"
 _LONGEST = 64 * 1024
 
 
@@ -95,6 +99,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=Dialect.PROFILE.value,
         help="how the storage reads tokens (default: profile)",
     )
+    add_ca_argument(parser)
     parser.add_argument("--json", action="store_true", help="print it as JSON")
 
 
@@ -108,11 +113,14 @@ def run(args: argparse.Namespace, desk: Optional[Desk] = None) -> int:
     except Malformed as unfit:
         return _of_no_use(unfit, place, desk, as_json=args.json)
     answers = [_answer(token, deed, url, args, now) for deed, url in args.can]
-    trouble = _trouble(token, now)
+    signature = _signature(token, choose_ca_file(args, desk.environ), desk)
+    trouble = _trouble(token, now) or ("" if signature.is_fit else signature.why)
     if args.json:
-        desk.answer(json.dumps(_as_fields(token, place, trouble, answers)))
+        desk.answer(json.dumps(_as_fields(token, place, signature, trouble, answers)))
     else:
-        _print(token, place, trouble, desk)
+        _print(token, place, signature, desk)
+        if trouble:
+            desk.answer(f"\n{plain(trouble)}")
         _print_answers(answers, desk)
     is_refused = bool(trouble) or not all(one.verdict.allowed for one in answers)
     return REFUSED if is_refused else 0
@@ -149,6 +157,34 @@ def _answer(
     return Answer(deed, url, storage, verdict(token, deed, url, storage, now))
 
 
+@dataclass(frozen=True)
+class _Signature:
+    """What is known of a token's signature; `is_fit` unless it is known not to be the issuer's."""
+
+    word: str
+    why: str
+    is_fit: bool = True
+
+
+def _signature(token: AccessToken, ca_file: Optional[str], desk: Desk) -> _Signature:
+    login = _login_for(token.issuer_url, desk)
+    if login is None:
+        return _Signature(_NOT_VERIFIED, "There is no login here at its issuer.")
+    try:
+        told = desk.broker_of(login, ca_file).inspect(token.value)
+    except CredbrokerError as error:
+        return _Signature(_NOT_VERIFIED, error.sentence)
+    return _Signature(_VERIFIED if told.verified else _NOT_VERIFIED, told.why, told.verified)
+
+
+def _login_for(issuer_url: str, desk: Desk) -> Optional[LeaseFile]:
+    """Return a login whose broker may see a token of this issuer: it has such tokens, or signs them."""
+    for _, login in readable_logins(desk.environ):
+        if issuer_url == login.issuer_url or issuer_url.startswith(login.broker.rstrip("/") + "/"):
+            return login
+    return None
+
+
 def _trouble(token: AccessToken, now: datetime.datetime) -> str:
     """Return why nobody will take the token now; empty if it is in its time."""
     try:
@@ -166,7 +202,7 @@ def _of_no_use(unfit: Malformed, place: str, desk: Desk, *, as_json: bool) -> in
     return REFUSED
 
 
-def _print(token: AccessToken, place: str, trouble: str, desk: Desk) -> None:
+def _print(token: AccessToken, place: str, signature: _Signature, desk: Desk) -> None:
     left = token.seconds_left(desk.clock.now())
     rows = [
         ("token", token.jti),
@@ -175,7 +211,7 @@ def _print(token: AccessToken, place: str, trouble: str, desk: Desk) -> None:
         ("subject", token.subject),
         ("for", " ".join(token.audiences) or "nobody"),
         ("valid", f"until {at_minute(token.expires_at)}, {spoken(left) if left > 0 else 'over'}"),
-        ("signature", _NOT_VERIFIED),
+        ("signature", f"{signature.word}: {signature.why}"),
         *(("group", group) for group in token.groups),
         *(("scope", f"{item}\n{meaning(item)}") for item in token.scopes),
     ]
@@ -184,8 +220,6 @@ def _print(token: AccessToken, place: str, trouble: str, desk: Desk) -> None:
         desk.answer(f"{name:<11}{plain(first)}")
         for line in more:
             desk.answer(f"{'':<13}{plain(line)}")
-    if trouble:
-        desk.answer(f"\n{trouble}")
 
 
 def _print_answers(answers: List[Answer], desk: Desk) -> None:
@@ -200,7 +234,7 @@ def _print_answers(answers: List[Answer], desk: Desk) -> None:
 
 
 def _as_fields(
-    token: AccessToken, place: str, trouble: str, answers: List[Answer]
+    token: AccessToken, place: str, signature: _Signature, trouble: str, answers: List[Answer]
 ) -> dict[str, object]:
     return {
         "place": place,
@@ -212,7 +246,8 @@ def _as_fields(
         "scopes": [{"scope": str(item), "meaning": meaning(item)} for item in token.scopes],
         "not_before": write_instant(token.not_before),
         "expires_at": write_instant(token.expires_at),
-        "signature": _NOT_VERIFIED,
+        "signature": signature.word,
+        "signature_why": signature.why,
         "trouble": trouble or None,
         "can": [
             {

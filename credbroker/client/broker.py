@@ -199,6 +199,11 @@ class Broker:
         given = self._ask("POST", native.TOKENS, native.TokenGiven.read, wanted.write(), shown)
         return Fetched(given, checked_token(given, wanted, self.now()))
 
+    def inspect(self, value: Secret) -> native.Inspected:
+        """Return whether an access token is its issuer's; raise what keeps that from being known."""
+        wanted = native.AskInspect(value)
+        return self._ask("POST", native.TOKENS_INSPECT, native.Inspected.read, wanted.write())
+
     def ask_lease(self, wanted: native.AskLease) -> native.LeaseGiven:
         """Make a job's narrow lease under this one."""
         return self._ask("POST", native.LEASES, native.LeaseGiven.read, wanted.write())

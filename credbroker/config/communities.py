@@ -12,6 +12,8 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from credbroker.config.section import Seconds, Section, Text
+from credbroker.domain.lifetimes import LONGEST_SECONDS
+from credbroker.domain.revocations import SIGNED_SECONDS
 
 Algorithm = Literal["RS256", "ES256"]
 GrantType = Literal["client_credentials", "token_exchange", "refresh_token"]
@@ -26,7 +28,7 @@ class Keys(Section, frozen=True):
     """
 
     announce_seconds: Seconds = 86400.0
-    use_seconds: Seconds = 180 * 86400.0
+    use_seconds: Annotated[float, Meta(gt=0, le=366 * 86400)] = 180 * 86400.0
     transit: Text | None = None
     threads: Annotated[int, Meta(ge=1, le=64)] = 1
 
@@ -52,11 +54,11 @@ class ServiceClient(Section, frozen=True):
     grants: tuple[GrantType, ...] = ("client_credentials",)
     default_scopes: list[Text] | None = None
     default_audiences: list[Text] = []
-    longest_seconds: Seconds | None = None
+    longest_seconds: Annotated[float, Meta(ge=1, le=LONGEST_SECONDS)] | None = None
     reuse_seconds: Annotated[float, Meta(ge=0)] = 0.0
     answer_seconds: Annotated[float, Meta(gt=0, le=60)] = 2.5
     exchanges_for: list[Text] = []
-    offline_seconds: Seconds = 7 * 86400.0
+    offline_seconds: Annotated[float, Meta(ge=1, le=SIGNED_SECONDS)] = 7 * 86400.0
     rotates: bool = False
     stage_adds_read: bool = False
 

@@ -48,16 +48,37 @@ def community_findings(settings: Settings) -> list[Finding]:
 
 
 def _upstream_faults(settings: Settings) -> Iterator[Finding]:
-    """Find people without rules, and communities where one `sub` may mean two people."""
+    """Find people without rules, those of two communities, and where one `sub` may mean two people."""
+    yield from _two_communities(settings)
     for name, community in settings.communities.items():
         upstreams = [one for one, issuer in settings.issuers.items() if issuer.signed_by == name]
         if upstreams and community.rights_folder is None:
             yield f"$.communities.{name}.rights_folder", f"the people of {upstreams[0]} need rules"
         if community.bridge is not None:
             upstreams.append(community.bridge.upstream)
+        for one in upstreams:
+            issuer = settings.issuers.get(one)
+            if issuer is not None and issuer.client_id in community.clients:
+                why = (
+                    f"this is the broker's client_id at {one}, which stands in tokens of its people"
+                )
+                yield f"$.communities.{name}.clients.{issuer.client_id}", why
         for other in sorted(set(upstreams) - {upstreams[0]} if upstreams else ()):
             why = f"it signs for the people of {upstreams[0]} already; a sub is of one issuer only"
             yield f"$.communities.{name}", f"{why}, and {other} has others"
+
+
+def _two_communities(settings: Settings) -> Iterator[Finding]:
+    """Find bridges to issuers whose people another community signs for, in an outage or always."""
+    by = {
+        name: one.signed_by for name, one in settings.issuers.items() if one.signed_by is not None
+    }
+    for name, community in settings.communities.items():
+        if community.bridge is not None:
+            other = by.setdefault(community.bridge.upstream, name)
+            if other != name:
+                why = f"the community {other} signs for its people already"
+                yield f"$.communities.{name}.bridge.upstream", why
 
 
 def _paths(communities: dict[str, Community]) -> Iterator[Finding]:
@@ -88,6 +109,8 @@ def _faults(community: Community, settings: Settings) -> Iterator[Finding]:
         LifetimeTable.of(community.lifetimes)
     except ValueError as error:
         yield ".lifetimes", str(error)
+    if community.keys.use_seconds < community.keys.announce_seconds:
+        yield ".keys.use_seconds", "a key must sign for as long as it is announced, at least"
     for audience in community.audiences:
         yield from _checked(".audiences", check_audience, audience)
     for name, client in community.clients.items():
@@ -129,8 +152,9 @@ def _scope_faults(at: str, scopes: list[str]) -> Iterator[Finding]:
 
 def _outside(client: ServiceClient) -> Iterator[Finding]:
     """Find defaults that the client could not ask for by name."""
+    yield from _audience_faults(".default_audiences", client.default_audiences, check_audience)
     for number, audience in enumerate(client.default_audiences):
-        if "*" in audience or allowing(client.audiences, audience) is None:
+        if allowing(client.audiences, audience) is None:
             yield f".default_audiences[{number}]", "this is not one of the client's audiences"
     try:
         missing = ScopeSet.of(client.scopes).missing(ScopeSet.of(client.default_scopes or []))

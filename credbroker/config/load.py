@@ -241,6 +241,8 @@ def _findings(settings: Settings) -> list[tuple[str, str]]:
         found.append(("$.keeper.dormant_seconds", "this must be more than any lease lasts"))
     if max(leases.login_seconds, leases.job_seconds) > LONGEST_SECONDS:
         found.append(("$.leases", "no lease may last longer than a year"))
+    if not settings.issuers and not settings.communities:
+        found.append(("$.issuers", "name an issuer that people log in at, or one of `communities`"))
     for name, issuer in settings.issuers.items():
         at = f"$.issuers.{name}"
         found += [(at, why) for why in _name_faults("issuer", name)]

@@ -1,7 +1,8 @@
 """Reads `rights.d/*.yaml`: which claims of a person let what be signed for them.
 
-Each file holds a list `rules`, a list `local_users`, or both. An unknown key, a scope that is none or a condition that is empty is
-refused with file and key: a typo must neither give nor silently take a right.
+Each file holds a list `rules`, a list `local_users`, or both. An unknown key, a scope that is none or
+a condition that is empty is refused with file and key: a typo must neither give nor silently take a
+right.
 """
 
 from __future__ import annotations

@@ -219,12 +219,12 @@ class Log(Section, frozen=True):
 
 
 class Settings(Section, frozen=True):
-    """The whole tree."""
+    """The whole tree. A broker that is only an issuer itself has `communities` and no `issuers`."""
 
     public_url: Text
     vault: Vault
-    issuers: Annotated[dict[str, Issuer], Meta(min_length=1)]
     audit: Audit
+    issuers: dict[str, Issuer] = {}
     listen: Listen = Listen()
     leases: Leases = Leases()
     tokens: Tokens = Tokens()

@@ -2,8 +2,9 @@
 
 - Audiences are compared as text (WLCG token profile 1.3, section "Audience"): a final slash, another
   port or another case is another audience.
-- In a pattern `*` stands for a part of one label of the host's name, as in `https://*.example.org`;
-  what stands before and behind the host is compared as text.
+- In a pattern `*` stands for a part of one label of the host's name, as in `https://*.example.org`,
+  never of the last one: `*` alone would be any word, such as a service's name. What stands before and
+  behind the host is compared as text.
 """
 
 from __future__ import annotations
@@ -40,7 +41,10 @@ def check_pattern(pattern: str) -> str:
         _, host, rest = _parts(pattern)
         if not host or not _BEHIND.match(rest):
             raise Malformed("In an audience, * stands for a part of the host's name only.")
-        check_host_pattern(host)
+        if check_host_pattern(host) != host:
+            raise Malformed("A pattern of audiences is in lower case, as hosts' names in them are.")
+        if "*" in host.rpartition(".")[2]:
+            raise Malformed("A pattern of audiences names the last part of the host's name.")
     return pattern
 
 

@@ -1,11 +1,13 @@
 """Signing for people while their own issuer is out: when, for whom, what and for how long.
 
 - The issuer is out once every replica has itself seen it fail for long enough, without one answer.
-- Only for grants that were refreshed shortly before that, and that nothing speaks against since.
+- It began when the last of them first saw it: until then it was the way of the others that failed.
+- Only for grants that were refreshed shortly before that, and that are neither refused nor in doubt.
 - Only reading, creating, staging, polling and computing, at services that are listed by name: never
   `storage.modify`, never groups, never for every audience.
 - A token lives for an hour at the most, and none beyond a day after the grant's last good refresh.
   So nothing outlives a day of one outage, whatever replicas come and go in it.
+- Never for a person who has a service's name: what ends the one would end the other.
 """
 
 from __future__ import annotations
@@ -23,18 +25,19 @@ from credbroker.domain.scopes import COMPUTE, STORAGE
 LEAST_SECONDS = 60
 """A token that would live shorter is of no use to anybody."""
 SCOPES = (STORAGE | COMPUTE) - {"storage.modify"}
-_STATES = frozenset({GrantState.READY, GrantState.CLAIMED, GrantState.IN_DOUBT})
+_STATES = frozenset({GrantState.READY, GrantState.CLAIMED})
 
 
 @dataclass(frozen=True)
 class BridgeLimits:
-    """How far a bridge goes: the audiences, and times in seconds."""
+    """How far a bridge goes: the audiences, and times in seconds; `services` are our clients' ids."""
 
     audiences: FrozenSet[str]
     outage_seconds: float = 300.0
     longest_seconds: float = 3600.0
     most_seconds: float = 86400.0
     refreshed_within_seconds: float = 21600.0
+    services: FrozenSet[str] = frozenset()
 
 
 def out_since(
@@ -43,7 +46,7 @@ def out_since(
     """Return when the outage began, by how long each replica has seen failures; None if it is none."""
     if not failing_seconds or min(failing_seconds) < limits.outage_seconds:
         return None
-    return now - datetime.timedelta(seconds=max(failing_seconds))
+    return now - datetime.timedelta(seconds=min(failing_seconds))
 
 
 def why_not(
@@ -57,7 +60,9 @@ def why_not(
     if out_since is None:
         return "not every replica has seen the issuer fail for long enough"
     if grant.state not in _STATES:
-        return "the issuer has refused this grant, or it has ended"
+        return "the issuer has refused this grant, a use of it is in doubt, or it has ended"
+    if grant.subject in limits.services:
+        return "a service of the community has this person's name"
     before = out_since - datetime.timedelta(seconds=limits.refreshed_within_seconds)
     if not before <= grant.refreshed_at <= now:
         return "the grant was not refreshed shortly before the outage"

@@ -17,7 +17,7 @@ import hashlib
 import hmac
 import re
 from dataclasses import dataclass, replace
-from typing import Mapping, Optional, Tuple
+from typing import Mapping, Optional, Sequence, Tuple
 
 from credbroker.domain.attenuation import Right
 from credbroker.domain.errors import TokenRefused
@@ -125,15 +125,18 @@ class IssuedRefresh:
         return self if self.ended_at is not None else replace(self, ended_at=now)
 
 
-def id_of(community: str, holder: str, subject_jti: str, right: Right) -> str:
+def id_of(
+    community: str, holder: str, subject_jti: str, right: Right, groups: Sequence[str] = ()
+) -> str:
     """Return the id, 22 characters, of what this client gets for that token and right.
 
-    The order in which scopes and audiences are named does not matter.
+    The order in which scopes and audiences are named does not matter; that of the groups does, of
+    which the first is a token's own.
     """
-    digest = hashlib.sha256()
     scopes, audiences = sorted(right.scopes.texts()), sorted(set(right.audiences))
     counts = (str(len(scopes)), str(len(audiences)))
-    for part in (community, holder, subject_jti, *counts, *scopes, *audiences):
+    digest = hashlib.sha256()
+    for part in (community, holder, subject_jti, *counts, *scopes, *audiences, *groups):
         encoded = part.encode()
         digest.update(len(encoded).to_bytes(4, "big") + encoded)
     return base64.urlsafe_b64encode(digest.digest()[:16]).rstrip(b"=").decode()

@@ -12,8 +12,8 @@ Of what we sign ourselves: one token is over, or all that a client was given; se
 - Names count as equal however their letters are composed (Unicode NFC).
 - A mark on a client of one of our own communities stops the client for as long as it stands, and ends
   the tokens from before that were signed for it, or about a subject of that name.
-- A mark on a token, by its `jti`, ends that one; a service that revokes its own has it kept for as
-  long as the token would live.
+- A mark on a token, by its `jti`, ends that one, and refresh tokens that came of it; a service that
+  revokes its own has it kept for as long as any of these would live.
 - Marks are bounded: one that no lease can be old enough for is dropped with the next write.
 """
 
@@ -43,10 +43,13 @@ MOST_BYTES = 900_000
 """A record of as many comes near to the largest that OpenBao/Vault takes (1 MiB)."""
 
 ENDED_BYTES = 700_000
-"""What the ends of single leases may fill: whoever ends many leaves room for what operators end."""
+"""What the ends of single leases, or tokens, may fill: whoever ends many leaves room for what operators end."""
 
 LONGEST_SECONDS = 366 * 86400.0
 """No lease lasts longer, so no mark matters longer; the settings are held to it."""
+
+SIGNED_SECONDS = LONGEST_SECONDS / 2
+"""Nothing that we sign, and no refresh token of ours, counts longer; the settings are held to it."""
 
 CLOCKS_OFF_SECONDS = 60.0
 """A lease bears its maker's time, which may be so far ahead before that replica stops working."""
@@ -55,6 +58,8 @@ CLOCKS_OFF_SECONDS = 60.0
 _BESIDE_NAME_BYTES = 32
 _LEASE_ID = re.compile(r"[A-Za-z0-9_-]{22}\Z")
 _ONE_WORD = re.compile(r"[\x21-\x7E]{1,255}\Z")
+# A person's `sub` may have spaces.
+_SUBJECT = re.compile(r"[\x20-\x7E]{1,255}\Z")
 
 
 class Kind(enum.Enum):
@@ -112,7 +117,7 @@ class Revocations:
         if sum(_BESIDE_NAME_BYTES + _bytes(name) for name in marks) > most_bytes:
             raise Busy(
                 f"There is no room for more revocations of this kind ({len(marks) - len(more)}).",
-                "Try again in a few minutes, or have the operator contain the issuer as a whole.",
+                "Try again in a few minutes, or have the operator contain the issuer or client.",
             )
         return replace(self, marks=marks)
 
@@ -182,7 +187,7 @@ def check_signed(
 ) -> None:
     """Raise `TokenRefused` if a mark in `view` ends what we signed, then, as the token `jti`.
 
-    `names` are its client's and its subject's.
+    `names` are its client's, its subject's, and those of all who acted.
     """
     if jti in view.get(Kind.TOKEN, {}):
         raise TokenRefused("This token was revoked.")
@@ -226,16 +231,12 @@ def check_name(kind: Kind, name: str) -> str:
         return check_host_name(address) if isinstance(address, str) else str(address)
     if kind is Kind.CLIENT:
         community, _, client_id = name.partition("/")
-        return f"{check_short_name('community', community)}/{_one_word('client', client_id)}"
-    if kind is Kind.TOKEN:
-        return _one_word("token", name)
+        if not _SUBJECT.match(client_id):
+            raise Malformed("A client, or a subject, is named by 1 to 255 printable ASCII characters.")
+        return f"{check_short_name('community', community)}/{client_id}"
+    if kind is Kind.TOKEN and not _ONE_WORD.match(name):
+        raise Malformed("A token is named by its jti, 1 to 255 printable ASCII characters.")
     return check_short_name("issuer", name) if kind is Kind.ISSUER else name
-
-
-def _one_word(kind: str, name: str) -> str:
-    if not _ONE_WORD.match(name):
-        raise Malformed(f"A {kind} is named by 1 to 255 printable ASCII characters without spaces.")
-    return name
 
 
 def is_address(name: str) -> bool:

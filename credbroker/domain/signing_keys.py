@@ -3,7 +3,8 @@
 Once there is a key, exactly one of an algorithm signs at any moment. A key signs only after it was
 announced for long enough that whoever caches the keys knows it; the first one, which nobody could
 announce, signs at once. A key stays published until the last token that it may have signed is over.
-A withdrawn key is as if it had never been, whatever follows from that.
+A withdrawn key is as if it had never been, whatever follows from that, and stays known as withdrawn
+for good: whoever missed the withdrawal would else bring it back.
 
 One key signs from its own beginning to its successor's, so that no moment lies between them.
 """
@@ -14,6 +15,7 @@ import datetime
 from dataclasses import dataclass, replace
 from typing import Iterable, Mapping, Optional, Sequence
 
+from credbroker.domain.errors import NotFound
 from credbroker.domain.secret import Secret
 
 ALGORITHMS = ("RS256", "ES256")
@@ -84,7 +86,7 @@ class Plan:
 
     signs: Optional[SigningKey]
     kept: tuple[SigningKey, ...]
-    """What the record goes on to hold: the keys that are published, and those lately withdrawn."""
+    """What the record goes on to hold: the keys that are published, and those withdrawn."""
     make_from: Optional[datetime.datetime]
     """A key is to be made that signs from then on; None if there is nothing to make."""
     until: datetime.datetime
@@ -97,21 +99,21 @@ def plan(keys: Iterable[SigningKey], now: datetime.datetime, rules: KeyRules) ->
     """
     known = [_allowing(key, rules.longest_seconds) for key in keys]
     living = _living(known)
-    begun = [key for key in living if key.uses_from <= now]
-    # Where a withdrawal left none that has begun, the next one begins before its time.
-    signs = begun[-1] if begun else next(iter(living), None)
     gone = _gone(living)
     needed = tuple(key for key, end in zip(living, gone) if now < end)
-    withdrawn = tuple(
-        key for key in known if key.withdrawn_at is not None and now < _over(key, key.withdrawn_at)
-    )
+    ended = tuple(key for key in known if key.withdrawn_at is not None)
     changes = [*(key.uses_from for key in living), *gone]
     return Plan(
-        signs=signs,
-        kept=needed + withdrawn,
+        signs=_signs(living, now),
+        kept=needed + ended,
         make_from=_next_from(living, now, rules),
         until=min((at for at in changes if at > now), default=_FAR),
     )
+
+
+def signs(keys: Iterable[SigningKey], now: datetime.datetime) -> Optional[SigningKey]:
+    """Return which key of one algorithm signs `now`; None if one must be made first."""
+    return _signs(_living(keys), now)
 
 
 def published(keys: Iterable[SigningKey], now: datetime.datetime) -> tuple[SigningKey, ...]:
@@ -141,6 +143,22 @@ def joined(found: Sequence[SigningKey], known: Iterable[SigningKey]) -> tuple[Si
     return tuple(both.values())
 
 
+def withdraw(keys: SigningKeys, key_id: str, at: datetime.datetime) -> SigningKeys:
+    """Return the keys with this one withdrawn, and without the private half that it had here.
+
+    An earlier withdrawal stays as it is. Raises `NotFound` for a key that is not among them.
+    """
+    if key_id not in {key.key_id for key in keys.keys}:
+        raise NotFound(
+            f"There is no key {key_id[:64]!r} among those of {keys.url}.",
+            f"Its keys are {', '.join(key.key_id for key in keys.keys)}.",
+        )
+    return replace(
+        keys,
+        keys=tuple(_ended(key, at) if key.key_id == key_id else key for key in keys.keys),
+    )
+
+
 def by_algorithm(keys: Iterable[SigningKey]) -> Mapping[str, list[SigningKey]]:
     """Sort keys by what they sign with."""
     found: dict[str, list[SigningKey]] = {algorithm: [] for algorithm in ALGORITHMS}
@@ -149,10 +167,22 @@ def by_algorithm(keys: Iterable[SigningKey]) -> Mapping[str, list[SigningKey]]:
     return found
 
 
+def _ended(key: SigningKey, at: datetime.datetime) -> SigningKey:
+    return replace(
+        key, halves=replace(key.halves, private=None), withdrawn_at=key.withdrawn_at or at
+    )
+
+
 def _living(keys: Iterable[SigningKey]) -> list[SigningKey]:
     """Return the keys of one algorithm that are not withdrawn, in the order in which they sign."""
     living = [key for key in keys if key.withdrawn_at is None]
     return sorted(living, key=lambda key: (key.uses_from, key.key_id))
+
+
+def _signs(living: Sequence[SigningKey], now: datetime.datetime) -> Optional[SigningKey]:
+    begun = [key for key in living if key.uses_from <= now]
+    # Where a withdrawal left none that has begun, the next one begins before its time.
+    return begun[-1] if begun else next(iter(living), None)
 
 
 def _gone(living: Sequence[SigningKey]) -> list[datetime.datetime]:

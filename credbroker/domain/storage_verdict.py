@@ -71,6 +71,12 @@ DEEDS: Mapping[str, Mapping[Dialect, Tuple[str, ...]]] = {
 
 `write` and `create` put a new file there, `modify` replaces one.
 """
+_BESIDE: Mapping[Tuple[str, str, Dialect], str] = {
+    # Over HTTP it looks first whether that is a file or a folder.
+    ("delete", "https", Dialect.XROOTD_5): "storage.read",
+    ("delete", "http", Dialect.XROOTD_5): "storage.read",
+}
+"""By deed, scheme and kind of storage: what a token needs as well."""
 
 MEANINGS: Mapping[str, str] = {
     "storage.read": "read files that are online, and see their size and checksum",
@@ -123,7 +129,7 @@ def verdict(
     """
     if deed not in DEEDS:
         raise Malformed(f"There is no deed {deed[:32]!r}: it is one of {', '.join(DEEDS)}.")
-    *_, asked = _taken_apart(url)
+    scheme, _, _, asked = _taken_apart(url)
     for refused in _unfit(token, storage, now):
         return refused
     path = _below(storage.base_path, asked)
@@ -133,7 +139,15 @@ def verdict(
             f"{asked} is outside {storage.base_path}, the issuer's area there.",
             "Use a URL inside that area, or another issuer's token.",
         )
-    return _by_scopes(token, deed, path, storage.dialect)
+    found = _by_scopes(token, deed, path, storage.dialect)
+    beside = _BESIDE.get((deed, scheme, storage.dialect))
+    if not found.allowed or beside is None or _covering(token, (beside,), path, storage.dialect):
+        return found
+    return Verdict(
+        False,
+        f"Over HTTP such a storage lets nobody {deed} without {beside} as well.",
+        f"Ask for --scope {beside}:{path} beside what the token has.",
+    )
 
 
 def _unfit(token: AccessToken, storage: Storage, now: datetime.datetime) -> Iterator[Verdict]:
@@ -250,4 +264,6 @@ def _taken_apart(url: str) -> Tuple[str, str, Optional[int], str]:
         raise Malformed("A URL with host and path is needed, as in https://se.example.org/data/f.")
     # In a root:// URL the path begins after a slash of its own.
     path = parts.path[1:] if parts.path.startswith("//") else parts.path
-    return scheme, parts.hostname, port, check_path(path)
+    # RFC 3986 section 3.2.2: in a name made of it, an IPv6 address stands in brackets, too.
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return scheme, host, port, check_path(path)

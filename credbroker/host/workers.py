@@ -1,8 +1,9 @@
 """Runs several workers of one service beside each other, and starts one again that died.
 
 - systemd hears of them as of one program: it is ready once all are, and its watchdog is fed each time
-  that all of them have fed theirs.
+  that all who serve have fed theirs. One that is being started again does not count until it is ready.
 - SIGTERM and SIGINT go to all of them; each ends in good order, and with the last the service ends.
+- They end in good order, too, if this program is killed: each is told by `tell_when_alone`.
 - One that dies takes no other with it. One that says that the settings are wrong ends all of them, and
   so does any that ends before all were ready.
 """
@@ -13,7 +14,8 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,6 +28,7 @@ from credbroker.ports import Clock
 BAD_SETTINGS = 2
 PAUSE_SECONDS = 2.0
 _LARGEST_MESSAGE_BYTES = 4096
+_TOLD_BY = frozenset({signal.SIGTERM, signal.SIGINT})
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +59,7 @@ class Workers:
     async def run(self) -> int:
         """Run them until told to stop; return the exit status of the service."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _TOLD_BY:
             loop.add_signal_handler(number, self._stop)
         with TemporaryDirectory(prefix="credbroker-workers-") as folder:
             self._workers = [
@@ -98,12 +101,18 @@ class Workers:
 
     async def _once(self, worker: _Worker) -> int:
         environment = _for_worker(os.environ, worker.place)
-        worker.child = await asyncio.create_subprocess_exec(*worker.command, env=environment)
+        try:
+            worker.child = await asyncio.create_subprocess_exec(
+                *worker.command, env=environment, stdin=asyncio.subprocess.PIPE
+            )
+        except OSError as error:  # as while its program is being replaced by the next version
+            log.warning("worker_not_started", why=error.strerror)
+            return 1
         if self._stopping.is_set():
             self._end(worker)
         status = await worker.child.wait()
         if self._stopping.is_set():
-            self._status = self._status or max(0, status)
+            self._status = self._status or _worth(status)
         return status
 
     async def _after(self, worker: _Worker, status: int) -> None:
@@ -121,10 +130,35 @@ class Workers:
         if not self._told_ready and all(one.ready for one in self._workers):
             self._told_ready = True
             notify("READY=1")
-        if all(one.fed for one in self._workers):
+        serving = [one for one in self._workers if one.ready]
+        if self._told_ready and all(one.fed for one in serving):
             notify("WATCHDOG=1")
-            for one in self._workers:
+            for one in serving:
                 one.fed = False
+
+
+def tell_when_alone(told: Callable[[], None]) -> None:
+    """In a worker, call `told` once nobody runs it any more: its standard input ends then.
+
+    Whoever runs it writes nothing there, and holds it open for as long as it lives.
+    """
+    loop = asyncio.get_running_loop()
+
+    def ended() -> None:
+        loop.remove_reader(sys.stdin)
+        told()
+
+    loop.add_reader(sys.stdin, ended)
+
+
+def _worth(status: int) -> int:
+    """Return the exit status that a worker's is worth which was told to end.
+
+    While it starts it does not listen for that yet, and ends by the signal.
+    """
+    if status >= 0:
+        return status
+    return 0 if -status in _TOLD_BY else 1
 
 
 def _for_worker(environment: Mapping[str, str], place: Path) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Makes the broker's own signing keys and signs with them (RFC 7518 sections 3.3 and 3.4).
 
 The private half is held here, or lies in a transit engine and never leaves it. RSA signs in threads,
-which use further cores; a single ES256 signature takes less time than handing it to a thread.
+which use further cores. For ES256 the library keeps Python's lock, so threads would only take time; a
+few at a time are signed where they are asked for, and others have their turn in between.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from credbroker.domain.secret import Secret
 from credbroker.domain.signing_keys import KeyHalves
 
 RSA_BITS = 2048
-# Of ES256 signatures so many take about a millisecond; beyond that a thread makes them.
+# Of ES256 signatures so many take about a millisecond.
 AT_ONCE = 32
 _EC_BYTES = 32
 _SHA256 = hashes.SHA256()
@@ -75,7 +76,7 @@ class OwnKeysmith:
     def signer(self, halves: KeyHalves) -> LocalSigner | RemoteSigner:
         """Return what signs with this pair.
 
-        Raises `RecordDamaged` if its private half is no key, `Misconfigured` if it cannot be reached.
+        Raises `RecordDamaged` if its private half is none of it, `Misconfigured` if out of reach.
         """
         if not halves.remote:
             return LocalSigner(_private(halves), self._pool, self._threads)
@@ -115,15 +116,22 @@ class LocalSigner:
 
     async def sign(self, many: Sequence[bytes]) -> list[bytes]:
         """Return the JWS signature of each, in the same order."""
-        if self._is_quick and len(many) <= AT_ONCE:
-            return [self._one(one) for one in many]
+        if self._is_quick:
+            return await self._in_turns(many)
         loop = asyncio.get_running_loop()
-        step = -(-len(many) // self._threads)
+        step = -(-len(many) // self._threads) or 1
         parts = [
             loop.run_in_executor(self._pool, self._some, many[start : start + step])
             for start in range(0, len(many), step)
         ]
         return [one for some in await asyncio.gather(*parts) for one in some]
+
+    async def _in_turns(self, many: Sequence[bytes]) -> list[bytes]:
+        made = self._some(many[:AT_ONCE])
+        for start in range(AT_ONCE, len(many), AT_ONCE):
+            await asyncio.sleep(0)  # noqa: TID251 - one turn of the loop, for others
+            made += self._some(many[start : start + AT_ONCE])
+        return made
 
     def _some(self, many: Sequence[bytes]) -> list[bytes]:
         return [self._one(one) for one in many]
@@ -177,7 +185,7 @@ def _halves(
     algorithm: str, key: object, *, private: Secret | None = None, remote: str = ""
 ) -> KeyHalves:
     if not isinstance(key, _KINDS[algorithm]):
-        raise RecordDamaged(f"A key that was made for {algorithm} is of another kind.")
+        raise RecordDamaged(f"A key for {algorithm} is of another kind.")
     kind = RSAKey if algorithm == "RS256" else ECKey
     public = kind.import_key(
         key.public_bytes(
@@ -205,11 +213,11 @@ def _private(halves: KeyHalves) -> PrivateKey:
         key = serialization.load_pem_private_key(pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         key = None
-    if isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) and isinstance(
-        key.public_key(), _KINDS[halves.algorithm]
-    ):
-        return key
-    raise RecordDamaged("A signing key in OpenBao/Vault cannot be read.")
+    if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
+        raise RecordDamaged("A signing key in OpenBao/Vault cannot be read.")
+    if _halves(halves.algorithm, key.public_key()).key_id != halves.key_id:
+        raise RecordDamaged("The halves of a signing key in OpenBao/Vault are of two keys.")
+    return key
 
 
 @lru_cache(maxsize=64)

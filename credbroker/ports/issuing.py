@@ -130,6 +130,12 @@ class LocalMint(Protocol):
     def url(self) -> str:
         """The exact issuer string of the tokens."""
 
+    def counts(self, grant: Grant, token: AccessToken) -> bool:
+        """Return whether services are to take a token from here, which was signed for this grant.
+
+        They are not if its key was withdrawn, or it was ended itself, as far as is known here.
+        """
+
     def most(self, proof: AccessToken, asked: Asked, about: str | None = None) -> Right:
         """Return the most that may be signed for the proof's person at the audiences asked for.
 

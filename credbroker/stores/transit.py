@@ -1,7 +1,9 @@
 """Signing keys in a transit engine of OpenBao or Vault, whose private halves never leave it.
 
 Keys are made so that they cannot be exported or deleted, each under a name of its own; a batch goes
-out as one request. What signing needs of the store is the price: it is asked for every signature.
+out as one request. What is published is a key's first version, so that one alone signs, also where
+somebody has rotated the key in the engine. What signing needs of the store is the price: it is asked
+for every signature.
 """
 
 from __future__ import annotations
@@ -16,10 +18,12 @@ from credbroker.ports import Entropy
 from credbroker.stores.vault import VaultClient
 from credbroker.stores.vault_answers import json_of
 
+_FIRST: Final = "vault:v1:"
 NAME_PREFIX: Final = "credbroker-"
 _KINDS: Final = {"RS256": "rsa-2048", "ES256": "ecdsa-p256"}
 # RFC 7515's own form of an ECDSA signature; an RSA signature is the same in both.
 _HOW: Final = {
+    "key_version": 1,
     "hash_algorithm": "sha2-256",
     "signature_algorithm": "pkcs1v15",
     "marshaling_algorithm": "jws",
@@ -64,7 +68,7 @@ class TransitKeys:
 
 def _signature(result: object) -> bytes:
     """Read `vault:v1:...`, which `jws` writes in base64url without padding (RFC 7515 section 2)."""
-    text = str(_mapping(result).get("signature", "")).rpartition(":")[2]
+    text = str(_mapping(result).get("signature", "")).removeprefix(_FIRST)
     try:
         signature = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (ValueError, binascii.Error):

@@ -74,12 +74,15 @@ class AuditTrail:
         """Write a line for each of `lines` and wait until all are on disk; see `ports.Audit`."""
         if len(self._waiting) >= MOST_WAITING:
             await self._all_written()  # or it raises: nothing more is taken on for a full disk
-        begin = {
-            "time": _plain(self._clock.now()),
-            "event": event,
-            "replica": self._replica,
-            **_present(common),
-        }
+        # What all lines begin with is written once, without its closing brace.
+        begin = _ENCODER.encode(
+            {
+                "time": _plain(self._clock.now()),
+                "event": event,
+                "replica": self._replica,
+                **_present(common),
+            }
+        )[:-1]
         for fields in lines:
             self._append(begin, fields)
         await self._all_written()
@@ -108,10 +111,11 @@ class AuditTrail:
         self._disk.shutdown()
         os.close(self._file)
 
-    def _append(self, begin: Mapping[str, object], fields: Mapping[str, object]) -> None:
-        encoded = _ENCODER.encode({**begin, **_present(fields), "previous": self._link})
-        self._link = hashlib.sha256(encoded).hexdigest()
-        self._waiting.append(encoded + b"\n")
+    def _append(self, begin: bytes, fields: Mapping[str, object]) -> None:
+        rest = _ENCODER.encode({**_present(fields), "previous": self._link})
+        line = b"%b,%b\n" % (begin, rest[1:])
+        self._link = hashlib.sha256(line[:-1]).hexdigest()
+        self._waiting.append(line)
 
     def _flush(self, lines: bytes) -> None:
         start = os.lseek(self._file, 0, os.SEEK_END)
@@ -149,6 +153,8 @@ def _present(fields: Mapping[str, object]) -> dict[str, object]:
         if type(value) is str:
             texts.append(value)
             present[name] = value
+        elif type(value) is datetime.datetime:
+            present[name] = _written(value)
         elif value is not None:
             present[name] = _plain(value)
     # One look at all texts together takes less time than one at each.

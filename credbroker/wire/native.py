@@ -20,6 +20,7 @@ LOGINS = "/api/v1/logins"
 LOGIN_POLL = "/api/v1/logins/self/poll"
 TOKENS = "/api/v1/tokens"
 TOKENS_BATCH = "/api/v1/tokens:batch"
+TOKENS_INSPECT = "/api/v1/tokens:inspect"
 LEASES = "/api/v1/leases"
 LEASE_SELF = "/api/v1/leases/self"
 GRANT_SELF = "/api/v1/grants/self"
@@ -168,6 +169,21 @@ class TokensGiven(Message):
     """The answer to a batch, entry by entry in the order in which they were asked."""
 
     entries: List[TokenOrProblem]
+
+
+@dataclass(frozen=True)
+class AskInspect(Request):
+    """Ask whether an access token is its issuer's; of the issuers that this broker knows."""
+
+    access_token: Secret = field(metadata=ACCESS_TOKEN)
+
+
+@dataclass(frozen=True)
+class Inspected(Message):
+    """Whether a token is its issuer's, and why: by the issuer's keys, whatever the token may do."""
+
+    verified: bool
+    why: str
 
 
 @dataclass(frozen=True)

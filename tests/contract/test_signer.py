@@ -109,6 +109,22 @@ async def test_a_key_in_the_engine_cannot_be_taken_out_or_removed(
     assert found["allow_plaintext_backup"] is False
 
 
+async def test_a_key_that_was_rotated_in_the_engine_signs_as_it_is_published(
+    engine: OpenBaoServer, authority: Authority
+) -> None:
+    """Its first version is what everybody checks by; a later one is nobody's."""
+    async with OutgoingHttp(str(authority.ca_file)) as door:
+        client = client_of(engine, door)
+        await client.log_in()
+        smith = OwnKeysmith(remote=TransitKeys(client, "transit", SystemEntropy()))
+        for algorithm in ALGORITHMS:
+            halves = await smith.make(algorithm)
+            admin_hvac(engine).write(f"transit/keys/{halves.remote}/rotate", None)
+            signatures = await smith.signer(halves).sign(SIGNED)
+            assert all(map(smith.verify, [halves] * 5, SIGNED, signatures))
+        smith.close()
+
+
 async def test_a_missing_engine_or_key_is_told(engine: OpenBaoServer, authority: Authority) -> None:
     """Nothing is signed with anything else."""
     async with OutgoingHttp(str(authority.ca_file)) as door:

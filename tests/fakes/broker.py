@@ -104,6 +104,7 @@ class FakeBroker:
     chains: dict[str, Starts] = field(default_factory=dict)
     """What is known of each lease whose secrets are used once, by its id."""
     verdicts: list[Verdict] = field(default_factory=list)
+    verifies: bool = True
     takes_no_step: bool = False
     """As while OpenBao/Vault is away."""
     _pending: dict[str, native.LoginStarted] = field(default_factory=dict)
@@ -144,6 +145,7 @@ class FakeBroker:
             ("POST", native.LOGIN_POLL): self._poll,
             ("POST", native.TOKENS): self._token,
             ("POST", native.TOKENS_BATCH): self._tokens,
+            ("POST", native.TOKENS_INSPECT): self._inspect,
             ("POST", native.LEASES): self._lease,
             ("GET", native.LEASE_SELF): self._status,
             ("DELETE", native.LEASE_SELF): self._end,
@@ -151,6 +153,11 @@ class FakeBroker:
             ("DELETE", native.GRANT_SELF): self._log_out,
         }
         return deeds[request.method, request.target](request)
+
+    def _inspect(self, request: Request) -> tuple[int, bytes]:
+        self._caller(request)
+        native.AskInspect.read(request.body)
+        return 200, native.Inspected(self.verifies, "As the test has it.").write()
 
     def _issuers(self, _: Request) -> tuple[int, bytes]:
         offered = [native.IssuerOffered(name, roles) for name, roles in self.issuers.items()]

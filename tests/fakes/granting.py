@@ -6,7 +6,6 @@ import datetime
 from typing import TYPE_CHECKING, cast
 
 from credbroker.broker.issuing.granting import ClientCaller, Granted
-
 from credbroker.domain.clients import Client
 from credbroker.domain.errors import UnknownClient
 from credbroker.domain.policy import Asked, Entitled
@@ -48,6 +47,10 @@ class FakeClients:
         if client_id != CLIENT or SECRET not in secrets:
             raise UnknownClient("No such client and secret are known here.")
         return self.client
+
+    def get(self, client_id: str) -> Client | None:
+        """Return the client if this is its id."""
+        return self.client if client_id == CLIENT else None
 
 
 class FakeGranting:

@@ -24,6 +24,10 @@ class FakeMint:
         self.url = "https://broker.test/"
         self.widen: Callable[[AccessToken], AccessToken] = lambda one: one
 
+    def counts(self, grant: Grant, token: AccessToken) -> bool:
+        """Nothing ever ends before its time; see `ports.LocalMint`."""
+        return True
+
     def most(self, proof: AccessToken, asked: Asked, about: str | None = None) -> Right:
         """Return what the proof itself allows; see `ports.LocalMint`."""
         return Right(proof.scopes, asked.audiences or proof.audiences)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from credbroker.broker.issuing.keyring import Keyring
 from credbroker.broker.issuing.signing import Signing, algorithms
 from credbroker.broker.running import Deeds, Means
-from credbroker.domain.signing_keys import KeyRules, SigningKeys
+from credbroker.domain.signing_keys import KeyRules, SigningKeys, withdraw
 from credbroker.issuers.signers import OwnKeysmith
 from tests.fakes.audit import FakeAudit
 from tests.fakes.clock import FakeClock
@@ -75,6 +75,16 @@ class SigningWorld:
         keyring._silent_seconds = float("inf")  # tests let days pass in which nothing reads
         choice = algorithms(self.algorithms[0], self.particular)
         return Signing(self.url, keyring, self.marks, self.means, choice)
+
+
+async def have_withdrawn(signing: Signing, key_id: str) -> None:
+    """Withdraw a key in the store, as an operator does, and let this replica read that."""
+    ring = signing._keyring
+    found = await ring._records.get(ring._segment)
+    assert found is not None
+    after = withdraw(found.value, key_id, ring._means.clock.now().replace(microsecond=0))
+    await ring._records.put(ring._segment, after, found.version)
+    await ring.read()
 
 
 async def memory_signing(clock: FakeClock | None = None, url: str = URL) -> Signing:

@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import os
 import ssl
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from bench import explained, machine, pace, results, rounds, writing
+from bench import capacity, explained, machine, names, pace, results, rounds, writing, wrk
 from bench.asking import Question, ask_here
 from bench.results import Claim, Figure
 from bench.rounds import Rounds
@@ -142,6 +143,36 @@ def test_the_page_is_what_the_results_say() -> None:
     page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
     assert page == writing.page(figures)
     assert {one.scenario for one in figures} == set(explained.SCENARIOS)
+
+
+def test_cores_are_worked_out_from_what_one_core_did() -> None:
+    """Rounded up, since there is no half a core; sections without such figures have no table."""
+    against = results.Claim("signing", names.RS256_BATCH, "at least", 0.9, "per second", "It.")
+    seen = [
+        results.figure(replace(against, name=name), Rounds((rate,), (1.0,)))
+        for name, rate in ((names.RS256_BATCH, 900.0), (names.ES256_BATCH, 10_000.0))
+    ]
+    page = list(capacity.lines(seen))
+    assert "| RS256, in batches | 900 | 2 | 6 | 12 |" in page
+    assert "| ES256, in batches | 10,000 | 1 | 1 | 1 |" in page
+    assert list(capacity.lines([results.figure(FASTER, THREE)])) == []
+
+
+def test_a_missing_program_is_named_with_what_to_install() -> None:
+    """Then a scenario is left out, and its old figures stay."""
+    with pytest.raises(wrk.ProgramMissing, match="apt install no-such-program"):
+        wrk.check_there("sh", "no-such-program")
+
+
+def test_a_script_for_wrk_shows_each_refresh_token_once() -> None:
+    """What is asked alike every time needs no code at all; a refresh that rotates does."""
+    headers = {"Authorization": "Basic abc"}
+    alike = wrk.Request("http://127.0.0.1/token", headers, "a=b").script()
+    assert 'wrk.body = "a=b"' in alike
+    assert 'wrk.headers["Authorization"] = "Basic abc"' in alike
+    assert "function request" not in alike
+    chained = wrk.Request("http://127.0.0.1/token", headers, "a=b&c=", ("one", "two")).script()
+    assert 'shown, first, last = { "one", "two" }, 1, 2' in chained
 
 
 def test_every_missed_bar_is_explained() -> None:

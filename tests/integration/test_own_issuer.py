@@ -12,6 +12,8 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
+from credbroker.config.community_faults import RESERVED
+
 if TYPE_CHECKING:
     from tests.integration.broker_world import Answer, BrokerWorld, Replica
 
@@ -83,6 +85,21 @@ async def test_a_service_gets_a_token_that_the_published_keys_verify(broker: Rep
     assert claims["exp"] - claims["iat"] <= 3600
 
 
+async def test_a_broker_may_be_an_issuer_and_nothing_else(broker_world: BrokerWorld) -> None:
+    """It signs, says that it is well, and has nobody log in."""
+    broker = await broker_world.replica(more={"issuers": {}, "communities": {"dteam": COMMUNITY}})
+    given = await post(
+        broker, "/dteam/token", "rucio", grant_type="client_credentials", audience=STORAGE
+    )
+    assert given.status == 200, given
+    for path in ("/livez", "/readyz", "/health", "/metrics", "/mine", "/htgettokenopts.txt"):
+        assert (await broker.ask("GET", path)).status < 500, path
+    offered = await broker.ask("GET", "/api/v1/issuers")
+    assert (offered.status, offered.json["issuers"]) == (200, [])
+    login = {"issuer": broker_world.issuer_name}
+    assert 400 <= (await broker.ask("POST", "/api/v1/logins", body=login)).status < 500
+
+
 async def test_what_a_client_may_not_have_is_refused_in_the_words_of_the_standard(
     broker: Replica,
 ) -> None:
@@ -92,6 +109,14 @@ async def test_what_a_client_may_not_have_is_refused_in_the_words_of_the_standar
     assert (refused.status, refused.json["error"]) == (400, "invalid_scope")
     stranger = await post(broker, "/dteam/token", "nobody", grant_type="client_credentials")
     assert (stranger.status, stranger.json["error"]) == (401, "invalid_client")
+
+
+async def test_no_community_can_lie_where_the_broker_serves_something_else(broker: Replica) -> None:
+    """What is reserved is all that is served, but for the communities themselves."""
+    assert broker.daemon is not None
+    paths = [one.canonical for one in broker.daemon.app.router.resources()]
+    served = {path.split("/")[1] for path in paths if not path.startswith("/dteam/")}
+    assert served == RESERVED
 
 
 async def test_a_transfer_service_exchanges_a_token_and_refreshes_for_days(

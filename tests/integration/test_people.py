@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -10,7 +10,7 @@ import yaml
 from credbroker.demo.issuer import Endpoint, faults
 from credbroker.domain.secret import Secret
 from credbroker.wire.jwt import read_access_token
-from tests.integration.broker_world import ACCESS_SECONDS, READ
+from tests.integration.broker_world import ACCESS_SECONDS, READ, Served
 from tests.integration.test_htvault_reads import Client, claims
 
 if TYPE_CHECKING:
@@ -42,6 +42,24 @@ RULES = {
 }
 
 
+def join(world: BrokerWorld, *groups: str) -> None:
+    """Put everybody into these groups from now on."""
+    for person in world.issuer._state.people.values():
+        object.__setattr__(person, "groups", groups)
+
+
+def signed_for(folder: Path) -> dict[str, Any]:
+    """Return settings of a broker whose people a community signs for, by rules in `folder`."""
+    rights = folder / "rights.d"
+    rights.mkdir()
+    (rights / "dteam.yaml").write_text(yaml.safe_dump(RULES))
+    return {
+        "more": {"communities": {"dteam": {"url": URL, "rights_folder": str(rights)}}},
+        "signed_by": "dteam",
+        "roles": {"default": {"scopes": ["openid", "offline_access", "wlcg.groups"]}},
+    }
+
+
 class People:
     """The broker, and the groups of its people at their issuer."""
 
@@ -51,8 +69,7 @@ class People:
 
     def have(self, *groups: str) -> None:
         """Put everybody into these groups from now on."""
-        for person in self.world.issuer._state.people.values():
-            object.__setattr__(person, "groups", groups)
+        join(self.world, *groups)
 
     def read(self, answer: Answer) -> AccessToken:
         """Return the token of an answer, its claims unverified."""
@@ -64,14 +81,7 @@ class People:
 @pytest.fixture
 async def people(broker_world: BrokerWorld, tmp_path: Path) -> People:
     """Everybody is in the group, and a community signs for them."""
-    folder = tmp_path / "rights.d"
-    folder.mkdir()
-    (folder / "dteam.yaml").write_text(yaml.safe_dump(RULES))
-    broker = await broker_world.replica(
-        more={"communities": {"dteam": {"url": URL, "rights_folder": str(folder)}}},
-        signed_by="dteam",
-        roles={"default": {"scopes": ["openid", "offline_access", "wlcg.groups"]}},
-    )
+    broker = await broker_world.replica(**signed_for(tmp_path))
     found = People(broker_world, broker)
     found.have("/dteam")
     return found
@@ -184,6 +194,40 @@ async def test_an_access_point_gets_tokens_about_its_users(people: People) -> No
         assert (token.issuer_url, token.subject) == (URL, user)
         assert str(token.scopes) == f"storage.create:/home/{user}"
     assert root["problem"]["error"] == "scope_refused"
+
+
+async def test_a_served_broker_signs_for_people_before_and_after_a_crash(
+    broker_world: BrokerWorld, tmp_path: Path, unused_tcp_port: int
+) -> None:
+    """By keys and a word of the issuer that outlive it; the issuer's own token is nowhere in an answer."""
+    world, wanted = broker_world, signed_for(tmp_path)
+    join(world, "/dteam")
+    folder = world.write_settings(
+        "people", port=unused_tcp_port, more=wanted.pop("more"), issuer=wanted
+    )
+    served = Served(
+        f"https://127.0.0.1:{unused_tcp_port}", world, folder=folder,
+        log_file=world.folder / "people.log",
+    )  # fmt: skip
+    await served.start("one")
+    try:
+        lease = await served.log_in()
+        given = await served.token(lease, "storage.read:/data", audiences=[SE1])
+        assert (given.status, given.json["issuer_url"]) == (200, URL), given
+        for asked in ({"audiences": []}, {}, {"scopes": ["wlcg.groups"]}):
+            answer = await served.ask("POST", "/api/v1/tokens", lease, asked)
+            assert answer.status == 403 or answer.json["issuer_url"] == URL, answer
+        await served.kill()
+        await served.start("one")
+        again = await served.token(lease, "storage.read:/data", audiences=[SE1])
+        assert (again.status, again.json["issuer_url"]) == (200, URL), again
+        keys = {key["kid"] for key in (await served.ask("GET", "/dteam/jwks")).json["keys"]}
+        for one in (given, again):
+            value = Secret("access token", str(one.json["access_token"]))
+            assert read_access_token(value, world.clock.now()).key_id in keys
+    finally:
+        await served.close()
+    assert world.refreshes_seen() == 1
 
 
 async def test_an_outage_that_lasts_is_bridged_for_the_storage_that_is_listed(

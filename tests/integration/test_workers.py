@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 from tests.integration.broker_world import Served
@@ -29,3 +30,22 @@ async def test_workers_share_one_port_and_each_has_its_own_trail(
         assert await served.terminate() == 0
     trails = sorted(one.name for one in broker_world.folder.glob("**/audit-pair*.jsonl"))
     assert trails == ["audit-pair-1.jsonl", "audit-pair-2.jsonl"]
+
+
+async def test_no_worker_goes_on_when_the_one_who_runs_them_was_killed(
+    broker_world: BrokerWorld, unused_tcp_port: int
+) -> None:
+    """They would answer beside those that are started next, under the same names; they stop in order."""
+    folder = broker_world.write_settings("orphans", port=unused_tcp_port)
+    served = Served(
+        f"https://127.0.0.1:{unused_tcp_port}", broker_world, folder=folder,
+        log_file=broker_world.folder / "orphans.log", words=("--workers", "2"),
+    )  # fmt: skip
+    await served.start("orphan")
+    await broker_world.until(lambda: served.said().count('"event": "ready"') == 2)
+    left = broker_world.folder / "orphans.crashed.log"
+    await served.kill()
+    await broker_world.until(lambda: left.read_text().count('"event": "stopped"') == 2)
+    with socket.socket() as free:
+        free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        free.bind(("127.0.0.1", unused_tcp_port))

@@ -1,9 +1,13 @@
 """Uses a refresh token, once, and keeps its successor.
 
 The order is the whole point (promises 2 and 3): a place at the issuer is free, no revocation speaks
-against it, the connection stands, the claim is stored, Vault is no older than it was, the first byte goes out, the successor is stored, and only then is the access token checked and held for anybody to see. Callers who want the
-same right share one refresh; for one grant there is never more than one at a time. A refresh that
-takes longer than its callers wait still ends with a held token.
+against it, the connection stands, the claim is stored, Vault is no older than it was, the first byte
+goes out, the successor is stored, and only then is the access token checked and held for anybody to
+see. Callers who want the same right share one refresh; for one grant there is never more than one at
+a time. A refresh that takes longer than its callers wait still ends with a held token.
+
+Tokens of an issuer whose people are signed for here are proofs, and are held apart: what callers are
+served from never has one, whatever right it came for.
 """
 
 from __future__ import annotations
@@ -93,9 +97,11 @@ class Refreshing:
         """Refresh grants at `issuers`, by name, into `held`.
 
         A token that another replica got is used until `renew_after` (0 to 1) of its life is over.
-        Tokens of the issuers in `proofs_only` need not allow anything: nobody is given them.
+        Tokens of the issuers in `proofs_only` need not allow anything, and are not put there: nobody
+        is given them.
         """
         self._proofs_only = proofs_only
+        self._proofs = HeldTokens(means.clock)
         self._renew_after = renew_after
         self._issuers = issuers
         self._claiming = custodians.claiming
@@ -127,6 +133,14 @@ class Refreshing:
             self._running[wish] = task
             task.add_done_callback(lambda _: self._running.pop(wish, None))
         return await self._deeds.result(task, seconds)
+
+    def proof(self, line: str, right: Right) -> AccessToken | None:
+        """Return what came with the last refresh for this right, where that only proves who it is about."""
+        return self._proofs.get(line, right)
+
+    def forget(self, line: str) -> None:
+        """Drop what is held as proof of a person who has logged out."""
+        self._proofs.forget(line)
 
     def alone_with(self, key: GrantKey) -> asyncio.Lock:
         """Hold off every other use of this grant in this process while the lock is held."""
@@ -176,7 +190,8 @@ class Refreshing:
         """
         if wish.kept or grant.access_right != wish.right or grant.access_token is None:
             return None
-        held = self._held.get(wish.line, wish.right)
+        kept = self._kept(wish.key.issuer)
+        held = kept.get(wish.line, wish.right)
         if held is not None and held.value == grant.access_token:
             return None
         try:
@@ -185,7 +200,7 @@ class Refreshing:
             return None  # expired, or not what this caller may have: a new one is fetched
         now = self._clock.now()
         token = token.obtained(min(now, grant.refreshed_at))
-        self._held.put(wish.line, wish.right, token)
+        kept.put(wish.line, wish.right, token)
         return token if now < due_at(token, self._renew_after) else None
 
     def _is_to_be_retried(self, after: Grant) -> bool:
@@ -208,8 +223,11 @@ class Refreshing:
         except (IssuerMisbehaved, IssuerGaveLess) as error:
             self._unfit.rest(wish, error, UNFIT_PAUSE_SECONDS)
             raise
-        self._held.put(wish.line, wish.right, token)
+        self._kept(wish.key.issuer).put(wish.line, wish.right, token)
         return token
+
+    def _kept(self, issuer: str) -> HeldTokens:
+        return self._proofs if issuer in self._proofs_only else self._held
 
     async def verified(self, wish: Wish, grant: Grant, value: Secret) -> AccessToken:
         """Return an issuer's access token once it is known to be for this wish, and no wider.

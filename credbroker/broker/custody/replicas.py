@@ -59,6 +59,7 @@ class Replicas:
         self._first_beat_at: float | None = None
         self._living: dict[str, Heartbeat] = {}
         self._has_looked = False
+        self._looked_at = float("-inf")
         self._fell_back = self._doubled = False
 
     @property
@@ -90,9 +91,12 @@ class Replicas:
         )
 
     def failing_seconds(self, issuer: str) -> list[float]:
-        """Return for how long each other living replica has itself seen this issuer fail."""
-        if not self._has_looked:
-            return [0.0]  # of one that is not known yet
+        """Return for how long each other living replica has itself seen this issuer fail.
+
+        Without a recent view there may be one that has seen nothing of it.
+        """
+        if self._clock.elapsed() - self._looked_at > LIVE_SECONDS:
+            return [0.0]
         counts = (beat.counts.get(issuer, IssuerCount()) for beat in self._living.values())
         return [count.failing_seconds for count in counts]
 
@@ -103,8 +107,9 @@ class Replicas:
         """
         self._beats += 1
         await self._say(Heartbeat(self.name, self._life + self._beats, counts))
+        looked_at = self._clock.elapsed()
         self._living = await self._read_others()
-        self._has_looked = True
+        self._has_looked, self._looked_at = True, looked_at
 
     async def _say(self, mine: Heartbeat) -> None:
         if self._version is None:

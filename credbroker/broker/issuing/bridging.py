@@ -20,6 +20,7 @@ from credbroker.broker.custody.gate import Gate
 from credbroker.broker.custody.issuer_marks import IssuerMarks
 from credbroker.broker.custody.replicas import Replicas
 from credbroker.broker.holding import HeldTokens
+from credbroker.broker.issuing.proofs import REFUSED
 from credbroker.broker.issuing.signing import Signing, Statement
 from credbroker.broker.issuing.trail import about_signed
 from credbroker.broker.running import Means
@@ -28,7 +29,7 @@ from credbroker.domain.attenuation import Right
 from credbroker.domain.bridging import BridgeLimits, out_since, until, why_not
 from credbroker.domain.errors import CredbrokerError, IssuerMisbehaved
 from credbroker.domain.freshness import Freshness, pick
-from credbroker.domain.grants import Grant, GrantState
+from credbroker.domain.grants import Grant
 from credbroker.domain.lifetimes import LifetimeTable
 from credbroker.domain.losses import BRAKED
 from credbroker.domain.revocations import Kind
@@ -40,7 +41,6 @@ RETRY_SECONDS = 10.0
 # One that is given again is good for half an hour at the least, as a new one for an hour.
 _RENEW_AFTER = 0.5
 _REASON = "the issuer refused a refresh after an outage"
-_REFUSED = frozenset({GrantState.PAUSED, GrantState.LOST})
 
 log = structlog.get_logger(__name__)
 
@@ -92,7 +92,8 @@ class Bridging:
             log.debug("not_bridged", **names(grant.key), why=why)
             return None
         held = self._held.get(grant.line, right)
-        if held is not None and pick(held, 0.0, _RENEW_AFTER, now) is Freshness.GOOD:
+        is_good = pick(held, 0.0, _RENEW_AFTER, now) is Freshness.GOOD
+        if held is not None and is_good and self._counts(grant, held):
             return held
         await self._containing.admit(grant.key, grant.created_at)
         token = await self._signed(grant, right, until(grant, since, limits, now), since)
@@ -101,8 +102,9 @@ class Bridging:
 
     def noted(self, grant: Grant) -> None:
         """Learn of a grant that was stored: of one that the issuer has refused, the bridge ends."""
-        is_refused = grant.state in _REFUSED and grant.reason != BRAKED
-        if grant.key.issuer == self._lookout.name and is_refused:
+        is_refused = grant.state in REFUSED and grant.reason != BRAKED
+        was_served = grant.subject not in self._by.limits.services
+        if grant.key.issuer == self._lookout.name and is_refused and was_served:
             self._held.forget(grant.line)
             self._deeds.begin(self._end(grant), "end what was signed in an outage")
 
@@ -120,7 +122,12 @@ class Bridging:
 
     def _out_since(self, now: datetime.datetime) -> datetime.datetime | None:
         others = self._lookout.replicas.failing_seconds(self._lookout.name)
-        return out_since([self._lookout.gate.failing.seconds, *others], self._by.limits, now)
+        own = self._lookout.gate.counts().failing_seconds
+        return out_since([own, *others], self._by.limits, now)
+
+    def _counts(self, grant: Grant, token: AccessToken) -> bool:
+        marked = self._containing.ends_signed(self._by.community, grant.client_id, token)
+        return not marked and self._by.signing.counts(token)
 
     async def _signed(
         self, grant: Grant, right: Right, ends_at: datetime.datetime, since: datetime.datetime

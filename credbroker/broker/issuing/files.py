@@ -218,11 +218,11 @@ class _Policy:
         if isinstance(entry, Malformed):
             raise entry
         audience = _audience(entry)
-        folder, _, leaf = entry.path.rpartition("/")
+        folder, slash, leaf = entry.path.rpartition("/")
         key = (folder, audience, entry.lifetime_seconds, entry.form, *entry.access)
         if entry.form == "url":
             _check_url(entry, audience)
-        is_usual = _LEAF.match(leaf) is not None and len(entry.path) <= _LONGEST_PATH
+        is_usual = slash and _LEAF.match(leaf) is not None and len(entry.path) <= _LONGEST_PATH
         decided = self._by_folder.get(key) if is_usual else None
         if decided is None:
             decided = self._decided(entry, audience)

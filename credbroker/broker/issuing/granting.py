@@ -20,15 +20,18 @@ from credbroker.broker.issuing.signing import Signed, Signing, Statement
 from credbroker.broker.issuing.trail import about_signed
 from credbroker.broker.leasing import Origin
 from credbroker.broker.running import Means
+from credbroker.domain.actors import acting
 from credbroker.domain.attenuation import Right
 from credbroker.domain.clients import Client
 from credbroker.domain.errors import ClientNotAllowed, ScopeRefused, TokenRefused
 from credbroker.domain.lifetimes import LifetimeTable
 from credbroker.domain.policy import OFFLINE, Asked, Decision, Entitled, decide
+from credbroker.domain.scopes import ScopeItem, ScopeSet
 from credbroker.domain.secret import Secret
 from credbroker.domain.tokens import AccessToken
 from credbroker.wire.issued import read_refresh_text
 
+MOST_DECIDED = 1024
 MOST_ACTORS = 8
 """A token that went through more hands than these is exchanged no more: it would grow for ever."""
 
@@ -81,6 +84,7 @@ class Granting:
         self._offlines = offlines
         self._containing = containing
         self._reusing = Reusing(means.clock)
+        self._decided: dict[tuple[str, Asked], tuple[Decision, Statement]] = {}
         self._audit = means.audit
         self._clock = means.clock
 
@@ -93,25 +97,36 @@ class Granting:
         """
         client = caller.client
         await self._admit(caller, "client_credentials")
-        decision = decide(client.entitled, asked, self._table)
+        decision, statement = self._about_itself(client, asked)
         token = self._reusing.find(client, decision)
-        if token is not None and self._counts(token, client.id):
+        if token is not None and self._counts(Signed(token, client.id, None)):
             await self._audit.record(
                 "delivery", **about_signed(token, client.id), **_of(caller), by="client_credentials"
             )
             return self._granted(token)
-        statement = _statement(client.id, client.id, decision)
         token = await self._signed(caller, statement, _Source("client_credentials"))
         self._reusing.keep(client, decision, token)
         return self._granted(token)
 
-    def _counts(self, token: AccessToken, client_id: str) -> bool:
-        """True if no revocation that is known here ends what may be given again."""
+    def _about_itself(self, client: Client, asked: Asked) -> tuple[Decision, Statement]:
+        """Return what is decided and signed, which stays so: neither clients nor the table change."""
+        key = (client.id, asked)
+        known = self._decided.get(key)
+        if known is None:
+            decision = decide(client.entitled, asked, self._table)
+            known = decision, _statement(client.id, client.id, decision)
+            if len(self._decided) >= MOST_DECIDED:
+                self._decided.clear()
+            self._decided[key] = known
+        return known
+
+    def _counts(self, signed: Signed) -> bool:
+        """True if what may be given again was not revoked, nor its key withdrawn, as known here."""
         try:
-            self._judge(Signed(token, client_id, None))
+            self._judge(signed)
         except TokenRefused:
             return False
-        return True
+        return self._signing.counts(signed.token)
 
     # -- exchange --------------------------------------------------------------------------------
 
@@ -168,12 +183,12 @@ class Granting:
         name = caller.client.id
         if actor_token is not None:
             actor = await self._verified(actor_token)
-            if actor.client_id != name:
-                raise TokenRefused("The actor's token was given to another client.")
-            name = actor.token.subject
-        elif name == subject.token.subject:
+            # A service holds tokens about others, who do not act here.
+            if (actor.client_id, actor.token.subject) != (name, name):
+                raise TokenRefused("The actor's token is not about the client that shows it.")
+        if name == subject.token.subject:
             return subject.actor
-        if _depth(subject.actor) >= MOST_ACTORS:
+        if len(list(acting(subject.actor))) >= MOST_ACTORS:
             raise TokenRefused("This token went through too many hands to be exchanged again.")
         return {"sub": name} if subject.actor is None else {"sub": name, "act": subject.actor}
 
@@ -214,14 +229,17 @@ class Granting:
         self._containing.judge_client(self._community, caller.client.id)
 
     def _judge(self, signed: Signed) -> None:
-        token, names = signed.token, (signed.client_id, signed.token.subject)
-        self._containing.judge_signed(self._community, names, token.jti, token.issued_at)
+        token = signed.token
+        self._containing.judge_signed(self._community, signed.names, token.jti, token.issued_at)
 
     def _narrowed(self, whole: Entitled, asked: Asked) -> Decision:
         """Return what is signed within what was given before: never wider."""
-        named = asked.scopes.rights() if asked.scopes is not None else None
-        decision = decide(whole, replace(asked, scopes=named), self._table)
-        if not decision.right.within(Right(whole.scopes, whole.audiences)):
+        decision = decide(whole, replace(asked, scopes=_but_offline(asked.scopes)), self._table)
+        if len(whole.scopes) and not len(decision.right.scopes):
+            raise ScopeRefused("Nothing is left to ask for: name at least one scope.")
+        groups = tuple(ScopeItem("wlcg.groups", group) for group in whole.groups)
+        most = Right(ScopeSet(whole.scopes.items + groups), whole.audiences)
+        if not decision.right.within(most):
             raise ScopeRefused(
                 "Groups alone would be wider than groups with capabilities.",
                 "Ask for a capability too.",
@@ -294,12 +312,11 @@ def _check_offline(client: Client, subject: Signed) -> None:
         )
 
 
-def _depth(actor: object) -> int:
-    """Return how many actors an `act` claim names, one within the other."""
-    depth = 0
-    while isinstance(actor, Mapping):
-        actor, depth = actor.get("act"), depth + 1
-    return depth
+def _but_offline(scopes: ScopeSet | None) -> ScopeSet | None:
+    """Return what is asked for without `offline_access`, which asks for a refresh token only."""
+    if scopes is None:
+        return None
+    return ScopeSet(tuple(item for item in scopes if item != OFFLINE))
 
 
 def _of(caller: ClientCaller) -> dict[str, object]:

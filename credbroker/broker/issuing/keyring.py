@@ -7,12 +7,13 @@
   Who has not read for so long that a successor unknown here may have begun signs nothing.
 - What was published once is not forgotten: a record that lacks it, as after a restored snapshot, is
   mended.
+- A key that cannot be used here keeps no other from being used, nor any from being published.
 """
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -21,7 +22,7 @@ import structlog
 from credbroker.broker.custody.replicas import name_segment
 from credbroker.broker.running import Means
 from credbroker.broker.storing import put_surely
-from credbroker.domain.errors import CredbrokerError, KeysMissing, StoreMisconfigured
+from credbroker.domain.errors import ClockOff, CredbrokerError, KeysMissing, StoreMisconfigured
 from credbroker.domain.signing_keys import (
     ALGORITHMS,
     SETTLING_SECONDS,
@@ -39,6 +40,7 @@ from credbroker.ports import RecordStore, StaleVersionError
 from credbroker.wire.issuer_documents import key_set
 
 READ_SECONDS = 30.0
+_LONG_AGO = datetime.datetime.min.replace(tzinfo=datetime.UTC)
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +62,10 @@ class Keysmith(Protocol):
         """Return a new pair. Raises `StoreUnavailable` kinds where it is to lie elsewhere."""
 
     def signer(self, halves: KeyHalves) -> Signer:
-        """Return what signs with this pair. Raises `RecordDamaged` if its private half is no key."""
+        """Return what signs with this pair.
+
+        Raises `RecordDamaged` if its private half is none of it, `Misconfigured` if out of reach.
+        """
 
     def verify(self, halves: KeyHalves, signed: bytes, signature: bytes) -> bool:
         """Return whether the pair made this signature. Raises `RecordDamaged` as `signer` does."""
@@ -97,22 +102,26 @@ class Keyring:
         self._algorithms = tuple(algorithms)
         self._known: tuple[SigningKey, ...] = ()
         self._in_use: dict[str, InUse] = {}
+        self._lacking = {name: self._no_key(name) for name in algorithms}
+        self._unwritten: dict[str, KeyHalves] = {}
         self._published: tuple[SigningKey, ...] = ()
         self._jwks = b'{"keys":[]}'
         self._until = datetime.datetime.max.replace(tzinfo=datetime.UTC)
         self._silent_seconds = rules.announce_seconds + SETTLING_SECONDS
         self._read_at = float("-inf")
+        self._is_damaged = False
         self._told: dict[str, tuple[SigningKey, str]] = {}
 
     def signing(self, algorithm: str) -> InUse:
-        """Return what signs now. Raises `KeysMissing`, and `RecordDamaged` kinds."""
+        """Return what signs now. Raises `KeysMissing`."""
         self._keep_up()
-        if self._means.clock.elapsed() - self._read_at > self._silent_seconds:
-            raise KeysMissing("The signing keys could not be read for too long.")
+        if self._is_silent():
+            raise KeysMissing(self._silence())
         try:
             return self._in_use[algorithm]
         except KeyError:
-            raise KeysMissing(f"There is no {algorithm} key to sign with yet.") from None
+            why = self._lacking.get(algorithm) or self._no_key(algorithm)
+            raise KeysMissing(why) from None
 
     def published(self) -> Sequence[SigningKey]:
         """Return the keys whose signatures count now, the newest first."""
@@ -121,8 +130,18 @@ class Keyring:
 
     def troubles(self) -> list[str]:
         """Return in sentences what this replica lacks to sign with, which another may have."""
-        lacking = [name for name in self._algorithms if name not in self._in_use]
-        return [f"There is no {name} key of {self._community} to sign with." for name in lacking]
+        self._keep_up()
+        if self._is_damaged:
+            return []  # no replica can read what all of them share
+        if self._in_use and self._is_silent():
+            return [self._silence()]
+        return list(self._lacking.values())
+
+    def _is_silent(self) -> bool:
+        return self._means.clock.elapsed() - self._read_at > self._silent_seconds
+
+    def _silence(self) -> str:
+        return f"The signing keys of {self._community} could not be read for too long."
 
     def verifies(self, key: SigningKey, signed: bytes, signature: bytes) -> bool:
         """Return whether `key` made this signature."""
@@ -136,8 +155,15 @@ class Keyring:
     # -- reading -------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Read the keys, and make those that are due. Raises `StoreUnavailable` kinds, `ClockOff`."""
-        await self.read()
+        """Read the keys, and make those that are due. Raises `StoreUnavailable` kinds, `ClockOff`.
+
+        Where the record is damaged this community has no keys until it is mended; others have theirs.
+        """
+        try:
+            await self.read()
+        except RecordDamaged as error:
+            log.error("keys_damaged", community=self._community, why=error.sentence)
+            self._is_damaged = True
 
     async def run(self) -> None:
         """Read for ever, the first time after a pause."""
@@ -161,7 +187,7 @@ class Keyring:
             found = stored.value if stored is not None else SigningKeys(self._url)
             self._check(found)
             self._take(joined(found.keys, self._known))
-            self._read_at = asked_at
+            self._read_at, self._is_damaged = asked_at, False
             self._means.check_clock()  # what follows would be by this host's time
             made = await self._made()
             after = replace(found, keys=(*self._known, *made))
@@ -199,7 +225,7 @@ class Keyring:
         made_at = self._means.clock.now().replace(microsecond=0)
         return [
             SigningKey(
-                await self._keysmith.make(algorithm),
+                await self._pair(algorithm),
                 made_at,
                 uses_from,
                 self._rules.longest_seconds,
@@ -207,28 +233,64 @@ class Keyring:
             for algorithm, uses_from in due.items()
         ]
 
+    async def _pair(self, algorithm: str) -> KeyHalves:
+        """Return a pair for a new key: one that could not be written before, if there is one."""
+        if algorithm not in self._unwritten:
+            # In a transit engine nobody could remove those that each further try would leave.
+            self._unwritten[algorithm] = await self._keysmith.make(algorithm)
+        return self._unwritten[algorithm]
+
     # -- going by what was read ----------------------------------------------------------------
 
     def _plans(self, keys: Sequence[SigningKey]) -> dict[str, Plan]:
-        now = self._means.clock.now()
+        now = self._now()
         return {name: plan(some, now, self._rules) for name, some in by_algorithm(keys).items()}
+
+    def _now(self) -> datetime.datetime:
+        """Return by when keys come and go: by a clock that is known to be off, none is over.
+
+        Nothing is signed by it; but services would forget here what others sign with.
+        """
+        try:
+            self._means.check_clock()
+        except ClockOff:
+            return _LONG_AGO
+        return self._means.clock.now()
 
     def _keep_up(self) -> None:
         """Let a key begin or be gone at its moment, whoever reads the record when."""
-        if self._means.clock.now() >= self._until:
+        if self._now() >= self._until:
             self._take(self._known)
 
     def _take(self, keys: Sequence[SigningKey]) -> None:
         plans = self._plans(keys)
-        self._in_use = {
-            name: self._using(name, key)
-            for name in self._algorithms
-            if (key := plans[name].signs) is not None
-        }
-        self._published = published(keys, self._means.clock.now())
+        self._use({name: plans[name].signs for name in self._algorithms})
+        self._published = published(keys, self._now())
         self._jwks = key_set(self._published)
         self._known = tuple(key for due in plans.values() for key in due.kept)
+        for key in self._known:
+            pair = self._unwritten.get(key.algorithm)
+            if pair is not None and pair.key_id == key.key_id:
+                del self._unwritten[key.algorithm]  # written, whatever was heard of that
         self._until = min(due.until for due in plans.values())
+
+    def _use(self, signs: Mapping[str, SigningKey | None]) -> None:
+        in_use, lacking = {}, {}
+        for name, key in signs.items():
+            if key is None:
+                lacking[name] = self._no_key(name)
+                continue
+            try:
+                in_use[name] = self._using(name, key)
+            except CredbrokerError as error:
+                lacking[name] = (
+                    f"The {name} key {key.key_id} of {self._community} cannot be used here:"
+                    f" {error.sentence}"
+                )
+        self._in_use, self._lacking = in_use, lacking
+
+    def _no_key(self, algorithm: str) -> str:
+        return f"There is no {algorithm} key of {self._community} to sign with."
 
     def _using(self, algorithm: str, key: SigningKey) -> InUse:
         known = self._in_use.get(algorithm)

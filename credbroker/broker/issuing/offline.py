@@ -20,6 +20,7 @@ from credbroker.broker.issuing.signing import Signed
 from credbroker.broker.recall import Recall
 from credbroker.broker.running import Means
 from credbroker.broker.storing import answered, put_surely
+from credbroker.domain.actors import acting
 from credbroker.domain.attenuation import Right
 from credbroker.domain.clients import Client
 from credbroker.domain.errors import RecordDamaged, TokenRefused
@@ -103,7 +104,8 @@ class Offlines:
     def _first(self, offer: Offer) -> IssuedRefresh:
         token = offer.subject.token
         right = Right(offer.decision.right.scopes.rights(), offer.decision.right.audiences)
-        found = id_of(self._community, offer.holder, token.jti, right)
+        groups = offer.decision.groups
+        found = id_of(self._community, offer.holder, token.jti, right, groups)
         return IssuedRefresh(
             id=found,
             community=self._community,
@@ -112,7 +114,7 @@ class Offlines:
             granted_to=offer.subject.client_id,
             subject_jti=token.jti,
             right=right,
-            groups=offer.decision.groups,
+            groups=groups,
             actor=offer.actor,
             created_at=self._clock.now().replace(microsecond=0),
             ends_at=token.issued_at + datetime.timedelta(seconds=int(offer.seconds)),
@@ -219,7 +221,9 @@ class Offlines:
     def _check(self, issued: IssuedRefresh, client: Client) -> None:
         self._check_holder(issued, client)
         issued.check_alive(self._clock.now())
-        names = (issued.holder, issued.granted_to, issued.subject)
+        if not client.may_exchange(issued.granted_to):
+            raise TokenRefused("The settings let this client exchange such tokens no more.")
+        names = (issued.holder, issued.granted_to, issued.subject, *acting(issued.actor))
         self._containing.judge_signed(self._community, names, issued.subject_jti, issued.created_at)
 
     def _check_holder(self, issued: IssuedRefresh, client: Client) -> None:

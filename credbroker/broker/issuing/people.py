@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from credbroker.broker.issuing.signing import Signing, Statement
 from credbroker.broker.issuing.trail import about_signed
 from credbroker.broker.trail import names
@@ -24,10 +26,20 @@ class People:
     """The mint of one community for people. Follows `ports.LocalMint`."""
 
     def __init__(
-        self, signing: Signing, rights: Rights, lifetimes: LifetimeTable, audit: Audit
+        self,
+        signing: Signing,
+        rights: Rights,
+        lifetimes: LifetimeTable,
+        audit: Audit,
+        *,
+        is_ended: Callable[[str, AccessToken], bool],
     ) -> None:
-        """Sign with `signing` what `rights` give, for as long as `lifetimes` allow."""
+        """Sign with `signing` what `rights` give, for as long as `lifetimes` allow.
+
+        `is_ended` tells of a client's id and its token if a mark ends that.
+        """
         self._signing = signing
+        self._is_ended = is_ended
         self._rights = rights
         self._lifetimes = lifetimes
         self._audit = audit
@@ -36,6 +48,10 @@ class People:
     def url(self) -> str:
         """The community's exact issuer string."""
         return self._signing.url
+
+    def counts(self, grant: Grant, token: AccessToken) -> bool:
+        """Return whether services are to take this token; see `ports.LocalMint`."""
+        return self._signing.counts(token) and not self._is_ended(grant.client_id, token)
 
     def most(self, proof: AccessToken, asked: Asked, about: str | None = None) -> Right:
         """Return the most that may be signed; see `ports.LocalMint`.

@@ -61,4 +61,6 @@ class Reusing:
 
 
 def _key(client: Client, decision: Decision) -> Hashable:
-    return client.id, decision.right, decision.groups, decision.seconds
+    # Some services look at the first audience alone: their order counts.
+    right = decision.right
+    return client.id, right, right.audiences, decision.groups, decision.seconds

@@ -5,6 +5,7 @@ Every replica knows within 5 s, while the store answers.
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 
 from credbroker.broker.containing import Containing
@@ -14,9 +15,12 @@ from credbroker.broker.issuing.signing import Signed, Signing
 from credbroker.broker.issuing.trail import about_signed
 from credbroker.broker.running import Means
 from credbroker.broker.storing import answered
+from credbroker.domain.clients import Client
 from credbroker.domain.errors import TokenRefused
 from credbroker.domain.issued_refresh import IssuedRefresh
+from credbroker.domain.policy import OFFLINE
 from credbroker.domain.secret import Secret
+from credbroker.domain.tokens import AccessToken
 from credbroker.wire.issued import read_refresh_text
 
 _INACTIVE: Mapping[str, object] = {"active": False}
@@ -45,8 +49,10 @@ class Revoking:
     async def revoke(self, caller: ClientCaller, shown: Secret) -> None:
         """End a token of this client (RFC 7009); one that is unknown or over is as good as ended.
 
-        Somebody else's goes on. Raises `StoreUnavailable` kinds: then nothing is promised.
+        Somebody else's goes on. Raises `ClientNotAllowed` for a client that is contained, and
+        `Busy` and `StoreUnavailable` kinds: then nothing is promised.
         """
+        self._containing.judge_client(self._community, caller.client.id)
         refresh = read_refresh_text(shown)
         if refresh is not None:
             await self._offlines.end(refresh, caller.client, caller.answer_by)
@@ -56,7 +62,8 @@ class Revoking:
         except TokenRefused:
             return
         if signed.client_id == caller.client.id:
-            ending = self._containing.end_signed(signed.token.jti, signed.token.expires_at)
+            until = _last_of(signed.token, caller.client)
+            ending = self._containing.end_signed(signed.token.jti, until)
             left = max(0.0, caller.answer_by - self._clock.elapsed())
             await answered(self._deeds, self._deeds.begin(ending, "revoke a token"), left)
             await self._audit.record(
@@ -69,10 +76,10 @@ class Revoking:
     async def look(self, caller: ClientCaller, shown: Secret) -> Mapping[str, object]:
         """Return what introspection answers (RFC 7662 section 2.2): little, and only of what counts.
 
-        A refresh token is known to the client alone that it was given to. Raises `StoreUnavailable`
-        kinds where that cannot be told.
+        A refresh token is known to the client alone that it was given to. Raises `ClientNotAllowed`
+        for a client that is contained, and `StoreUnavailable` kinds where that cannot be told.
         """
-        await self._confirm(caller)
+        await self._admit(caller)
         refresh = read_refresh_text(shown)
         try:
             if refresh is not None:
@@ -84,13 +91,22 @@ class Revoking:
             return _INACTIVE
         return _claims(signed)
 
-    async def _confirm(self, caller: ClientCaller) -> None:
+    async def _admit(self, caller: ClientCaller) -> None:
         if not self._containing.is_fresh:
             await self._containing.confirm(max(0.0, caller.answer_by - self._clock.elapsed()))
+        self._containing.judge_client(self._community, caller.client.id)
 
     def _judge(self, signed: Signed) -> None:
-        token, names = signed.token, (signed.client_id, signed.token.subject)
-        self._containing.judge_signed(self._community, names, token.jti, token.issued_at)
+        token = signed.token
+        self._containing.judge_signed(self._community, signed.names, token.jti, token.issued_at)
+
+
+def _last_of(token: AccessToken, client: Client) -> datetime.datetime:
+    """Return when nothing of a token counts any more: itself, and refresh tokens that came of it."""
+    if OFFLINE not in token.scopes.items:
+        return token.expires_at
+    lasting = datetime.timedelta(seconds=client.offline_seconds)
+    return max(token.expires_at, token.issued_at + lasting)
 
 
 def _claims(signed: Signed) -> Mapping[str, object]:

@@ -2,16 +2,20 @@
 
 - Every token is the one form that all neighbours accept: whole seconds, `nbf` a minute back,
   `wlcg.ver` "1.0", `aud` a text when there is one and a list when there are several, `scope` one text.
-- A storage scope without a path, or a token for nobody in particular, is not signed, whoever asks.
+- A storage scope without a path, a token for nobody in particular, or a `sub` that is not 1 to 255
+  ASCII characters is not signed, whoever asks.
 - Nothing is signed while the revocations are not known to be recent, or this host's clock is off.
 - A token never outlives its key's publication, nor what its statement sets.
-- A token whose header is not, byte for byte, one that is written here is none of ours.
+- Only a service of the community, or who acts for one, has a token about it: a person whose `sub` is
+  a service's id gets none.
+- A token whose header is not, byte for byte, one that is written here is none of ours. One of ours
+  that is shown again is not verified again, but judged: by its times, and by whether its key counts.
 """
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, Protocol
@@ -19,7 +23,9 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from credbroker.broker.issuing.keyring import InUse, Keyring
+from credbroker.broker.issuing.remembering import Remembering
 from credbroker.broker.running import Means
+from credbroker.domain.actors import acting
 from credbroker.domain.errors import (
     AudienceRefused,
     Malformed,
@@ -33,17 +39,19 @@ from credbroker.wire.compact import part, put_together, taken_apart
 from credbroker.wire.jwt import access_token, peek
 
 BACK_SECONDS = 60
+# WLCG token profile 1.3, `sub`: ASCII, and no more.
+MOST_SUBJECT = 255
 VERSION = "1.0"
 # Of a batch, so many are written and signed at a time: others get their turn in between.
 AT_ONCE = 128
 # As long as a caller's answer may take on the way to a first reading of the marks.
 CONFIRM_SECONDS = 2.0
 _JTI_BYTES = 16
+_ENCODER = msgspec.json.Encoder()
 _NOT_OURS = "The token that was shown is not one of this issuer's."
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(NamedTuple):  # which is made several times as quickly as a frozen dataclass
     """What a token is to say. It lives `seconds` from now, and never beyond `not_after`."""
 
     subject: str
@@ -64,6 +72,11 @@ class Signed:
     token: AccessToken
     client_id: str
     actor: Mapping[str, object] | None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Whose it is: its client, its subject, and all who acted before."""
+        return (self.client_id, self.token.subject, *acting(self.actor))
 
 
 class Marks(Protocol):
@@ -94,24 +107,41 @@ class Signing:
     """Signs and verifies for one community, whose issuer string is `url`."""
 
     def __init__(
-        self, url: str, keyring: Keyring, marks: Marks, means: Means, algorithm_for: AlgorithmFor
+        self,
+        url: str,
+        keyring: Keyring,
+        marks: Marks,
+        means: Means,
+        algorithm_for: AlgorithmFor,
+        *,
+        services: Collection[str] = (),
     ) -> None:
-        """Sign with the keys in `keyring`, each token by the algorithm of its audiences."""
+        """Sign with the keys in `keyring`, each token by the algorithm of its audiences.
+
+        `services` are the ids of the community's clients.
+        """
         self.url = url
         self._keyring = keyring
         self._marks = marks
         self._means = means
         self._algorithm_for = algorithm_for
+        self._services = frozenset(services)
+        self._verified = Remembering[Signed]()
 
     def jwks(self) -> bytes:
         """Return the JWK set from memory, the newest key first; see `Keyring.jwks`."""
         return self._keyring.jwks()
 
+    def counts(self, token: AccessToken) -> bool:
+        """Return whether the key of a token of ours is still published: it was not withdrawn."""
+        return any(key.key_id == token.key_id for key in self._keyring.published())
+
     async def sign(self, statement: Statement) -> AccessToken:
         """Return a new token that says this.
 
         Raises `KeysMissing`, `ClockOff`, `StoreUnavailable` kinds; `ScopeRefused` and
-        `AudienceRefused` for what nobody may have; `TokenRefused` if `not_after` is over.
+        `AudienceRefused` for what nobody may have; `TokenRefused` if `not_after` is over, or for a
+        subject that no token can be about.
         """
         await self._may_sign()
         now = self._means.clock.now()
@@ -154,6 +184,11 @@ class Signing:
 
     def _drafted(self, statement: Statement, used: InUse, issued_at: int) -> _Draft:
         _check(statement)
+        if statement.subject in self._services and statement.client_id not in self._services:
+            raise ScopeRefused(
+                "The token would be about a service of this community, whose client id is this sub.",
+                "Have the operator give that service another client id.",
+            )
         key = used.key
         # A key that signs now stays published for as long as this from now on.
         expires_at = issued_at + min(statement.seconds, int(key.token_seconds))
@@ -163,7 +198,7 @@ class Signing:
             raise TokenRefused("What this token would come from is over.")
         jti = self._means.entropy.token(_JTI_BYTES)
         claims = _claims(self.url, statement, jti, issued_at, expires_at)
-        signed = _header(key.algorithm, key.key_id) + part(msgspec.json.encode(claims))
+        signed = _header(key.algorithm, key.key_id) + part(_ENCODER.encode(claims))
         return _Draft(statement, used, jti, issued_at, expires_at, signed)
 
     async def verify(self, value: Secret) -> Signed:
@@ -174,20 +209,29 @@ class Signing:
         """
         self._means.check_clock()
         try:
-            header, signed, signature = taken_apart(value)
-            if not self._is_ours(header, signed, signature):
-                raise TokenRefused(_NOT_OURS)
-            now = self._means.clock.now()
-            head, claims = peek(value)
-            token = access_token(value, head, claims, now)
-            found = Signed(token, claims.text("client_id"), claims.raw("act"))
+            parts = taken_apart(value)
+            digest = value.digest()
+            found = self._verified.get(digest)
+            if found is None:
+                found = self._read(value, *parts)
+                self._verified.keep(digest, found)
         except Malformed:
             raise TokenRefused(_NOT_OURS) from None
-        if token.issuer_url != self.url or token.version != VERSION:
+        if not self.counts(found.token):
             raise TokenRefused(_NOT_OURS)
-        if not token.not_before <= now < token.expires_at:
+        if not found.token.not_before <= self._means.clock.now() < found.token.expires_at:
             raise TokenRefused("The token that was shown has expired, or is not valid yet.")
         return found
+
+    def _read(self, value: Secret, header: bytes, signed: bytes, signature: bytes) -> Signed:
+        """Return what a token says whose signature is ours. Raises `TokenRefused`, `Malformed`."""
+        if not self._is_ours(header, signed, signature):
+            raise TokenRefused(_NOT_OURS)
+        head, claims = peek(value)
+        token = access_token(value, head, claims, self._means.clock.now())
+        if token.issuer_url != self.url or token.version != VERSION:
+            raise TokenRefused(_NOT_OURS)
+        return Signed(token, claims.text("client_id"), claims.raw("act"))
 
     def _is_ours(self, header: bytes, signed: bytes, signature: bytes) -> bool:
         written = header + b"."
@@ -197,7 +241,7 @@ class Signing:
         return False
 
 
-class _Draft(NamedTuple):  # which is made several times as quickly as a frozen dataclass
+class _Draft(NamedTuple):
     """A token that lacks its signature."""
 
     statement: Statement
@@ -231,6 +275,12 @@ class _Draft(NamedTuple):  # which is made several times as quickly as a frozen 
 
 
 def _check(statement: Statement) -> None:
+    subject = statement.subject
+    if not (subject.isascii() and 0 < len(subject) <= MOST_SUBJECT):
+        raise TokenRefused(
+            f"A token can only be about a sub of 1 to {MOST_SUBJECT} ASCII characters.",
+            "Have the issuer that named this person use shorter, plain identifiers.",
+        )
     for item in statement.scopes:
         if item.path is None and item.name in STORAGE:
             raise ScopeRefused(f"{item.name} is not signed without a path.")

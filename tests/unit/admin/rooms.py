@@ -14,6 +14,7 @@ from credbroker.broker.running import Deeds, Means
 from credbroker.config.load import load
 from credbroker.domain.hosts import Host
 from credbroker.domain.marks import IssuerMark
+from credbroker.domain.signing_keys import SigningKeys
 from tests.fakes.audit import FakeAudit
 from tests.fakes.clock import FakeClock
 from tests.fakes.entropy import FakeEntropy
@@ -92,6 +93,7 @@ def open_rooms(folder: Path, clock: FakeClock) -> Rooms:
     revocations = MemoryRecords["Revocations"](clock)
     leases = MemoryRecords["Lease"](clock)
     hosts = MemoryRecords[Host](clock)
+    signing_keys = MemoryRecords[SigningKeys](clock)
 
     async def open_issuer(settings: IssuerSettings) -> Issuer:
         return issuer
@@ -107,6 +109,7 @@ def open_rooms(folder: Path, clock: FakeClock) -> Rooms:
         revocations,
         leases,
         hosts,
+        signing_keys,
         open_issuer,
     )
     return Rooms(

@@ -44,6 +44,7 @@ def test_several_replicas_may_be_gone() -> None:
         ["contain", "planet", "mars"],
         ["contain"],
         ["contained", "job"],
+        ["withdraw-key", "dteam"],
         ["contain", "job", "1", "--lift", "--until", "2026-03-01T12:00:00Z"],
     ],
 )
@@ -52,6 +53,12 @@ def test_half_a_command_is_refused(words: list[str]) -> None:
     with pytest.raises(SystemExit) as left:
         parsed(*words)
     assert left.value.code == 2
+
+
+def test_a_key_whose_name_begins_with_a_dash_can_be_withdrawn() -> None:
+    """One in 64 does; it must not be found out in an emergency."""
+    args = parsed("withdraw-key", "--dry-run", "dteam", "--", "-bLsXh8uDCcd")
+    assert (args.community, args.key_id, args.dry_run) == ("dteam", "-bLsXh8uDCcd", True)
 
 
 def test_wrong_settings_are_one_sentence(
@@ -68,7 +75,7 @@ def test_wrong_settings_are_one_sentence(
 def test_the_examples_are_commands_that_are_taken() -> None:
     """Each as it stands in the help."""
     lines = [shlex.split(line) for line in commands.EXAMPLE.splitlines()[1:]]
-    assert len(lines) == 7
+    assert len(lines) == 8
     for program, name, *words in lines:
         assert (program, COMMANDS[name].module) == ("credbroker", commands.__name__)
         parsed(*words)

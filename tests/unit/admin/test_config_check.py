@@ -8,6 +8,7 @@ import io
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from credbroker.admin import config_check
 from credbroker.admin.desk import Desk
@@ -89,6 +90,25 @@ def test_every_file_of_authorities_is_looked_at(tmp_path: Path, place: str) -> N
         section["ca_file"] = str(file)
         with pytest.raises(BadSettings, match=f"{file.name}: this does not hold certificates"):
             run(write(tmp_path, a=tree), "--offline")
+
+
+def test_the_rules_about_peoples_rights_are_read(tmp_path: Path) -> None:
+    """A wrong one is found before the broker is started, and named by file and key."""
+    folder = tmp_path / "rights.d"
+    dteam = {"url": "https://broker.test:8200/dteam/", "rights_folder": str(folder)}
+    settings = write(tmp_path, a=right(tmp_path) | {"communities": {"dteam": dteam}})
+    with pytest.raises(BadSettings, match=r"rights\.d: there is no"):
+        run(settings, "--offline")
+    folder.mkdir()
+    allow = {"scopes": ["storage.read:/"]}
+    rule = {"when": {"groups": ["/dteam"]}, "allow": allow}
+    file = folder / "dteam.yaml"
+    file.write_text(yaml.safe_dump({"rules": [rule]}))
+    with pytest.raises(BadSettings, match=r"dteam\.yaml: rules\[0\]\.allow"):
+        run(settings, "--offline")
+    allow["audiences"] = ["https://se.test"]
+    file.write_text(yaml.safe_dump({"rules": [rule]}))
+    assert "the settings are right" in run(settings, "--offline")
 
 
 def test_a_certificate_and_a_key_that_do_not_belong_together_are_found(

@@ -118,6 +118,50 @@ def test_a_persons_claims_are_held_against_the_rules(folder: Path, tmp_path: Pat
     assert (code, "rights_folder" in answered) == (5, True)
 
 
+def test_groups_are_told_of_as_the_broker_gives_them(folder: Path, tmp_path: Path) -> None:
+    """Beside capabilities only by name; one of them by itself is not, nor what steers a login."""
+    rule = RULE | {"allow": {"scopes": ["storage.read:/", "wlcg.groups"], "audiences": ["x"]}}
+    (tmp_path / "rights.d" / "dteam.yaml").write_text(yaml.safe_dump({"rules": [rule]}))
+    ada = tmp_path / "ada.json"
+    ada.write_text(json.dumps({"sub": "ada", "wlcg.groups": ["/dteam"]}))
+    words = ("dteam", "--claims", str(ada), "--json", "--scope")
+    for scope, groups in [("", []), ("storage.read:/ wlcg.groups openid", ["/dteam"])]:
+        code, answered, _ = explain(folder, *words, scope)
+        assert (code, json.loads(answered)["groups"]) == (0, groups)
+    for scope in ("wlcg.groups:/dteam storage.read:/", "openid", "wlcg.groups"):
+        code, answered, _ = explain(folder, *words, scope)
+        assert (code, json.loads(answered)["error"]) == (5, "outside_ceiling")
+
+
+def test_an_access_points_users_are_told_of(folder: Path, tmp_path: Path) -> None:
+    """Whom its login may have tokens about, and by which rule; a client has no users."""
+    users = {
+        "when": {"subjects": ["ap"]}, "names": ["grid*"],
+        "allow": {"scopes": ["storage.create:/home/{username}"], "audiences": ["https://se.test"]},
+    }  # fmt: skip
+    (tmp_path / "rights.d" / "users.yaml").write_text(yaml.safe_dump({"local_users": [users]}))
+    claims = tmp_path / "ap.json"
+    claims.write_text(json.dumps({"sub": "ap"}))
+    code, answered, _ = explain(folder, "dteam", "--claims", str(claims), "--about", "grid7")
+    assert code == 0
+    assert "allowed storage.create:/home/grid7: a rule in users.yaml: local_users[0]" in answered
+    for words in (("--claims", str(claims), "--about", "root"), ("rucio", "--about", "grid7")):
+        code, answered, _ = explain(folder, "dteam", *words)
+        assert (code, answered.startswith("refused: ")) == (5, True)
+    code, answered, _ = explain(folder, "dteam", "--claims", str(claims))
+    assert code == 5
+
+
+def test_a_client_without_the_grant_is_refused(folder: Path) -> None:
+    """As it would be by the broker: the one that exchanges tokens has none about itself."""
+    file = folder / "a.yaml"
+    settings = yaml.safe_load(file.read_text())
+    settings["communities"]["dteam"]["clients"]["rucio"]["grants"] = ["token_exchange"]
+    file.write_text(yaml.safe_dump(settings))
+    code, answered, _ = explain(folder, "dteam", "rucio", "--scope", "storage.read:/")
+    assert (code, "may not use the grant client_credentials" in answered) == (5, True)
+
+
 def test_a_name_that_is_not_there_is_answered_with_those_that_are(folder: Path) -> None:
     """Of communities and of clients."""
     with pytest.raises(NotFound) as error:

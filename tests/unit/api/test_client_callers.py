@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -53,13 +54,14 @@ def callers(clients: Counted) -> ClientCallers:
     """What is under test."""
     clock = FakeClock()
     strangers = Strangers(Allowance(1.0, BURST), clock)
-    return ClientCallers(cast("Clients", clients), strangers, clock)
+    return ClientCallers("dteam", cast("Clients", clients), strangers, clock)
 
 
 def request(name: str = CLIENT, secret: str = SECRET) -> web.Request:
     """Return a request that shows this in its header."""
     shown = base64.b64encode(f"{name}:{secret}".encode()).decode()
-    made = make_mocked_request("POST", "/", headers={"Authorization": f"Basic {shown}"})
+    headers = {"Authorization": f"Basic {shown}"}
+    made = make_mocked_request("POST", "/", headers=headers).clone(remote="127.0.0.1")
     made[REQUEST_ID] = "request-1"
     return made
 
@@ -99,6 +101,54 @@ def test_who_guesses_is_slowed_down_and_the_client_is_not(callers: ClientCallers
     with pytest.raises(TooManyRequests):
         identify(callers, request(secret="one more"))
     assert identify(callers, request()).client.id == CLIENT
+
+
+def test_a_good_secret_counts_whatever_others_at_its_address_have_shown(
+    callers: ClientCallers,
+) -> None:
+    """Also for the first time: one address may be a whole site's, and FTS forgives no 429."""
+    strangers = callers._strangers
+    others = ClientCallers("ops", cast("Clients", Counted()), strangers, FakeClock())
+    for number in range(3 * BURST):
+        with pytest.raises((UnknownClient, TooManyRequests)):
+            identify(others, request(secret=f"guess {number}"))
+        with pytest.raises((UnknownClient, TooManyRequests)):
+            identify(callers, request(name=f"nobody-{number}"))
+        with pytest.raises((UnknownClient, TooManyRequests)):
+            identify(callers, make())
+    assert identify(callers, request()).client.id == CLIENT
+
+
+def test_a_guess_that_is_one_too_many_is_not_even_looked_at(
+    callers: ClientCallers, clients: Counted
+) -> None:
+    """Else a guesser would learn which one was good, if only by what differs."""
+    for number in range(BURST):
+        with pytest.raises(UnknownClient):
+            identify(callers, request(secret=f"guess {number}"))
+    with pytest.raises(TooManyRequests):
+        identify(callers, request())
+    assert clients.looked_up == BURST
+
+
+def test_the_same_bad_secret_again_is_no_further_guess(callers: ClientCallers) -> None:
+    """A service with its old secret, that asks for ever, does not keep the one with the new out."""
+    for _ in range(3 * BURST):
+        with pytest.raises((UnknownClient, TooManyRequests)):
+            identify(callers, request(secret="the old one"))
+    assert identify(callers, request()).client.id == CLIENT
+
+
+def test_nobody_guesses_at_will_from_an_address_that_many_share(clients: Counted) -> None:
+    """Those are not counted where leases are shown, which nobody can guess."""
+    clock = FakeClock()
+    strangers = Strangers(Allowance(1.0, BURST), clock, [ip_network("127.0.0.0/8")])
+    callers = ClientCallers("dteam", cast("Clients", clients), strangers, clock)
+    for number in range(BURST):
+        with pytest.raises(UnknownClient):
+            identify(callers, request(secret=f"guess {number}"))
+    with pytest.raises(TooManyRequests):
+        identify(callers, request(secret="one more"))
 
 
 def test_halves_of_what_is_shown_do_not_pass_for_another_whole(callers: ClientCallers) -> None:

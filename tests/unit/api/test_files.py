@@ -130,7 +130,7 @@ async def test_a_service_shows_its_secret_as_at_the_token_endpoint(served: Serve
     """Nothing, or a wrong one, is refused, and counted against the address."""
     wrong = {"Authorization": "Basic cnVjaW86d3Jvbmc="}
     assert await served.refused(b"", {}) == (401, "unknown_client")
-    for _ in range(BURST - 1):
+    for _ in range(BURST):
         assert (await served.refused(b"", wrong))[0] == 401
     assert await served.refused(b"", wrong) == (429, "too_many_requests")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -158,6 +159,34 @@ async def test_where_metadata_are_looked_for_there_is_no_json_without_keys(
     assert said.headers["content-type"].startswith("text/plain")
     with pytest.raises(ValueError):
         json.loads(said.body)
+
+
+async def test_no_json_is_there_for_who_expects_what_nobody_does(asker: Asker) -> None:
+    """That is answered before any route is looked for."""
+    said = await asker.ask(METADATA, headers={"Expect": "the-unexpected"})
+    assert said.status == 417
+    assert said.headers["content-type"].startswith("text/plain")
+
+
+async def test_a_document_is_read_like_any_other_page(asker: Asker) -> None:
+    """By old clients, several times over one connection, and after what should not have come."""
+    old = await asker.raw(f"GET {JWKS} HTTP/1.0\r\n\r\n".encode())
+    assert (old.status, old.json) == (200, {"keys": []})
+    ask = f"{{}} {JWKS} HTTP/1.1\r\nHost: a\r\n{{}}\r\n"
+    close = "Connection: close\r\n"
+    many = await asker.raw(
+        "".join(
+            [ask.format("GET", ""), ask.format("POST", "Content-Length: 5\r\n"), "hello",
+             ask.format("HEAD", ""), ask.format("GET", close)]
+        ).encode()
+    )  # fmt: skip
+    assert many.status == 200
+    statuses = re.findall(rb"HTTP/1.1 (\d+)", many.body)
+    assert statuses == [b"405", b"200", b"200"]
+    assert many.body.count(b'{"keys":[]}') == 2
+    both = "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"
+    smuggled = await asker.raw((ask.format("GET", both) + "0\r\n\r\n").encode())
+    assert smuggled.status == 400
 
 
 async def test_documents_carry_no_request_id(asker: Asker) -> None:

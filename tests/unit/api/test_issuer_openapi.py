@@ -16,6 +16,8 @@ def test_the_document_is_valid() -> None:
     """OpenAPI 3.1, with ids that differ between communities."""
     document = issuer_document([URL, "https://tokens.example.org:8200/vo/ops/", OTHER])
     validate(document)
+    host = "https://tokens.example.org:8200"
+    validate(issuer_document([f"{host}/vo/ops/", f"{host}/vo_ops/", f"{host}/vo.ops/"]))
     assert document["servers"] == [
         {"url": "https://tokens.example.org:8200"}, {"url": "https://other.example.org"},
     ]  # fmt: skip

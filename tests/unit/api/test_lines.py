@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import pytest
 from aiohttp import ClientConnectionError, web
 from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 
+from credbroker.api import lines
 from credbroker.api.app import build_app
 from credbroker.api.lines import Lines, answer_in_lines, wants_lines
 from credbroker.domain.errors import Busy
@@ -114,6 +116,60 @@ async def test_a_reader_that_hangs_up_is_no_fault_of_the_broker() -> None:
         with pytest.raises(ClientConnectionError):
             await answer.read()
     assert len(made) < 1000
+
+
+@contextlib.asynccontextmanager
+async def asking(
+    pieces: Callable[[], AsyncIterator[str]],
+) -> AsyncIterator[asyncio.StreamReader]:
+    """Ask a server of these pieces, with no client that would read the answer by itself."""
+    async with await served(pieces) as client:
+        reader, writer = await asyncio.open_connection(client.host, client.port)
+        with contextlib.closing(writer):
+            writer.write(b"GET / HTTP/1.1\r\nHost: broker.test\r\n\r\n")
+            yield reader
+
+
+async def received(reader: asyncio.StreamReader) -> bytes:
+    """Return all that comes until the other side hangs up."""
+    found = b""
+    with contextlib.suppress(ConnectionError):
+        while more := await reader.read(1 << 20):
+            found += more
+    return found
+
+
+@pytest.mark.parametrize("fault", [ZeroDivisionError(), Busy("Not now.")])
+async def test_an_answer_that_cannot_go_on_is_cut_off(fault: Exception) -> None:
+    """Nothing else is written into it, and it does not end as a whole one does."""
+
+    async def pieces() -> AsyncIterator[str]:
+        yield "1\n"
+        raise fault
+
+    async with asking(pieces) as reader:
+        found = await received(reader)
+    assert found.startswith(b"HTTP/1.1 200 ")
+    assert found.count(b"HTTP/1.1") == 1
+    assert not found.endswith(b"0\r\n\r\n")
+
+
+async def test_a_reader_that_stands_still_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it has got by then does not end as a whole answer does."""
+    monkeypatch.setattr(lines, "STALLED_SECONDS", 0.0)
+    stalled = asyncio.Event()
+
+    async def pieces() -> AsyncIterator[str]:
+        try:
+            for _ in range(1000):
+                yield "x" * 1_000_000 + "\n"
+        finally:
+            stalled.set()
+
+    async with asking(pieces) as reader:
+        await stalled.wait()
+        found = await received(reader)
+    assert not found.endswith(b"0\r\n\r\n")
 
 
 async def test_lines_of_several_sides_come_out_together() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from credbroker.api.issuer_openapi import ISSUER_OPENAPI
 from credbroker.broker.issuing.granting import ClientCaller
 from credbroker.domain.errors import ScopeRefused, StoreUnavailable, TokenRefused
 from credbroker.domain.policy import Asked
@@ -189,6 +190,29 @@ async def test_more_than_64_kib_are_not_read(asker: Asker) -> None:
     """In OAuth's form, with the status that HTTP has for it."""
     said = await asker.post(b"scope=" + b"a" * 70_000)
     assert said.code == (413, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    ("target", "method", "body", "status"),
+    [
+        ("/dteam/authorize", "GET", b"", 404),
+        ("/dteam/", "GET", b"", 404),
+        ("/dteam/token/more", "POST", b"", 404),
+        (TOKEN, "GET", b"", 405),
+        (TOKEN, "POST", b"scope=a&scope=b", 400),
+        (TOKEN, "POST", b"client_id=another", 400),
+        (TOKEN, "POST", b"scope=" + b"a" * 70_000, 413),
+    ],
+)
+async def test_what_to_do_is_not_said_in_the_words_of_another_surface(
+    asker: Asker, target: str, method: str, body: bytes, status: int
+) -> None:
+    """In OAuth's form, wherever it is below the issuer, with the document that tells of it if any."""
+    said = await asker.ask(target, method, BASIC, body)
+    assert said.code == (status, "invalid_request")
+    assert "/api/v1/openapi.json" not in said.json["error_description"]
+    if status != 400:
+        assert ISSUER_OPENAPI in said.json["error_description"]
 
 
 @pytest.mark.parametrize("target", [TOKEN, "/dteam/revoke", "/dteam/introspect"])

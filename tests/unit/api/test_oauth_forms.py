@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 
 import pytest
+from aiohttp import StreamReader
+from aiohttp.base_protocol import BaseProtocol
 from aiohttp.test_utils import make_mocked_request
 
-from credbroker.api.oauth_forms import asked_in, exchange_in, login_in
+from credbroker.api import oauth_forms
+from credbroker.api.oauth_forms import asked_in, exchange_in, form_in, login_in
 from credbroker.domain.errors import Malformed, ScopeRefused, UnknownClient
 from credbroker.domain.policy import Asked
 from credbroker.domain.scopes import ScopeSet
@@ -51,6 +55,39 @@ def test_header_and_form_are_not_both_believed(form: str) -> None:
     """RFC 6749 section 2.3: one way to log in with each request."""
     with pytest.raises(Malformed):
         login(form, basic("a:b"))
+
+
+async def posted(body: bytes) -> Form:
+    """Return the form that is read from a request."""
+    content = StreamReader(BaseProtocol(asyncio.get_running_loop()), 2**16)
+    content.feed_data(body)
+    content.feed_eof()
+    return await form_in(make_mocked_request("POST", "/", payload=content))
+
+
+async def test_what_is_sent_over_and_over_is_read_once() -> None:
+    """The same bytes say the same."""
+    body = b"grant_type=client_credentials&scope=storage.read:/a&audience=https://se.test"
+    first = await posted(body)
+    assert first == Form.read(body)
+    assert await posted(body) is first
+
+
+@pytest.mark.parametrize(
+    "more", ["&client_secret=s3cret", "&refresh_token=s3cret", "&client%5Fsecret=s3cret"]
+)
+async def test_nothing_with_a_secret_in_it_is_remembered(more: str) -> None:
+    """However its name is written; nor what is long, of which strangers could send much."""
+    await posted(b"grant_type=client_credentials" + more.encode())
+    await posted(b"grant_type=client_credentials&scope=" + b"x" * 3000)
+    assert not any(b"s3cret" in body or len(body) > 3000 for body in oauth_forms._usual)
+
+
+async def test_what_is_remembered_stays_within_bounds() -> None:
+    """A stranger can send a new form each time."""
+    for number in range(oauth_forms.MOST_USUAL + 10):
+        await posted(b"grant_type=client_credentials&scope=x%d" % number)
+    assert len(oauth_forms._usual) <= oauth_forms.MOST_USUAL
 
 
 def test_what_is_not_named_is_left_open() -> None:

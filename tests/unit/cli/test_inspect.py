@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from credbroker.cli import inspect
-from credbroker.domain.errors import LocalFileUnfit, LoginNeeded, Malformed
+from credbroker.domain.errors import LocalFileUnfit, LoginNeeded, Malformed, NotFound
 from tests.unit.cli.conftest import Terminal
 from tests.unit.cli.tokens import compact
 
@@ -28,7 +28,7 @@ def put(table: Table, **claims: Any) -> Path:
 
 
 def test_a_token_is_told_in_words(table: Table) -> None:
-    """Each scope with its meaning; the signature is not judged."""
+    """Each scope with its meaning; without a login nobody can be asked about the signature."""
     path = put(table, scope="storage.read:/d wlcg.groups", **{"wlcg.groups": ["/cms"]})
     table.environ["BEARER_TOKEN_FILE"] = str(path)
     assert table.run(inspect) == 0
@@ -39,7 +39,7 @@ def test_a_token_is_told_in_words(table: Table) -> None:
         "subject    sub-ada\n"
         "for        https://se.test\n"
         "valid      until 2026-06-01 13:00 UTC, 1 h\n"
-        "signature  not verified\n"
+        "signature  not verified: There is no login here at its issuer.\n"
         "group      /cms\n"
         "scope      storage.read:/d\n"
         "             read files that are online, and see their size and checksum:"
@@ -101,6 +101,42 @@ def test_a_token_of_no_use_is_told_as_such(
     assert word in table.answered()
     assert table.run(inspect, path, "--json") == 5
     assert word in json.loads(table.answered())["trouble"]
+
+
+@pytest.mark.parametrize(
+    "fields", [{"issuer_url": "https://issuer.test/"}, {"broker": "https://issuer.test"}]
+)
+def test_the_broker_of_a_login_at_the_issuer_is_asked_about_the_signature(
+    table: Table, fields: dict[str, Any]
+) -> None:
+    """Or the issuer, where it is a broker; what is not its issuer's is of no use: exit code 5."""
+    path = str(put(table))
+    table.log_in(**fields)
+    assert table.run(inspect, path) == 0
+    assert "signature  verified: As the test has it.\n" in table.answered()
+    table.broker.verifies = False
+    assert table.run(inspect, path, "--json") == 5
+    told = json.loads(table.answered())
+    assert (told["signature"], told["trouble"]) == ("not verified", "As the test has it.")
+
+
+def test_no_other_broker_is_shown_the_token(table: Table) -> None:
+    """Nor one whose name only begins as the issuer's."""
+    path = str(put(table))
+    table.log_in(issuer_url="https://other.test/")
+    table.log_in(role="two", issuer_url=None, broker="https://issuer.tes")
+    assert table.run(inspect, path) == 0
+    assert "not verified" in table.answered()
+    assert table.broker.requests == []
+
+
+def test_a_broker_that_cannot_tell_leaves_the_signature_open(table: Table) -> None:
+    """As one that is away, or one that has no keys of the issuer."""
+    path = str(put(table))
+    table.log_in(issuer_url="https://issuer.test/")
+    table.broker.problems.append(NotFound("No keys of it."))
+    assert table.run(inspect, path) == 0
+    assert "signature  not verified: No keys of it.\n" in table.answered()
 
 
 def test_a_token_may_come_on_standard_input(table: Table) -> None:

@@ -18,7 +18,7 @@ from credbroker.domain.errors import (
 )
 from credbroker.host.entropy import SystemEntropy
 from credbroker.wire.native import AskLease, AskToken, StartLogin
-from tests.fakes.broker import FakeBroker, lease_token
+from tests.fakes.broker import FakeBroker, access_token, lease_token
 from tests.fakes.step_clock import StepClock
 
 
@@ -72,6 +72,17 @@ def test_the_lease_travels_in_the_header_only(broker: Broker, fake: FakeBroker) 
         assert request.headers["Authorization"] == f"Bearer {token}"
         assert token not in request.target + request.body.decode()
     assert len({request.headers["X-Request-Id"] for request in fake.requests}) == 2
+
+
+def test_a_token_is_inspected_in_the_body_of_a_request(
+    broker: Broker, fake: FakeBroker, clock: StepClock
+) -> None:
+    """Whose answer is the broker's."""
+    value = access_token(clock.now())
+    assert broker.inspect(value).verified
+    assert value.reveal() not in fake.requests[-1].target + repr(fake.requests[-1].headers)
+    fake.verifies = False
+    assert not broker.inspect(value).verified
 
 
 def test_a_job_lease_is_made_and_ended(broker: Broker, fake: FakeBroker) -> None:

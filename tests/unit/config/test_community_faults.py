@@ -8,6 +8,7 @@ import pytest
 
 from credbroker.config.community_faults import RESERVED
 from credbroker.config.load import load, secret_files
+from credbroker.domain.attenuation import ANY_AUDIENCE
 from credbroker.domain.errors import BadSettings
 from tests.unit.config.place import right, write
 
@@ -35,6 +36,23 @@ def fault(folder: Path, others: dict[str, Any] | None = None, **changes: Any) ->
     with pytest.raises(BadSettings) as error:
         load(write(folder, a=tree))
     return error.value.sentence.partition("a.yaml: ")[2]
+
+
+def test_keys_that_are_made_faster_than_they_are_announced_are_refused(tmp_path: Path) -> None:
+    """They would pile up, each published for the week that its longest token lives."""
+    keys = {"announce_seconds": 7200, "use_seconds": 7199}
+    assert fault(tmp_path, keys=keys) == (
+        "communities.dteam.keys.use_seconds: a key must sign for as long as it is announced, at least."
+    )
+    right_keys = community(keys={"announce_seconds": 7200, "use_seconds": 7200})
+    load(write(tmp_path, a=right(tmp_path) | {"communities": {"dteam": right_keys}}))
+
+
+def test_keys_that_never_end_are_refused(tmp_path: Path) -> None:
+    """WLCG token profile 1.3: a key signs for 12 months at the most; no calendar has every moment."""
+    assert fault(tmp_path, keys={"use_seconds": 1e12}).startswith(
+        "communities.dteam.keys.use_seconds"
+    )
 
 
 def test_a_right_community_is_read(tmp_path: Path) -> None:
@@ -102,6 +120,18 @@ def test_what_the_broker_serves_is_reserved() -> None:
         ({"audiences": []}, ".audiences", "at least one"),
         ({"audiences": ["https://se.test/*"]}, ".audiences[0]", "host's name"),
         ({"default_audiences": ["https://x"]}, ".default_audiences[0]", "not one of"),
+        (
+            {"default_audiences": ["a b"], "audiences": [ANY_AUDIENCE]},
+            ".default_audiences[0]",
+            "ASCII",
+        ),
+        ({"audiences": ["*"]}, ".audiences[0]", "last part"),
+        ({"audiences": ["https://SE*.test"]}, ".audiences[0]", "lower case"),
+        ({"longest_seconds": 0.5}, ".longest_seconds", ">= 1"),
+        ({"longest_seconds": float("inf")}, ".longest_seconds", "<= 2592000"),
+        ({"longest_seconds": float("nan")}, ".longest_seconds", ">= 1"),
+        ({"offline_seconds": 0.5}, ".offline_seconds", ">= 1"),
+        ({"offline_seconds": 200 * 86400}, ".offline_seconds", "<= 15811200"),
         ({"default_scopes": ["fts"]}, ".default_scopes", "not within the client's scopes: fts"),
         ({"default_scopes": ["storage.read"]}, ".default_scopes[0]", "needs a path"),
         ({"exchanges_for": ["rucio"]}, ".exchanges_for", "token_exchange"),
@@ -142,6 +172,37 @@ def test_a_community_that_is_not_there_signs_for_nobody(tmp_path: Path) -> None:
     tree["issuers"]["cms"]["signed_by"] = "dteam"
     with pytest.raises(BadSettings, match=r"issuers\.cms\.signed_by: no community"):
         load(write(tmp_path, a=tree))
+
+
+@pytest.mark.parametrize("how", ["signed_by", "bridge"])
+def test_people_are_of_one_community(tmp_path: Path, how: str) -> None:
+    """In an outage as always: another one's tokens are not what their storage trusts."""
+    bridge = {"upstream": "cms", "audiences": ["https://se.test"]}
+    tree = right(tmp_path)
+    first = community(rights_folder="/etc/rights.d")
+    if how == "signed_by":
+        tree["issuers"]["cms"]["signed_by"] = "dteam"
+    else:
+        first["bridge"] = bridge
+    other = community(url="https://broker.test:8200/ops/", bridge=bridge)
+    tree["communities"] = {"dteam": first, "ops": other}
+    with pytest.raises(BadSettings, match=r"ops\.bridge\.upstream: the community dteam signs"):
+        load(write(tmp_path, a=tree))
+
+
+@pytest.mark.parametrize("how", ["signed_by", "bridge"])
+def test_no_service_has_the_client_id_that_stands_in_peoples_tokens(
+    tmp_path: Path, how: str
+) -> None:
+    """It could exchange all of them as its own, and revoke them."""
+    tree = right(tmp_path)
+    dteam = community(clients={"broker": service()}, rights_folder=str(tmp_path))
+    if how == "bridge":
+        dteam["bridge"] = {"upstream": "cms", "audiences": ["https://se.test"]}
+    else:
+        tree["issuers"]["cms"]["signed_by"] = "dteam"
+    with pytest.raises(BadSettings, match=r"communities\.dteam\.clients\.broker: .*cms"):
+        load(write(tmp_path, a=tree | {"communities": {"dteam": dteam}}))
 
 
 def test_a_community_has_a_short_name(tmp_path: Path) -> None:

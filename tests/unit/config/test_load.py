@@ -131,6 +131,17 @@ def test_a_wrong_value_is_named_with_its_file(
     assert refused(folder).startswith(f"{folder}/a.yaml: {named}: ")
 
 
+def test_a_broker_may_be_an_issuer_and_nothing_else(tmp_path: Path) -> None:
+    """Nobody logs in there; a broker of neither kind would serve nobody."""
+    tree = right(tmp_path)
+    del tree["issuers"]
+    assert ": issuers: name an issuer that people log in at" in refused(write(tmp_path, a=tree))
+    service = {"secret_sha256": "0" * 64, "scopes": ["fts"], "audiences": ["fts.test"]}
+    dteam = {"url": "https://broker.test:8200/dteam/", "clients": {"rucio": service}}
+    read = load(write(tmp_path, a=tree | {"communities": {"dteam": dteam}}))
+    assert (read.issuers, list(read.communities)) == ({}, ["dteam"])
+
+
 @pytest.mark.parametrize("lease", ["login_seconds", "job_seconds"])
 def test_no_lease_outlasts_what_is_remembered_of_revocations(tmp_path: Path, lease: str) -> None:
     """That is a year; one that came back to life would be worse than one too short."""

@@ -13,8 +13,13 @@ from credbroker.config.communities import Community
 from credbroker.config.load import read_part
 from credbroker.config.rights import read_rights
 from credbroker.config.schema import Issuer
+from credbroker.domain.attenuation import Right
 from credbroker.domain.errors import CredbrokerError
-from credbroker.domain.rights import Claims, Rights
+from credbroker.domain.rights import USERNAME, Claims, Rights
+from credbroker.domain.scopes import ScopeSet
+from credbroker.edge.condor.names import Kind
+from credbroker.edge.condor.settings import read_settings
+from tests.fakes.condor_config import condor_settings, settings, shown
 
 PAGE = Path(__file__).parents[3] / "docs/rights.md"
 MEMBER = "urn:mace:egi.eu:group:dteam:role=member#aai.egi.eu"
@@ -64,3 +69,14 @@ def test_an_access_points_users_have_their_homes(rights: Rights) -> None:
     assert str(rights.about("grid7").most(robot).scopes) == home
     with pytest.raises(CredbrokerError):
         rights.most(robot)
+
+
+def test_the_settings_of_an_access_point_ask_for_what_the_rules_give(rights: Rights) -> None:
+    """As the page about HTCondor shows them beside these rules."""
+    said = settings(shown("51-credbroker-local.conf"))
+    read = read_settings(condor_settings(**said), name="CREDMON_OAUTH")
+    assert read.claims.kind("ap") is Kind.LOCAL
+    assert read.local is not None
+    scopes = ScopeSet.parse(read.local.authorization.replace(USERNAME, "grid7"))
+    most = rights.about("grid7").most(Claims("5d0c11@egi.eu"), read.local.audiences)
+    assert Right(scopes, read.local.audiences).within(most)

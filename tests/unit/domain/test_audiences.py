@@ -63,6 +63,19 @@ def test_what_cannot_be_an_audience_is_refused(audience: str) -> None:
     assert "printable ASCII" in refusal(lambda: check_pattern(audience))
 
 
+@pytest.mark.parametrize(
+    "pattern", ["*", "https://*", "*.*", "https://se.*:8443", "se.example.o*g"]
+)
+def test_a_pattern_names_the_last_part_of_a_host(pattern: str) -> None:
+    """A word such as `rucio` is an audience, too, and nobody means it by a star."""
+    assert "last part" in refusal(lambda: check_pattern(pattern))
+
+
+def test_a_pattern_that_no_host_can_fit_is_refused() -> None:
+    """Hosts' names are in lower case there."""
+    assert "lower case" in refusal(lambda: check_pattern("https://SE*.Example.org"))
+
+
 def test_no_token_is_for_a_pattern() -> None:
     """What is made from it later would be held against that pattern."""
     assert "settings only" in refusal(lambda: check_audience("https://*.example.org"))

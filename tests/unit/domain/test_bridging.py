@@ -38,11 +38,25 @@ def test_in_an_outage_a_grant_that_was_well_is_signed_for() -> None:
 
 @given(st.lists(st.floats(0, 1e6), max_size=5))
 def test_an_outage_is_what_every_replica_has_seen_for_five_minutes(spans: list[float]) -> None:
-    """It began when the first of them saw it."""
+    """It began when the last of them saw it: till then the issuer may have answered."""
     since = out_since(spans, LIMITS, NOW)
     assert (since is not None) is (bool(spans) and all(one >= 300 for one in spans))
     if since is not None:
-        assert since == NOW - seconds(max(spans))
+        assert since == NOW - seconds(min(spans))
+
+
+def test_a_replica_that_is_cut_off_for_long_makes_no_outage_longer() -> None:
+    """The issuer answered the others till just now, who did not ask about this person for a day."""
+    since = out_since([20 * HOUR, 300.0], LIMITS, NOW)
+    assert "shortly before" in str(
+        refused(out_since=since, grant=replace(GRANT, refreshed_at=NOW - seconds(23 * HOUR)))
+    )
+
+
+def test_a_person_who_has_a_services_name_is_not_signed_for() -> None:
+    """What ends the one would end the other."""
+    limits = replace(LIMITS, services=frozenset({GRANT.subject}))
+    assert "service" in str(why_not(GRANT, READ, SINCE, limits, NOW))
 
 
 def test_without_an_outage_nothing_is_signed() -> None:
@@ -55,7 +69,7 @@ def test_without_an_outage_nothing_is_signed() -> None:
     [
         (GrantState.READY, True),
         (GrantState.CLAIMED, True),
-        (GrantState.IN_DOUBT, True),
+        (GrantState.IN_DOUBT, False),
         (GrantState.PAUSED, False),
         (GrantState.LOST, False),
         (GrantState.ENDED, False),
@@ -64,7 +78,7 @@ def test_without_an_outage_nothing_is_signed() -> None:
 def test_a_grant_that_anything_speaks_against_is_not_signed_for(
     state: GrantState, may: bool
 ) -> None:
-    """A lost answer speaks against no person."""
+    """What became of a use that is in doubt, only the issuer could say."""
     assert (refused(grant=replace(GRANT, state=state)) is None) is may
 
 

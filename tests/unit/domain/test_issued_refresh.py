@@ -109,7 +109,7 @@ def test_the_id_is_the_same_in_whatever_order_is_asked() -> None:
 
 
 def test_any_difference_gives_another_id() -> None:
-    """Community, client, token, scopes, audiences."""
+    """Community, client, token, scopes, audiences, and the order of the groups."""
     ids = {
         id_of("dteam", "fts", "jti-1", RIGHT),
         id_of("ops", "fts", "jti-1", RIGHT),
@@ -117,8 +117,10 @@ def test_any_difference_gives_another_id() -> None:
         id_of("dteam", "fts", "jti-2", RIGHT),
         id_of("dteam", "fts", "jti-1", Right(ScopeSet.parse("fts"), RIGHT.audiences)),
         id_of("dteam", "fts", "jti-1", Right(RIGHT.scopes, ("https://se1",))),
+        id_of("dteam", "fts", "jti-1", RIGHT, ("/a", "/b")),
+        id_of("dteam", "fts", "jti-1", RIGHT, ("/b", "/a")),
     }
-    assert len(ids) == 6
+    assert len(ids) == 8
 
 
 @given(cut=st.integers(0, 3))

@@ -311,7 +311,7 @@ def test_a_mark_on_a_token_ends_it_alone() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "name"),
-    [(Kind.CLIENT, "rucio"), (Kind.CLIENT, "dteam/"), (Kind.CLIENT, "dteam/a b"),
+    [(Kind.CLIENT, "rucio"), (Kind.CLIENT, "dteam/"), (Kind.CLIENT, "dteam/a\nb"),
      (Kind.CLIENT, "/rucio"), (Kind.TOKEN, ""), (Kind.TOKEN, "a b"), (Kind.TOKEN, "a" * 256)],
 )  # fmt: skip
 def test_what_names_no_client_or_token_is_refused(kind: Kind, name: str) -> None:
@@ -321,7 +321,12 @@ def test_what_names_no_client_or_token_is_refused(kind: Kind, name: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), [(Kind.CLIENT, "dteam/host:ce.example.org"), (Kind.TOKEN, "0a-B_c.d")]
+    ("kind", "name"),
+    [
+        (Kind.CLIENT, "dteam/host:ce.example.org"),
+        (Kind.CLIENT, "dteam/Ada Smith"),
+        (Kind.TOKEN, "0a-B_c.d"),
+    ],
 )
 def test_a_clients_or_tokens_name_stays_as_it_is(kind: Kind, name: str) -> None:
     """As it stands in tokens."""

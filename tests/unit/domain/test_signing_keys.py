@@ -10,16 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from credbroker.domain.errors import NotFound
 from credbroker.domain.secret import Secret
 from credbroker.domain.signing_keys import (
     SETTLING_SECONDS,
     KeyHalves,
     KeyRules,
     SigningKey,
+    SigningKeys,
     by_algorithm,
     joined,
     plan,
     published,
+    withdraw,
 )
 from tests.unit.things import NOON
 
@@ -98,7 +101,7 @@ def test_a_longer_life_of_tokens_keeps_keys_longer_and_a_shorter_one_no_shorter(
 
 
 def test_a_withdrawn_key_neither_signs_nor_is_published() -> None:
-    """The one before it goes on, and its next successor is made at once; the mark stays a while."""
+    """The one before it goes on, and its next successor is made at once; the mark stays for good."""
     withdrawn = replace(SECOND, withdrawn_at=NOON + days(31))
     now = NOON + days(31)
     found = plan([FIRST, withdrawn], now, RULES)
@@ -106,7 +109,19 @@ def test_a_withdrawn_key_neither_signs_nor_is_published() -> None:
     assert found.make_from is not None
     assert found.kept == (FIRST, withdrawn)
     assert published([FIRST, withdrawn], now) == (FIRST,)
-    assert withdrawn not in plan([FIRST, withdrawn], now + days(8), RULES).kept
+    assert withdrawn in plan([FIRST, withdrawn], now + days(800), RULES).kept
+
+
+def test_withdrawing_leaves_the_other_keys_and_takes_the_private_half_away() -> None:
+    """A second time changes nothing; a name that no key has is told with those there are."""
+    found = withdraw(SigningKeys("https://a/", (FIRST, SECOND)), "first", NOON)
+    assert found.keys[1:] == (SECOND,)
+    first = found.keys[0]
+    assert (first.key_id, first.withdrawn_at, first.halves.private) == ("first", NOON, None)
+    assert withdraw(found, "first", NOON + days(1)) == found
+    with pytest.raises(NotFound) as refused:
+        withdraw(found, "third", NOON)
+    assert refused.value.remedy == "Its keys are first, second."
 
 
 def test_the_announced_key_takes_over_early_from_a_withdrawn_one() -> None:

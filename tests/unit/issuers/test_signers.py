@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc.jwk import import_key
 
@@ -67,6 +68,12 @@ async def test_many_signatures_come_in_order_from_threads_too(smith: OwnKeysmith
             assert all(smith.verify(halves, one, signature) for one, signature in found)
 
 
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+async def test_of_nothing_there_are_no_signatures(smith: OwnKeysmith, algorithm: str) -> None:
+    """And no fault."""
+    assert await smith.signer(await smith.make(algorithm)).sign([]) == []
+
+
 async def test_a_few_quick_signatures_need_no_thread() -> None:
     """Handing them over would take longer than to make them."""
     smith = OwnKeysmith()
@@ -82,6 +89,19 @@ async def test_a_damaged_private_half_is_told(smith: OwnKeysmith, private: str |
     damaged = replace(halves, private=Secret("signing key", private) if private else None)
     with pytest.raises(RecordDamaged):
         smith.signer(damaged)
+
+
+async def test_a_private_half_of_another_pair_is_told(smith: OwnKeysmith) -> None:
+    """Nobody could verify what it signs; nor does one of another curve sign anything."""
+    halves, other = await smith.make("ES256"), await smith.make("ES256")
+    pem = ec.generate_private_key(ec.SECP384R1()).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    for private in (other.private, Secret("signing key", pem.decode())):
+        with pytest.raises(RecordDamaged):
+            smith.signer(replace(halves, private=private))
 
 
 async def test_a_key_of_another_kind_than_its_algorithm_signs_nothing(smith: OwnKeysmith) -> None:

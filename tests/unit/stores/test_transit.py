@@ -70,13 +70,14 @@ async def test_a_batch_goes_out_as_one_request() -> None:
     [(path, body)] = engine.sent
     assert path == "transit/sign/credbroker-1"
     assert [base64.b64decode(one["input"]) for one in body["batch_input"]] == [b"a", b"b"]
-    assert body["marshaling_algorithm"] == "jws"
+    assert (body["marshaling_algorithm"], body["key_version"]) == ("jws", 1)
 
 
 @pytest.mark.parametrize(
     "results",
     [None, [], [{}], [{"error": "no"}], [{"signature": ""}], [{"signature": "vault:v1:"}],
      [{"signature": "vault:v1:*"}], [{"signature": "vault:v1:A"}], ["text"],
+     [{"signature": "vault:v2:AAAA"}], [{"signature": "vault:v11:AAAA"}],
      [{"signature": "vault:v1:AAAA"}] * 2],
 )  # fmt: skip
 async def test_an_answer_without_every_signature_is_none(results: object) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -117,3 +120,25 @@ def test_each_line_is_one_json_object() -> None:
     for line in lines:
         read = FileAnswered.read(line.encode())
         assert "access-1" not in repr(read)
+
+
+PAGE = (Path(__file__).parents[3] / "docs" / "files.md").read_text()
+
+
+def test_what_the_page_asks_and_is_answered_are_the_messages() -> None:
+    """Its first block of JSON is a request, the second the lines of an answer."""
+    asked, lines = re.findall(r"```json\n(.*?)\n```", PAGE, re.DOTALL)
+    entries = read_asked(asked.encode())
+    assert [type(entry) for entry in entries] == [AskFile] * 3
+    for n, line in enumerate(lines.splitlines()):
+        answered = FileAnswered.read(line.encode())
+        assert answered.n == n
+        assert set(json.loads(line)) <= {one.name for one in dataclasses.fields(FileAnswered)}
+        only_one = (answered.access_token, answered.url, answered.problem)
+        assert sum(one is not None for one in only_one) == 1
+
+
+def test_the_page_tells_of_each_field_of_an_entry() -> None:
+    """In the order of the message."""
+    told = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
+    assert told == [one.name for one in dataclasses.fields(AskFile)]

@@ -225,7 +225,7 @@ async def test_a_lost_answer_and_an_old_reading_are_no_restore() -> None:
 
 
 async def test_how_long_the_others_see_an_issuer_fail_is_heard_of_each() -> None:
-    """One that says nothing of it, or that is not known yet, has seen nothing."""
+    """One that says nothing of it, or is not known yet or any more, has seen nothing."""
     fleet = Fleet()
     one, two, three = fleet.start("a"), fleet.start("b"), fleet.start("c")
     assert one.failing_seconds("cms") == [0.0]
@@ -234,6 +234,7 @@ async def test_how_long_the_others_see_an_issuer_fail_is_heard_of_each() -> None
     await one.beat({"cms": IssuerCount(failing_seconds=500.0)})
     assert sorted(one.failing_seconds("cms")) == [0.0, 300.0]
     assert sorted(one.failing_seconds("egi")) == [0.0, 400.0]
-    fleet.clock.advance(LIVE_SECONDS)
+    fleet.clock.advance(LIVE_SECONDS + 1)
+    assert one.failing_seconds("cms") == [0.0]
     await one.beat({})
     assert one.failing_seconds("cms") == []

@@ -91,7 +91,9 @@ class GrantingWorld:
         keyring, containing = self.base.keyring(), Containing(self.marks, self.means)
         await keyring.open()
         choice = algorithms("ES256", {})
-        signing = Signing(self.base.url, keyring, containing, self.means, choice)
+        signing = Signing(
+            self.base.url, keyring, containing, self.means, choice, services=self.clients
+        )
         offlines = Offlines(COMMUNITY, self.issued, self.seal, containing, self.means)
         granting = Granting(
             COMMUNITY,

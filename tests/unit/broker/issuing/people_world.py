@@ -9,7 +9,9 @@ from credbroker.broker.issuing.people import People
 from credbroker.broker.issuing.signing import Signing
 from credbroker.broker.leasing import Caller
 from credbroker.domain.attenuation import Wanted
+from credbroker.domain.errors import TokenRefused
 from credbroker.domain.lifetimes import LifetimeTable
+from credbroker.domain.revocations import check_signed
 from credbroker.domain.rights import Rights, RightsRule, UsersRule, When
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.tokens import AccessToken
@@ -50,11 +52,14 @@ class PeopleWorld(World):
         """Return one, with a key to sign with."""
         world = cls()
         world.signing = await memory_signing(world.clock)
-        people = People(world.signing, RIGHTS, TABLE, world.audit)
-        world.signed_here = SignedHere(mints={ISSUER: people})
+        world.have_rules(RIGHTS)
         world.claim("/dteam")
         await world.give_grant()
         return world
+
+    def have_rules(self, rights: Rights) -> None:
+        """Sign by these rules, at the replicas that start from now on."""
+        self.signed_here = SignedHere(mints={ISSUER: people_of(self, self.signing, rights)})
 
     def claim(self, *groups: str, entitlements: tuple[str, ...] = ()) -> None:
         """Have the issuer vouch for these from the next refresh on, in a token of no profile."""
@@ -67,6 +72,20 @@ class PeopleWorld(World):
         replica = self.replica(name)
         _, caller = await self.give_lease(replica)
         return replica, caller
+
+
+def people_of(world: World, signing: Signing, rights: Rights) -> People:
+    """Return who signs by these rules, knowing of the marks that all replicas see."""
+
+    def is_ended(client_id: str, token: AccessToken) -> bool:
+        marks = {one[0].kind: one[0].marks for one in world.revocations._newest.values()}
+        try:
+            check_signed("dteam", (client_id, token.subject), token.jti, token.issued_at, marks)
+        except TokenRefused:
+            return True
+        return False
+
+    return People(signing, rights, TABLE, world.audit, is_ended=is_ended)
 
 
 async def mint(

@@ -9,7 +9,6 @@ import pytest
 
 from credbroker.broker.engine import SignedHere
 from credbroker.broker.issuing.bridging import BridgeBy
-from credbroker.broker.issuing.people import People
 from credbroker.broker.issuing.signing import Signing
 from credbroker.broker.leasing import Caller
 from credbroker.domain.bridging import BridgeLimits
@@ -27,10 +26,11 @@ from credbroker.domain.grants import GrantState
 from credbroker.domain.lifetimes import LifetimeTable
 from credbroker.domain.outcomes import Dead, NotActedOn, Outcome
 from credbroker.domain.revocations import Kind, Mark
+from credbroker.domain.rotation import Rule, UnclearRule
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.tokens import AccessToken
-from tests.fakes.signing import memory_signing
-from tests.unit.broker.issuing.people_world import RIGHTS, SE1, mint
+from tests.fakes.signing import have_withdrawn, memory_signing
+from tests.unit.broker.issuing.people_world import RIGHTS, SE1, mint, people_of
 from tests.unit.broker.world import ISSUER, KEY, Replica, World
 
 BEAT, LIFE, HOUR = 10.0, 1200, 3600.0
@@ -103,6 +103,16 @@ async def test_an_outage_that_all_replicas_see_is_bridged() -> None:
     assert world.audit.last("mint")["jti"] == token.jti
 
 
+async def test_a_bridges_token_of_a_withdrawn_key_is_signed_anew() -> None:
+    """No service takes the one at hand any more."""
+    world = await OutageWorld.made()
+    replica, caller = await world.ready()
+    await world.goes_out(600, replica)
+    first = await mint(replica, caller, "storage.read:/a", SE1)
+    await have_withdrawn(world.signing, first.key_id)
+    assert (await mint(replica, caller, "storage.read:/a", SE1)).key_id != first.key_id
+
+
 async def test_a_replica_that_did_not_see_it_prevents_the_bridge(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -145,7 +155,7 @@ async def test_a_replica_that_has_not_looked_around_bridges_nothing() -> None:
     world = await OutageWorld.made()
     one, caller = await world.ready()
     await world.goes_out(600, one)
-    one.engine.replicas._has_looked = False
+    one.engine.replicas._looked_at = float("-inf")
     await refused(one, caller)
 
 
@@ -286,11 +296,76 @@ async def test_a_contained_person_is_not_signed_for() -> None:
         await mint(one, caller, "storage.read:/a", SE1)
 
 
+# -- what would make it reach further -----------------------------------------------------------
+
+
+async def test_a_replica_that_stood_still_does_not_go_by_what_it_saw_before() -> None:
+    """Frozen for an hour, in which the issuer came back: it looks again before it signs."""
+    world = await OutageWorld.made()
+    one, caller = await world.ready()
+    await world.goes_out(600, one)
+    for _ in range(3):
+        one.engine.gates[ISSUER].note(AWAY)  # it is left alone until a trial is due
+    world.issuer.down = None
+    world.clock.advance(HOUR)
+    await refused(one, caller)
+    assert "bridge" not in world.audit.events()
+
+
+async def test_what_other_replicas_saw_long_ago_makes_no_outage() -> None:
+    """This one still sees it fail, but has not heard of them for a minute."""
+    world = await OutageWorld.made()
+    one, caller = await world.ready()
+    two, _ = await world.ready("replica-2")
+    await world.goes_out(600, one, two)
+    world.clock.advance(60)
+    one.engine.gates[ISSUER].note(AWAY)
+    await refused(one, caller)
+
+
+async def test_a_login_in_doubt_since_before_the_outage_is_not_bridged() -> None:
+    """Though its one retry is still to come."""
+    world = await OutageWorld.made()
+    world.issuer.rule = Rule(UnclearRule.ONCE_MORE)
+    await world.rewrite(state=GrantState.IN_DOUBT, posts=1)
+    one, caller = await world.ready()
+    await world.goes_out(600, one)
+    await refused(one, caller)
+
+
+async def test_an_ended_token_is_not_given_again_in_the_next_outage() -> None:
+    """The replica that was told of the refusal was another one."""
+    world = await OutageWorld.made()
+    one, caller = await world.ready()
+    await world.goes_out(600, one)
+    token = await mint(one, caller, "storage.read:/a", SE1)
+    await one.engine.containing.revoke(Kind.CLIENT, "dteam/sub-ada")
+    assert (await mint(one, caller, "storage.read:/a", SE1)).jti != token.jti
+
+
+async def test_a_person_with_a_services_name_stops_no_service() -> None:
+    """Neither is one signed for, nor does a refusal end what the service has."""
+    world = await OutageWorld.made()
+    by = world.signed_here.bridges[ISSUER]
+    limits = replace(by.limits, services=frozenset({"sub-ada"}))
+    world.signed_here = SignedHere(bridges={ISSUER: replace(by, limits=limits)})
+    one, caller = await world.ready()
+    await world.goes_out(600, one)
+    await refused(one, caller)
+    await one.engine.marks.note_bridged(ISSUER, world.clock.now() + datetime.timedelta(hours=1))
+    world.issuer.down, world.issuer.standing = None, SUSPENDED
+    two, other = await world.ready("replica-2")
+    with pytest.raises(GrantPaused):
+        await mint(two, other, "storage.read:/b", SE1)
+    await two.deeds.finish()
+    assert await world.ended() is None
+
+
 async def test_people_of_our_own_are_bridged_by_the_last_word_about_them() -> None:
     """Where all their tokens are signed here, an outage is the same; also at a new replica."""
     world = await OutageWorld.made()
     world.signed_here = SignedHere(
-        {ISSUER: People(world.signing, RIGHTS, TABLE, world.audit)}, world.signed_here.bridges
+        {ISSUER: people_of(world, world.signing, RIGHTS)}, world.signed_here.bridges
     )
     world.issuer.widen = _vouched
     one, caller = await world.ready()

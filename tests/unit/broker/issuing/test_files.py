@@ -324,6 +324,12 @@ entitlements = st.lists(
 )
 
 
+async def test_a_path_without_its_first_slash_is_no_file_of_the_root() -> None:
+    """Although both seem to lie in a folder without a name."""
+    outcomes = await Desk().ask(read("/f"), read("g"))
+    assert [type(one) for one in outcomes] == [FileSigned, Malformed]
+
+
 @given(st.lists(entries, max_size=12), entitlements, st.booleans())
 async def test_what_was_decided_for_a_folder_is_what_would_be_decided_for_each_file(
     asked: list[AskFile], scopes: list[str], adds: bool

@@ -92,6 +92,23 @@ async def test_a_service_gets_a_token_about_itself() -> None:
     assert world.issued.history == []
 
 
+async def test_what_was_decided_once_holds_for_that_client_and_that_request_alone() -> None:
+    """It is remembered, and each token is a new one; another client's settings are its own."""
+    narrow = service("narrow", scopes="storage.read:/other")
+    world = GrantingWorld(RUCIO, narrow)
+    granting = (await world.replica()).granting
+    wanted = asked("storage.read:/data/f", SE2)
+    given = [await granting.client_credentials(world.caller(RUCIO), wanted) for _ in range(2)]
+    assert given[0].token.jti != given[1].token.jti
+    assert given[0].token.scopes == given[1].token.scopes == wanted.scopes
+    with pytest.raises(ScopeRefused):
+        await granting.client_credentials(world.caller(narrow), wanted)
+    other = await granting.client_credentials(
+        world.caller(RUCIO), asked("storage.read:/data/g", SE2)
+    )
+    assert str(other.token.scopes) == "storage.read:/data/g"
+
+
 async def test_without_a_trail_nothing_is_given() -> None:
     """Nor kept to be given later."""
     client = service("rucio", reuse_seconds=60)

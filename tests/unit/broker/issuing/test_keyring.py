@@ -23,7 +23,8 @@ from credbroker.domain.errors import (
     StoreUnclear,
 )
 from credbroker.domain.secret import Secret
-from credbroker.domain.signing_keys import SETTLING_SECONDS, SigningKey, SigningKeys
+from credbroker.domain.signing_keys import SETTLING_SECONDS, KeyHalves, SigningKey, SigningKeys
+from credbroker.ports import Stored
 from tests.fakes.clock import turns
 from tests.fakes.signing import DAY, RULES, URL, SigningWorld
 
@@ -187,9 +188,11 @@ async def test_who_has_not_read_for_longer_than_an_announcement_signs_nothing(
     world.clock.advance(1)
     with pytest.raises(KeysMissing, match="too long"):
         keyring.signing("ES256")
+    assert keyring.troubles() == ["The signing keys of dteam could not be read for too long."]
     assert len(kids(keyring)) == 1
     await keyring.read()
     keyring.signing("ES256")
+    assert keyring.troubles() == []
 
 
 async def test_a_withdrawn_key_is_neither_used_nor_published_within_a_minute(
@@ -214,6 +217,25 @@ async def test_a_withdrawn_key_is_neither_used_nor_published_within_a_minute(
     running.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await running
+
+
+async def test_a_replica_that_was_cut_off_for_a_week_brings_no_withdrawn_key_back(
+    world: SigningWorld,
+) -> None:
+    """Though by then its last token is over: whoever stole it would sign new ones."""
+    keyring = await opened(world)
+    stolen = keyring.signing("ES256").key
+    world.clock.advance(179 * DAY)
+    await keyring.read()  # announces the successor
+    cut_off = await opened(world)
+    here = [replace(one, withdrawn_at=world.clock.now()) for one in stored(world) if one == stolen]
+    await put(world, *here, *(one for one in stored(world) if one != stolen))
+    world.clock.advance(7 * DAY + SETTLING_SECONDS + 60)
+    await keyring.read()
+    await cut_off.read()
+    assert stolen.key_id not in kids(cut_off)
+    await keyring.read()
+    assert stolen.key_id not in kids(keyring)
 
 
 async def test_a_key_that_a_restored_store_has_lost_is_written_again(world: SigningWorld) -> None:
@@ -251,6 +273,44 @@ async def test_a_write_whose_answer_was_lost_makes_no_second_key(world: SigningW
     assert [key.key_id for key in stored(world)] == kids(keyring)
 
 
+async def test_no_pair_is_made_into_a_key_twice(world: SigningWorld) -> None:
+    """Not by the replica that made the last but one, which is over by now."""
+    one, two = await opened(world), await opened(world)
+    first = kids(one)
+    world.clock.advance(180 * DAY)
+    await two.read()
+    world.clock.advance(20 * DAY)
+    await one.read()
+    world.clock.advance(170 * DAY)
+    await one.read()
+    assert len(kids(one)) == 2
+    assert set(kids(one)).isdisjoint(first)
+
+
+async def test_a_pair_that_was_written_after_all_is_no_successor_of_itself(
+    world: SigningWorld,
+) -> None:
+    """The answer was lost, and so was every word on whether it is there."""
+    keyring = world.keyring()
+    world.records.fail_next(StoreUnclear("No answer."), acted=True, on="put")
+    real_get, reads = world.records.get, list[str]()
+
+    async def get(segment: str) -> Stored[SigningKeys] | None:
+        reads.append(segment)
+        if len(reads) == 2:
+            raise AWAY
+        return await real_get(segment)
+
+    world.records.get = get  # type: ignore[method-assign]  # away when the write is looked up
+    with pytest.raises(StoreUnclear):
+        await keyring.open()
+    await keyring.read()
+    assert len(kids(keyring)) == 1
+    world.clock.advance(179 * DAY)
+    await keyring.read()
+    assert len(set(kids(keyring))) == len(stored(world)) == 2
+
+
 async def test_no_key_is_made_by_a_clock_that_is_off(world: SigningWorld) -> None:
     """Its times would be everybody's. What is in the record serves all the same."""
 
@@ -266,6 +326,31 @@ async def test_no_key_is_made_by_a_clock_that_is_off(world: SigningWorld) -> Non
     assert len(world.records.history) == 1
 
 
+async def test_by_a_clock_that_is_known_to_be_off_no_key_is_over(world: SigningWorld) -> None:
+    """Services that came here would forget the key that other replicas sign with."""
+    is_off = False
+
+    def check() -> None:
+        if is_off:
+            raise ClockOff("This clock is off.")
+
+    world.means = replace(world.means, check_clock=check)
+    keyring = await opened(world)
+    world.clock.advance(179 * DAY)
+    await keyring.read()
+    both = kids(keyring)
+    world.clock.advance(30 * DAY)
+    is_off = True
+    with pytest.raises(ClockOff):
+        await keyring.read()
+    assert kids(keyring) == both
+    assert len(both) == 2
+    world.clock.advance(-30 * DAY)
+    is_off = False
+    assert kids(keyring) == both
+    assert keyring.signing("ES256").key.key_id == both[1]
+
+
 async def test_keys_of_another_issuer_string_are_not_used(world: SigningWorld) -> None:
     """As where a community was given another `url` under the same name."""
     await opened(world)
@@ -274,15 +359,66 @@ async def test_keys_of_another_issuer_string_are_not_used(world: SigningWorld) -
         await opened(world)
 
 
-async def test_a_damaged_private_half_fails_loudly_and_leaves_the_rest(world: SigningWorld) -> None:
-    """A replica that had read the keys goes on with them."""
+def without_private_half(key: SigningKey) -> SigningKey:
+    """Return the key as it is where its private half cannot be read."""
+    return replace(key, halves=replace(key.halves, private=Secret("signing key", "no key")))
+
+
+async def test_a_damaged_private_half_is_told_and_leaves_the_rest(world: SigningWorld) -> None:
+    """A replica that had read the keys goes on with them; a later one signs with the others."""
+    world.algorithms = ("RS256", "ES256")
     keyring = await opened(world)
-    good = stored(world)[0]
-    bad = replace(good, halves=replace(good.halves, private=Secret("signing key", "no key")))
-    await put(world, bad)
-    with pytest.raises(RecordDamaged):
-        await opened(world)
-    assert keyring.signing("ES256").key == good
+    rsa, good = stored(world)
+    await put(world, rsa, without_private_half(good))
+    late = await opened(world)
+    [trouble] = late.troubles()
+    assert good.key_id in trouble
+    with pytest.raises(KeysMissing, match="cannot be read"):
+        late.signing("ES256")
+    assert late.signing("RS256").key == rsa
+    assert kids(late) == kids(keyring)
+    await keyring.read()
+    used = keyring.signing("ES256")
+    [signature] = await used.signer.sign([b"a"])
+    assert keyring.verifies(good, b"a", signature)
+
+
+async def test_a_successor_that_cannot_be_used_here_hides_no_key_from_anybody(
+    world: SigningWorld,
+) -> None:
+    """As where it lies in a transit engine that only another replica's settings name."""
+    keyring = await opened(world)
+    old = keyring.signing("ES256").key
+    world.clock.advance(179 * DAY)
+    await keyring.read()
+    new = next(one for one in stored(world) if one != old)
+    await put(world, old, replace(new, halves=replace(new.halves, private=None, remote="there")))
+    late = await opened(world)
+    assert late.troubles() == []
+    world.clock.advance(DAY + SETTLING_SECONDS)
+    assert kids(late) == [new.key_id, old.key_id]
+    with pytest.raises(KeysMissing, match="transit"):
+        late.signing("ES256")
+    await late.read()
+    assert len(late.troubles()) == 1
+
+
+async def test_a_pair_that_could_not_be_written_is_tried_again(world: SigningWorld) -> None:
+    """In a transit engine each new one would stay for ever."""
+    keyring, make, pairs = world.keyring(), world.keysmith.make, list[str]()
+
+    async def counted(algorithm: str) -> KeyHalves:
+        made = await make(algorithm)
+        pairs.append(made.key_id)
+        return made
+
+    world.keysmith.make = counted  # type: ignore[method-assign]  # counts what is made
+    for _ in range(3):
+        world.records.fail_next(AWAY, on="put")
+        with pytest.raises(StoreUnavailable):
+            await keyring.read()
+    await keyring.read()
+    assert pairs == kids(keyring) == [key.key_id for key in stored(world)]
 
 
 async def test_a_key_of_an_algorithm_from_a_later_version_is_published_and_not_used(
@@ -315,3 +451,22 @@ async def test_times_are_whole_seconds_as_the_record_has_them(world: SigningWorl
     keyring = await opened(world)
     made = keyring.signing("ES256").key
     assert made.made_at == made.uses_from == datetime.datetime(2026, 6, 1, 12, tzinfo=datetime.UTC)
+
+
+async def test_a_damaged_record_stops_no_other_community_and_no_replica(
+    world: SigningWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody signs for this one until it is mended; no other replica would do better, so all are ready."""
+    reading = world.records.get
+
+    async def damaged(_segment: str) -> Stored[SigningKeys] | None:
+        raise RecordDamaged("A record in OpenBao/Vault is damaged or from a newer version.")
+
+    monkeypatch.setattr(world.records, "get", damaged)
+    keyring = await opened(world)
+    with pytest.raises(KeysMissing):
+        keyring.signing("ES256")
+    assert keyring.troubles() == []
+    monkeypatch.setattr(world.records, "get", reading)
+    await keyring.read()
+    assert keyring.signing("ES256").key.algorithm == "ES256"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,6 +17,7 @@ from credbroker.domain.revocations import Kind
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
 from credbroker.wire.issued import read_refresh_text
+from tests.fakes.clock import turns
 from tests.unit.broker.issuing.granting_world import (
     COMMUNITY,
     FTS,
@@ -23,6 +26,9 @@ from tests.unit.broker.issuing.granting_world import (
     GrantingWorld,
     IssuingReplica,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
 
 
 async def begun(world: GrantingWorld, replica: IssuingReplica, client: Client = FTS) -> Offline:
@@ -204,3 +210,30 @@ async def test_what_a_containment_ended_may_be_ended_for_good() -> None:
     await replica.containing.lift(Kind.CLIENT, f"{COMMUNITY}/rucio")
     with pytest.raises(TokenRefused, match="ended"):
         await used(world, replica, text)
+
+
+async def given_up(world: GrantingWorld, wanted: Coroutine[Any, Any, Offline]) -> None:
+    """Give a request up while its write is on the way, and let that arrive."""
+    world.issued.put_seconds = 1.0
+    request = asyncio.ensure_future(wanted)
+    await turns()
+    request.cancel()
+    await asyncio.wait([request])
+    for _ in range(2):
+        world.clock.advance(1.0)
+        await turns()
+    world.issued.put_seconds = 0.0
+
+
+async def test_what_is_on_its_way_to_the_store_arrives_whoever_gave_the_request_up() -> None:
+    """Its time was over, say: the repetition finds the same one, and the same successor."""
+    world = GrantingWorld()
+    replica = await world.replica()
+    first = await begun(world, replica, ROTATING)
+    await given_up(world, used(world, replica, first.text, ROTATING))
+    assert world.issued.newest(first.issued.id).generation == 2
+    second = await used(world, replica, first.text, ROTATING)
+    assert second.issued.generation == 2
+    assert len(world.issued.history) == 2
+    await given_up(world, begun(world, replica, FTS))
+    assert len(world.issued.history) == 3

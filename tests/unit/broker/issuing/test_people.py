@@ -24,6 +24,7 @@ from credbroker.domain.outcomes import Dead, NotActedOn
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
 from credbroker.domain.tokens import AccessToken
+from tests.fakes.signing import have_withdrawn
 from tests.unit.broker.issuing.people_world import SE1, SE2, PeopleWorld, mint
 from tests.unit.broker.world import ISSUER, KEY, ROLE, Replica
 
@@ -53,6 +54,16 @@ async def test_who_names_nothing_gets_all_that_the_rules_give_at_once() -> None:
     assert token.groups == ()
     named = await mint(replica, caller, "storage.read:/ wlcg.groups", SE1)
     assert named.groups == ("/dteam",)
+
+
+async def test_a_persons_token_of_a_withdrawn_key_is_signed_anew() -> None:
+    """No service takes the one at hand any more."""
+    world = await PeopleWorld.made()
+    replica, caller = await world.ready()
+    first = await mint(replica, caller, "storage.read:/data", SE1)
+    assert await mint(replica, caller, "storage.read:/data", SE1) == first
+    await have_withdrawn(world.signing, first.key_id)
+    assert (await mint(replica, caller, "storage.read:/data", SE1)).key_id != first.key_id
 
 
 @pytest.mark.parametrize(

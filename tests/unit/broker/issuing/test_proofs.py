@@ -28,7 +28,7 @@ async def made() -> tuple[PeopleWorld, Replica, Proofs]:
 def proofs_of(world: PeopleWorld, replica: Replica) -> Proofs:
     """Return what a replica knows, over what it holds."""
     means = Means(world.audit, world.clock, world.entropy, replica.deeds)
-    return Proofs(replica.refreshing, replica.refreshing._held, means, 0.5)
+    return Proofs(replica.refreshing, means, 0.5)
 
 
 async def test_a_living_word_is_not_asked_for_again() -> None:
@@ -105,7 +105,7 @@ async def test_a_slow_issuer_leaves_half_of_the_time_to_serve_what_is_known() ->
     asked = replica.start(proofs.newest(world.grant, whole, 8.0))
     await world.clock.pass_time(4.5)
     assert asked.result() is first
-    replica.refreshing._held.forget(LINE)
+    replica.refreshing.forget(LINE)
     none = replace(world.grant, access_token=None)
     asked = replica.start(proofs.newest(none, whole, 8.0))
     await world.clock.pass_time(7.5)

@@ -37,7 +37,7 @@ async def test_a_revoked_access_token_is_no_grant_any_more() -> None:
     """At every replica that has read the marks since; they are kept until it would have expired."""
     world = GrantingWorld()
     replica, other = await world.replica(), await world.replica()
-    subject = await world.subject(other)
+    subject = await world.subject(other, "storage.read:/data")
     await replica.revoking.revoke(world.caller(RUCIO), subject)
     assert world.audit.last("token_revoked")["client_id"] == "rucio"
     assert await replica.revoking.look(world.caller(FTS), subject) == {"active": False}

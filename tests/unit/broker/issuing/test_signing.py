@@ -29,7 +29,7 @@ from credbroker.domain.scopes import ScopeItem, ScopeSet
 from credbroker.domain.secret import Secret
 from credbroker.domain.signing_keys import SETTLING_SECONDS
 from credbroker.wire.jwt import peek, read_access_token
-from tests.fakes.signing import DAY, URL, SigningWorld
+from tests.fakes.signing import DAY, URL, SigningWorld, have_withdrawn
 
 STORAGE = "https://se.example.org"
 READ = ScopeSet.parse("storage.read:/atlas/data/f1")
@@ -91,8 +91,8 @@ async def test_a_token_says_exactly_what_every_neighbour_accepts(
 
 async def test_several_audiences_are_a_list_and_several_scopes_one_text(signing: Signing) -> None:
     """As are groups a list; who acts is said where somebody does."""
-    statement = replace(
-        ASKED, scopes=ScopeSet.parse("storage.read:/a storage.stage:/b"),
+    statement = ASKED._replace(
+        scopes=ScopeSet.parse("storage.read:/a storage.stage:/b"),
         audiences=(STORAGE, "https://other.example.org"), groups=("/dteam", "/dteam/x"),
         actor={"sub": "fts", "act": {"sub": "rucio"}},
     )  # fmt: skip
@@ -107,7 +107,7 @@ async def test_what_is_returned_is_what_a_reader_of_the_token_finds(
     world: SigningWorld, signing: Signing
 ) -> None:
     """Though it is not made by reading."""
-    token = await signing.sign(replace(ASKED, groups=("/dteam",)))
+    token = await signing.sign(ASKED._replace(groups=("/dteam",)))
     assert token == read_access_token(token.value, world.clock.now())
 
 
@@ -117,7 +117,7 @@ async def test_a_library_that_has_only_the_key_set_verifies_it(world: SigningWor
     signing = await world.signing()
     keys = KeySet.import_key_set(json.loads(signing.jwks()))
     for audience, algorithm in ((STORAGE, "RS256"), ("https://es", "ES256")):
-        token = await signing.sign(replace(ASKED, audiences=(audience,)))
+        token = await signing.sign(ASKED._replace(audiences=(audience,)))
         found = jws.deserialize_compact(token.value.reveal(), keys, algorithms=[algorithm])
         assert found.headers()["alg"] == algorithm
         assert (await signing.verify(token.value)).token.jti == token.jti
@@ -135,11 +135,11 @@ async def test_a_token_ends_no_later_than_it_may(world: SigningWorld, signing: S
     """By what it comes from, and by how long its key stays published; cut to whole seconds."""
     now = world.clock.now()
     soon = now + datetime.timedelta(seconds=90.9)
-    assert (await signing.sign(replace(ASKED, not_after=soon))).seconds_left(now) == 90
-    assert (await signing.sign(replace(ASKED, seconds=10**9))).seconds_left(now) == 7 * DAY
+    assert (await signing.sign(ASKED._replace(not_after=soon))).seconds_left(now) == 90
+    assert (await signing.sign(ASKED._replace(seconds=10**9))).seconds_left(now) == 7 * DAY
     for over in (now, now - datetime.timedelta(days=1)):
         with pytest.raises(TokenRefused):
-            await signing.sign(replace(ASKED, not_after=over))
+            await signing.sign(ASKED._replace(not_after=over))
 
 
 async def test_every_token_of_a_key_can_be_verified_to_its_end(world: SigningWorld) -> None:
@@ -148,7 +148,7 @@ async def test_every_token_of_a_key_can_be_verified_to_its_end(world: SigningWor
     world.clock.advance(179 * DAY)
     other = await world.signing()  # makes the successor
     world.clock.advance(DAY + SETTLING_SECONDS - 1)
-    last = await signing.sign(replace(ASKED, seconds=int(7 * DAY)))
+    last = await signing.sign(ASKED._replace(seconds=int(7 * DAY)))
     world.clock.advance(1)
     assert (await other.sign(ASKED)).key_id != last.key_id
     world.clock.advance(7 * DAY - 2)
@@ -163,7 +163,7 @@ async def test_every_token_of_a_key_can_be_verified_to_its_end(world: SigningWor
 async def test_a_storage_scope_without_a_path_is_not_signed(signing: Signing, name: str) -> None:
     """Some storage takes it for everything."""
     with pytest.raises(ScopeRefused, match="without a path"):
-        await signing.sign(replace(ASKED, scopes=ScopeSet((ScopeItem(name),))))
+        await signing.sign(ASKED._replace(scopes=ScopeSet((ScopeItem(name),))))
 
 
 @pytest.mark.parametrize("audiences", [(), ("",), (STORAGE, "")])
@@ -172,9 +172,24 @@ async def test_a_token_for_nobody_in_particular_is_not_signed(
 ) -> None:
     """Nor is the wildcard put in its place; it is signed only where it is named."""
     with pytest.raises(AudienceRefused):
-        await signing.sign(replace(ASKED, audiences=audiences))
-    token = await signing.sign(replace(ASKED, audiences=(ANY_AUDIENCE,)))
+        await signing.sign(ASKED._replace(audiences=audiences))
+    token = await signing.sign(ASKED._replace(audiences=(ANY_AUDIENCE,)))
     assert token.audiences == (ANY_AUDIENCE,)
+
+
+@pytest.mark.parametrize("subject", ["", "a" * 256, "a" * 10_000, "ad\u00e4", "ada\ud800"])
+async def test_a_subject_that_no_service_takes_is_not_signed(
+    signing: Signing, subject: str
+) -> None:
+    """WLCG token profile: 255 ASCII characters at the most. Nothing of it is repeated."""
+    statement = ASKED._replace(subject=subject)
+    with pytest.raises(TokenRefused, match="255") as error:
+        await signing.sign(statement)
+    assert not subject or subject not in error.value.sentence + error.value.remedy
+    with pytest.raises(TokenRefused):
+        await signing.sign_many([ASKED, statement])
+    longest = await signing.sign(ASKED._replace(subject="a" * 255))
+    assert said(longest.value)[1]["sub"] == "a" * 255
 
 
 async def test_nothing_is_signed_while_revocations_are_not_known(
@@ -216,7 +231,7 @@ async def test_a_batch_is_answered_in_its_order_whatever_signs_each(world: Signi
     world.algorithms, world.particular = ("ES256", "RS256"), {"https://rs": "RS256"}
     signing = await world.signing()
     statements = [
-        replace(ASKED, subject=f"file-{n}", audiences=("https://rs" if n % 50 == 7 else STORAGE,))
+        ASKED._replace(subject=f"file-{n}", audiences=("https://rs" if n % 50 == 7 else STORAGE,))
         for n in range(2 * AT_ONCE + 3)
     ]
     tokens = await signing.sign_many(statements)
@@ -236,7 +251,7 @@ async def test_an_empty_batch_is_no_fault(signing: Signing) -> None:
 async def test_one_bad_statement_refuses_the_batch(signing: Signing) -> None:
     """Whoever calls has checked each before."""
     with pytest.raises(AudienceRefused):
-        await signing.sign_many([ASKED, replace(ASKED, audiences=())])
+        await signing.sign_many([ASKED, ASKED._replace(audiences=())])
 
 
 # -- what is believed --------------------------------------------------------------------------
@@ -244,7 +259,7 @@ async def test_one_bad_statement_refuses_the_batch(signing: Signing) -> None:
 
 async def test_a_token_of_ours_is_known_again_with_who_it_was_for(signing: Signing) -> None:
     """Its client, and who acted."""
-    token = await signing.sign(replace(ASKED, actor={"sub": "fts"}))
+    token = await signing.sign(ASKED._replace(actor={"sub": "fts"}))
     found = await signing.verify(token.value)
     assert found.token == token
     assert (found.client_id, found.actor) == ("rucio", {"sub": "fts"})
@@ -271,8 +286,23 @@ async def test_a_token_of_a_withdrawn_key_is_refused(world: SigningWorld) -> Non
     gone = tuple(replace(one, withdrawn_at=world.clock.now()) for one in found.keys)
     await world.records.put(segment, replace(found, keys=gone), 1)
     other = await world.signing()
+    assert signing.counts(token)
+    assert not other.counts(token)
     with pytest.raises(TokenRefused):
         await other.verify(token.value)
+
+
+async def test_a_token_that_was_verified_before_its_key_was_withdrawn_is_refused(
+    signing: Signing,
+) -> None:
+    """What is remembered of it does not outlive its key; others are signed at once."""
+    token = await signing.sign(ASKED)
+    await signing.verify(token.value)
+    await have_withdrawn(signing, token.key_id)
+    with pytest.raises(TokenRefused):
+        await signing.verify(token.value)
+    again = await signing.sign(ASKED)
+    assert (await signing.verify(again.value)).token.key_id != token.key_id
 
 
 async def forged(world: SigningWorld, header: object, claims: object) -> Secret:
