@@ -88,11 +88,11 @@ class ScopeSet:
         return len(self.items)
 
     def __str__(self) -> str:
-        return self._text
-
-    @cached_property
-    def _text(self) -> str:
-        return " ".join([str(item) for item in self.items])
+        known = vars(self)  # a cached property takes a lock, which is most of it where there is one item
+        if "_text" not in known:
+            known["_text"] = " ".join([str(item) for item in self.items])
+        text: str = known["_text"]
+        return text
 
     def texts(self) -> list[str]:
         """Return the items as text, in order."""

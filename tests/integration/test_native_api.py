@@ -184,6 +184,17 @@ async def test_the_served_document_is_openapi_and_describes_exactly_the_routes(
     assert routes - {("GET", native.OPENAPI)} == Contract(served.json).operations()
 
 
+async def test_a_token_is_known_as_the_issuers_and_a_changed_one_is_not(broker: Replica) -> None:
+    """By the keys that the issuer publishes."""
+    person = await broker.log_in()
+    value = (await broker.ask("POST", native.TOKENS, person)).json["access_token"]
+    signed, _, signature = value.rpartition(".")
+    changed = f"{signed}.{signature[::-1]}"
+    for one, verified in ((value, True), (changed, False)):
+        told = await broker.ask("POST", native.TOKENS_INSPECT, person, {"access_token": one})
+        assert told.json["verified"] is verified
+
+
 async def test_every_operation_answers_as_the_document_says(broker_world: BrokerWorld) -> None:
     """Each one's success and one of its problems are held against their schemas."""
     carol = {"issuer": broker_world.issuer_name, "subject": Person("carol", "").subject}
@@ -197,6 +208,7 @@ async def test_every_operation_answers_as_the_document_says(broker_world: Broker
         "audiences": [JOB_AUDIENCE],
         "lifetime_seconds": 60,
     }
+    given = await broker.ask("POST", native.TOKENS, person)
     operator = await broker.log_in("carol")
     asked_containment = {"kind": "job", "name": "a job that is none", "reason": "drill"}
     calls: list[tuple[str, str, str, object]] = [
@@ -205,6 +217,7 @@ async def test_every_operation_answers_as_the_document_says(broker_world: Broker
         ("POST", native.LOGIN_POLL, person, None),
         ("POST", native.TOKENS, person, {"scopes": [JOB_SCOPE], "minimum_seconds": 60}),
         ("POST", native.TOKENS_BATCH, "", {"entries": [{"lease_token": person}]}),
+        ("POST", native.TOKENS_INSPECT, person, {"access_token": given.json["access_token"]}),
         ("POST", native.LEASES, person, asked_lease),
         ("GET", native.LEASE_SELF, person, None),
         ("POST", native.CONTAINMENT, operator, asked_containment),

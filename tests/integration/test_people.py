@@ -214,7 +214,8 @@ async def test_a_served_broker_signs_for_people_before_and_after_a_crash(
         lease = await served.log_in()
         given = await served.token(lease, "storage.read:/data", audiences=[SE1])
         assert (given.status, given.json["issuer_url"]) == (200, URL), given
-        for asked in ({"audiences": []}, {}, {"scopes": ["wlcg.groups"]}):
+        narrower: list[dict[str, list[str]]] = [{"audiences": []}, {}, {"scopes": ["wlcg.groups"]}]
+        for asked in narrower:
             answer = await served.ask("POST", "/api/v1/tokens", lease, asked)
             assert answer.status == 403 or answer.json["issuer_url"] == URL, answer
         await served.kill()

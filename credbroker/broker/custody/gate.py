@@ -182,9 +182,8 @@ class Gate:
 
     def counts(self) -> IssuerCount:
         """Return what this replica's refreshes were told in the last 10 minutes."""
-        return replace(
-            self._braking.counts(), failing_seconds=self.failing.seconds(self._clock.elapsed())
-        )
+        seconds = self.failing.seconds(self._clock.elapsed())
+        return replace(self._braking.counts(), failing_seconds=seconds)
 
     def standing(self) -> Standing:
         """Return how the gate stands now."""

@@ -22,7 +22,13 @@ import structlog
 from credbroker.broker.custody.replicas import name_segment
 from credbroker.broker.running import Means
 from credbroker.broker.storing import put_surely
-from credbroker.domain.errors import ClockOff, CredbrokerError, KeysMissing, StoreMisconfigured
+from credbroker.domain.errors import (
+    ClockOff,
+    CredbrokerError,
+    KeysMissing,
+    RecordDamaged,
+    StoreMisconfigured,
+)
 from credbroker.domain.signing_keys import (
     ALGORITHMS,
     SETTLING_SECONDS,
@@ -162,7 +168,7 @@ class Keyring:
         try:
             await self.read()
         except RecordDamaged as error:
-            log.error("keys_damaged", community=self._community, why=error.sentence)
+            log.warning("keys_damaged", community=self._community, why=error.sentence)
             self._is_damaged = True
 
     async def run(self) -> None:

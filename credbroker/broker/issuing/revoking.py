@@ -62,16 +62,20 @@ class Revoking:
         except TokenRefused:
             return
         if signed.client_id == caller.client.id:
-            until = _last_of(signed.token, caller.client)
-            ending = self._containing.end_signed(signed.token.jti, until)
+            ending = self._deeds.begin(self._end(signed, caller), "revoke a token")
             left = max(0.0, caller.answer_by - self._clock.elapsed())
-            await answered(self._deeds, self._deeds.begin(ending, "revoke a token"), left)
-            await self._audit.record(
-                "token_revoked",
-                **about_signed(signed.token, signed.client_id),
-                request_id=caller.origin.request_id,
-                address=caller.origin.address,
-            )
+            await answered(self._deeds, ending, left)
+
+    async def _end(self, signed: Signed, caller: ClientCaller) -> None:
+        """End an access token; it is in the trail also if nobody waits for that any more."""
+        until = _last_of(signed.token, caller.client)
+        await self._containing.end_signed(signed.token.jti, until)
+        await self._audit.record(
+            "token_revoked",
+            **about_signed(signed.token, signed.client_id),
+            request_id=caller.origin.request_id,
+            address=caller.origin.address,
+        )
 
     async def look(self, caller: ClientCaller, shown: Secret) -> Mapping[str, object]:
         """Return what introspection answers (RFC 7662 section 2.2): little, and only of what counts.

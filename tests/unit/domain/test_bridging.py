@@ -27,7 +27,7 @@ READ = Right(ScopeSet.parse("storage.read:/"), (SE,))
 def refused(**changes: object) -> str | None:
     """Return why nothing is signed, with one thing changed in what is signed for else."""
     asked: dict[str, object] = {"grant": GRANT, "right": READ, "out_since": SINCE, "now": NOW}
-    return why_not(limits=LIMITS, **(asked | changes))  # type: ignore[arg-type]
+    return why_not(limits=LIMITS, **(asked | changes))  # type: ignore[arg-type]  # the test knows the fields
 
 
 def test_in_an_outage_a_grant_that_was_well_is_signed_for() -> None:

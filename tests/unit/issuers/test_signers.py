@@ -17,6 +17,7 @@ from credbroker.domain.errors import Misconfigured, RecordDamaged
 from credbroker.domain.secret import Secret
 from credbroker.domain.signing_keys import ALGORITHMS
 from credbroker.issuers.signers import AT_ONCE, LocalSigner, OwnKeysmith, RemoteSigner
+from tests.fakes.clock import turns
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ async def test_a_key_is_named_by_its_thumbprint_and_shows_no_private_half(
     assert "PRIVATE" not in repr(halves)
 
 
-async def test_many_signatures_come_in_order_from_threads_too(smith: OwnKeysmith) -> None:
+async def test_many_signatures_come_in_order_whoever_else_signs(smith: OwnKeysmith) -> None:
     """Whatever the number, and at once."""
     halves = await smith.make("ES256")
     signer = smith.signer(halves)
@@ -74,12 +75,15 @@ async def test_of_nothing_there_are_no_signatures(smith: OwnKeysmith, algorithm:
     assert await smith.signer(await smith.make(algorithm)).sign([]) == []
 
 
-async def test_a_few_quick_signatures_need_no_thread() -> None:
-    """Handing them over would take longer than to make them."""
+async def test_es256_needs_no_thread_and_gives_others_their_turn() -> None:
+    """A few at a time: the library would hold Python's lock in a thread as well."""
     smith = OwnKeysmith()
     smith.close()
     signer = LocalSigner(ec.generate_private_key(ec.SECP256R1()), smith._pool, 1)
-    assert len((await signer.sign([b"a"]))[0]) == 64
+    signing = asyncio.ensure_future(signer.sign([b"a"] * (3 * AT_ONCE + 1)))
+    await turns(2)
+    assert not signing.done()
+    assert {len(one) for one in await signing} == {64}
 
 
 @pytest.mark.parametrize("private", [None, "", "no key", "-----BEGIN PRIVATE KEY-----\n"])

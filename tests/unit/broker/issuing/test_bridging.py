@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ class OutageWorld(World):
     signing: Signing
 
     @classmethod
-    async def made(cls, **limits: float) -> OutageWorld:
+    async def made(cls, **limits: Any) -> OutageWorld:
         """Return one in which all is well."""
         world = cls()
         world.signing = await memory_signing(world.clock)

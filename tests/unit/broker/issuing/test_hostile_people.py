@@ -8,7 +8,13 @@ import pytest
 
 from credbroker.broker.custody.refreshing import Wish
 from credbroker.domain.attenuation import ANY_AUDIENCE, Ceiling, Wanted
-from credbroker.domain.errors import CredbrokerError, GrantPaused, LoginNeeded, OutsideCeiling
+from credbroker.domain.errors import (
+    CredbrokerError,
+    GrantPaused,
+    LoginNeeded,
+    OutsideCeiling,
+    ScopeRefused,
+)
 from credbroker.domain.outcomes import Dead, NotActedOn, Outcome
 from credbroker.domain.revocations import Kind
 from credbroker.domain.rights import Rights, RightsRule, When
@@ -56,9 +62,9 @@ async def test_a_refusal_that_came_to_the_keeper_ends_signing_too(verdict: Outco
     await mint(replica, caller, "storage.read:/a", SE1)
     world.issuer.standing = verdict
     whole = replica.minting.whole_right(world.grant)
+    kept = Wish(world.grant.key, world.grant.line, whole, kept=True)
     with pytest.raises((GrantPaused, LoginNeeded)):
-        wish = Wish(world.grant.key, world.grant.line, whole, kept=True)
-        await replica.refreshing.refresh(wish, 9.0)
+        await replica.refreshing.refresh(kept, 9.0)
     world.clock.advance(10)
     with pytest.raises((GrantPaused, LoginNeeded)):
         await mint(replica, caller, "storage.read:/b", SE1)
@@ -116,6 +122,17 @@ async def test_a_trial_at_an_issuer_that_was_out_puts_its_own_token_in_nobodys_w
         await replica.refreshing.refresh(wish, 9.0)
     assert sum(world.issuer.posts.values()) == 2
     assert await mint(replica, caller, "storage.read:/", SE1) is first
+
+
+@pytest.mark.parametrize("user", [None, "sub-ada"])
+async def test_nobody_is_signed_for_under_the_name_of_a_service(user: str | None) -> None:
+    """Storage, and an operator who contains one of them, could not tell the two apart."""
+    world = await PeopleWorld.made()
+    world.signing._services = frozenset({"sub-ada"})
+    replica, caller = await world.ready()
+    with pytest.raises(ScopeRefused, match="service"):
+        await replica.minting.mint_access_token(caller, Wanted(None, (SE1,), about=user))
+    assert "sign" not in world.audit.events()
 
 
 async def test_a_jobs_lease_gives_nothing_of_rights_that_are_gone() -> None:

@@ -146,7 +146,7 @@ async def test_many_rights_cost_one_word_of_the_issuer() -> None:
 async def test_the_lease_and_the_role_still_narrow() -> None:
     """Rules give the most; who holds less asks for no more."""
     world = await PeopleWorld.made()
-    world.rules.audiences[ISSUER, ROLE] = (SE1,)  # type: ignore[index]
+    world.rules.audiences[ISSUER, ROLE] = (SE1,)  # type: ignore[index]  # a dict in tests
     replica, caller = await world.ready()
     assert (await mint(replica, caller, "storage.read:/")).audiences == (SE1,)
     with pytest.raises(OutsideCeiling, match="outside the role"):
@@ -229,8 +229,8 @@ async def test_without_recent_marks_nothing_is_signed() -> None:
     """The signing itself asks for them."""
     world = await PeopleWorld.made()
     replica, caller = await world.ready()
-    world.signing._marks.is_fresh = False  # type: ignore[misc]
-    world.signing._marks.error = StoreUnavailable("x")  # type: ignore[attr-defined]
+    world.signing._marks.is_fresh = False  # type: ignore[misc]  # the fake has it settable
+    world.signing._marks.error = StoreUnavailable("x")  # type: ignore[attr-defined]  # the fake has it
     with pytest.raises(StoreUnavailable):
         await mint(replica, caller, "storage.read:/a", SE1)
 

@@ -80,7 +80,7 @@ async def test_a_revoked_refresh_token_is_over() -> None:
 
 
 async def test_a_revocation_that_is_not_stored_is_not_promised() -> None:
-    """It is said in time, and carried on with."""
+    """It is said in time, carried on with, and written down once it is so."""
     world = GrantingWorld()
     replica = await world.replica()
     subject = await world.subject(replica)
@@ -92,6 +92,7 @@ async def test_a_revocation_that_is_not_stored_is_not_promised() -> None:
         await asking
     await world.clock.pass_time(120)
     assert await replica.revoking.look(world.caller(RUCIO), subject) == {"active": False}
+    assert world.audit.last("token_revoked")["client_id"] == "rucio"
 
 
 async def test_a_token_that_counts_is_described_briefly() -> None:
