@@ -150,8 +150,10 @@ class Connector(aiohttp.TCPConnector):
     ) -> aiohttp.connector.Connection:
         """Return a connection as the library does, and remember it."""
         connection = await super().connect(req, traces, timeout)
-        if connection.transport is not None:
-            self._made.add(connection.transport)
+        # Those of uvloop cannot be remembered so, and need not: it closes what nobody holds any more.
+        with contextlib.suppress(TypeError):
+            if connection.transport is not None:
+                self._made.add(connection.transport)
         return connection
 
     async def close(self, *, abort_ssl: bool = False) -> None:
