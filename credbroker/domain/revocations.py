@@ -232,7 +232,9 @@ def check_name(kind: Kind, name: str) -> str:
     if kind is Kind.CLIENT:
         community, _, client_id = name.partition("/")
         if not _SUBJECT.match(client_id):
-            raise Malformed("A client, or a subject, is named by 1 to 255 printable ASCII characters.")
+            raise Malformed(
+                "A client, or a subject, is named by 1 to 255 printable ASCII characters."
+            )
         return f"{check_short_name('community', community)}/{client_id}"
     if kind is Kind.TOKEN and not _ONE_WORD.match(name):
         raise Malformed("A token is named by its jti, 1 to 255 printable ASCII characters.")

@@ -88,7 +88,8 @@ class ScopeSet:
         return len(self.items)
 
     def __str__(self) -> str:
-        known = vars(self)  # a cached property takes a lock, which is most of it where there is one item
+        # A cached property takes a lock, which is most of it where there is one item.
+        known = vars(self)
         if "_text" not in known:
             known["_text"] = " ".join([str(item) for item in self.items])
         text: str = known["_text"]

@@ -5,7 +5,8 @@
   replica and finds the same one.
 - Where a client rotates, the successor is stored before the answer, and last of all; who shows the one before it soon
   after gets the same successor again, and whoever shows it later ends all of them.
-- One that is in use and does not rotate is not read again while the marks tell what has changed.
+- One that is in use and does not rotate is not read again while the marks tell what has changed; of one
+  that rotates the check-and-set tells it.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ from credbroker.ports import LoginSeal, RecordStore, StaleVersionError, Stored
 T = TypeVar("T")
 
 PURPOSE = "issued refresh token"
+ROOM = 20_000
+"""So many records are remembered at the most as they were written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,7 @@ class Offlines:
         self._containing = containing
         self._recall = Recall(records, means.clock, fresh_seconds=float("inf"))
         containing.memories.append(self._recall)
+        self._written: dict[str, Stored[IssuedRefresh]] = {}
         self._audit = means.audit
         self._clock = means.clock
         self._deeds = means.deeds
@@ -151,10 +155,13 @@ class Offlines:
         Raises `TokenRefused` for one that is unknown, somebody else's, over, or was replaced too long
         ago, which ends it; and `StoreUnavailable` kinds if the store says nothing by `answer_by`.
         """
-        issued = await self._at_hand(shown, client, answer_by)
-        if issued is not None:
-            return Held(issued, shown, client)
-        return await self._within(self._looked(shown, client), answer_by)
+        if client.rotates:
+            held = self._as_written(shown, client)
+        else:
+            held = await self._at_hand(shown, client, answer_by)
+        if held is None:
+            held = await self._within(self._looked(shown, client), answer_by)
+        return held
 
     async def renewed(self, held: Held, answer_by: float) -> Secret:
         """Return the refresh token to show next time: the same, or where it rotates its successor.
@@ -166,18 +173,25 @@ class Offlines:
             issued = await self._within(self._rotated(held), answer_by)
         return self._text(issued.id, issued.generation)
 
-    async def _at_hand(
-        self, shown: RefreshText, client: Client, answer_by: float
-    ) -> IssuedRefresh | None:
-        """Return the record as it is remembered, if by it the token may be used as it is."""
-        if client.rotates:
-            return None
+    async def _at_hand(self, shown: RefreshText, client: Client, answer_by: float) -> Held | None:
+        """Return one by its record as it is remembered, if by it the token may be used as it is."""
         recalled = await self._recall.get(shown.id, answer_by - self._clock.elapsed())
         issued = recalled.value
         if issued is None or not recalled.fresh or not issued.is_current(shown):
             return None
         self._check(issued, client)
-        return issued
+        return Held(issued, shown, client)
+
+    def _as_written(self, shown: RefreshText, client: Client) -> Held | None:
+        """Return one by the record that was written here last, if by it the token is the newest.
+
+        If somebody has written since, its successor is not taken, and the record is looked at.
+        """
+        last = self._written.get(shown.id)
+        if last is None or not last.value.is_current(shown):
+            return None
+        self._check(last.value, client)
+        return Held(last.value, shown, client, last)
 
     async def _looked(self, shown: RefreshText, client: Client) -> Held:
         stored = await self._stored(shown.id)
@@ -278,12 +292,16 @@ class Offlines:
 
     async def _replaced(self, stored: Stored[IssuedRefresh], after: IssuedRefresh) -> bool:
         """Write what follows; False if somebody else wrote meanwhile."""
+        self._written.pop(after.id, None)
         try:
-            await put_surely(
+            version = await put_surely(
                 self._records, after.id, after, stored.version, is_ours=lambda one: one == after
             )
         except StaleVersionError:
             return False
+        if len(self._written) >= ROOM:
+            self._written.clear()
+        self._written[after.id] = Stored(after, version, 0.0)
         self._recall.learn(after.id, after)
         return True
 

@@ -104,13 +104,20 @@ MESSAGES: dict[type, st.SearchStrategy[Any]] = {
         starts=st.none() | st.lists(job_starts, max_size=3),
         most_starts=st.none() | whole,
     ),
+    native.AskInspect: st.builds(
+        native.AskInspect, names.map(lambda one: Secret("access token", one))
+    ),
+    native.Inspected: st.builds(native.Inspected, st.booleans(), names),
     native.JobStart: job_starts,
     native.LoggedOut: st.builds(native.LoggedOut, st.booleans(), st.none() | instants),
     native.IssuersOffered: st.builds(
         native.IssuersOffered, st.lists(st.builds(native.IssuerOffered, names, texts), max_size=3)
     ),
 }
-REQUESTS = [native.StartLogin, native.AskToken, native.AskLease, native.AskUnder, native.AskTokens]
+REQUESTS = [
+    native.StartLogin, native.AskToken, native.AskLease, native.AskUnder, native.AskTokens,
+    native.AskInspect,
+]  # fmt: skip
 NOTHING_NEEDED = {native.AskToken, native.LoggedOut, native.TokenOrProblem, native.TokenLine}
 
 

@@ -237,3 +237,31 @@ async def test_what_is_on_its_way_to_the_store_arrives_whoever_gave_the_request_
     assert len(world.issued.history) == 2
     await given_up(world, begun(world, replica, FTS))
     assert len(world.issued.history) == 3
+
+
+async def test_a_row_of_rotations_at_one_replica_writes_and_does_not_read() -> None:
+    """The check-and-set says what a reading would have said."""
+    world = GrantingWorld()
+    replica = await world.replica()
+    text = (await used(world, replica, (await begun(world, replica, ROTATING)).text, ROTATING)).text
+    reads, writes = world.issued.reads, len(world.issued.history)
+    for _ in range(3):
+        text = (await used(world, replica, text, ROTATING)).text
+    assert (world.issued.reads - reads, len(world.issued.history) - writes) == (0, 3)
+
+
+async def test_what_another_replica_did_meanwhile_shows_in_what_is_written() -> None:
+    """It rotated, so this one's successor is not taken; it ended all, so nothing is given."""
+    world = GrantingWorld()
+    replica, other = await world.replica(), await world.replica()
+    first = (
+        await used(world, replica, (await begun(world, replica, ROTATING)).text, ROTATING)
+    ).text
+    theirs = (await used(world, other, first, ROTATING)).text
+    assert (await used(world, replica, first, ROTATING)).text == theirs
+    newest = (await used(world, replica, theirs, ROTATING)).text
+    shown = read_refresh_text(newest)
+    assert shown is not None
+    assert await other.offlines.end(shown, ROTATING, soon(world))
+    with pytest.raises(TokenRefused, match="ended"):
+        await used(world, replica, newest, ROTATING)
