@@ -33,6 +33,7 @@ from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.signing_keys import KeyRules
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
+from credbroker.host.loop import take_turns
 from credbroker.issuers.signers import OwnKeysmith
 from credbroker.telemetry.audit import AuditTrail
 from credbroker.wire.files import read_asked, write_token
@@ -151,7 +152,8 @@ async def _rate(deed: Callable[[], Awaitable[int]], seconds: float) -> float:
 
 
 def main() -> None:
-    """Do what standard input says."""
+    """Do what standard input says, in a process that is set as `serve` sets its own."""
+    take_turns()
     print(json.dumps(asdict(asyncio.run(mint(Task(**json.load(sys.stdin)))))))
 
 

@@ -59,7 +59,7 @@ from credbroker.domain.limits import Allowance
 from credbroker.host import hardening, systemd
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
-from credbroker.host.loop import quick_loop
+from credbroker.host.loop import quick_loop, take_turns
 from credbroker.host.names import HostNames
 from credbroker.host.workers import Workers, tell_when_alone
 from credbroker.ports import Clock, Entropy, Waypoints
@@ -74,9 +74,6 @@ STOP_ANSWER_SECONDS = 15.0
 KEPT_ALIVE_SECONDS = 75.0
 # A Kerberos ticket with what Active Directory puts into it travels in one header.
 LONGEST_HEADER_BYTES = 64 * 1024
-# The threads that write the trail and sign come back from the disk to a busy loop; at the library's 5 ms
-# a line would wait for three of these before anybody is answered.
-HAND_OVER_SECONDS = 0.0005
 # A slow Vault keeps the port closed for no longer than this.
 FIRST_BEAT_SECONDS = 5.0
 
@@ -110,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
     hardening.forbid_core_dumps()
     settings = load(args.config)
     configure(settings.log.level)
-    sys.setswitchinterval(HAND_OVER_SECONDS)
+    take_turns()
     with asyncio.Runner(loop_factory=quick_loop()) as runner:
         if args.workers > 1:
             return runner.run(Workers(_commands(args, settings), SystemClock()).run())

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from types import ModuleType
-from typing import TYPE_CHECKING
 
-from credbroker.host.loop import quick_loop
+import pytest
 
-if TYPE_CHECKING:
-    import pytest
+from credbroker.host.loop import COLLECT_AFTER, HAND_OVER_SECONDS, quick_loop, take_turns
 
 
 def test_the_librarys_own_loop_does_where_uvloop_is_not_there(
@@ -28,3 +27,15 @@ def test_uvloop_makes_the_loop_where_it_is_there(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "uvloop", there)
     with asyncio.Runner(loop_factory=quick_loop()) as runner:
         assert runner.run(asyncio.sleep(0, "it runs")) == "it runs"  # noqa: TID251 - no time passes
+
+
+def test_threads_and_the_collector_take_turns_as_a_server_needs() -> None:
+    """A thread waits for half a millisecond, not for five; the collector looks less often."""
+    before = sys.getswitchinterval(), gc.get_threshold()
+    try:
+        take_turns()
+        assert sys.getswitchinterval() == pytest.approx(HAND_OVER_SECONDS)
+        assert gc.get_threshold() == COLLECT_AFTER
+    finally:
+        sys.setswitchinterval(before[0])
+        gc.set_threshold(*before[1])
