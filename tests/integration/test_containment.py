@@ -74,8 +74,12 @@ async def until_over(brokers: list[Replica], lease: str) -> None:
             assert (await by_vault_token(broker, lease)).status == 403
 
 
+# What our own issuer signed is over at the other one within as many: test_issued_refresh.py.
+OF_LEASES = [kind for kind in Kind if kind not in {Kind.CLIENT, Kind.TOKEN}]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", OF_LEASES)
 async def test_each_kind_holds_at_each_of_three_brokers_within_five_seconds(
     broker_world: BrokerWorld, kind: Kind
 ) -> None:
