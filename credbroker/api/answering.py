@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TypeVar, cast
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
@@ -41,15 +41,17 @@ _GIVEN_ID = re.compile(r"[A-Za-z0-9_-]{8,64}\Z")
 _VAULT_PATHS = ("/v1/", "/htgettokenopts.txt")
 
 WELL_KNOWN = "/.well-known/"
-_PUBLIC_DOCUMENT = "public_document"
+_PUBLIC_DOCUMENT, _AT_ONCE = "public_document", "at_once"
 
 ErrorForm = Callable[[CredbrokerError, str], web.Response]
 """Writes an error, with the request's id, as an answer."""
 ERROR_FORM: web.RequestKey[ErrorForm] = web.RequestKey("error_form")
 """How what goes wrong in this request is written, if its path does not say so."""
-PublicDocument = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-DOCUMENTS: web.AppKey[Mapping[str, PublicDocument]] = web.AppKey("documents")
-"""What answers with public documents, by path."""
+AtOnce = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+AT_ONCE: web.AppKey[Mapping[str, AtOnce]] = web.AppKey("at_once")
+"""What answers before any route is looked for, by path."""
+Answering = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
+"""Has a handler answer a request, with all that this module gives an answer."""
 H = TypeVar("H", bound=Callable[..., object])
 
 log = structlog.get_logger(__name__)
@@ -61,11 +63,28 @@ def public_document(handler: H) -> H:
     return handler
 
 
-def documents_in(routes: Iterable[web.RouteDef]) -> Mapping[str, PublicDocument]:
-    """Return what answers with public documents, by path."""
-    return {
-        one.path: cast("PublicDocument", one.handler) for one in routes if _is_public(one.handler)
-    }
+def at_once(handler: H) -> H:
+    """Mark a handler that is asked too often to be looked for among all routes.
+
+    It judges the method itself, and has no use for what the framework makes of the path.
+    """
+    setattr(handler, _AT_ONCE, True)
+    return handler
+
+
+def answered_at_once(routes: Iterable[web.RouteDef], answering: Answering) -> Mapping[str, AtOnce]:
+    """Return what answers before any route is looked for, by path."""
+    found: dict[str, AtOnce] = {}
+    for one in routes:
+        if _is_public(one.handler):
+            found[one.path] = cast("AtOnce", one.handler)
+        elif getattr(one.handler, _AT_ONCE, False):
+            found[one.path] = cast("AtOnce", _with(cast("Handler", one.handler), answering))
+    return found
+
+
+def _with(handler: Handler, answering: Answering) -> Handler:
+    return lambda request: answering(request, handler)
 
 
 def _is_public(handler: object) -> bool:
@@ -87,15 +106,25 @@ def form_at(path: str) -> ErrorForm:
 
 
 def answering_problems(entropy: Entropy, audit: Audit) -> Middleware:
-    """Return the middleware that gives every request an id, every error its form.
+    """Return the middleware that has all but public documents answered as `answering` says."""
+    answer = answering(entropy, audit)
+
+    @web.middleware
+    async def unless_public(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if _is_public(request.match_info.handler):
+            return await handler(request)
+        return await answer(request, handler)
+
+    return unless_public
+
+
+def answering(entropy: Entropy, audit: Audit) -> Answering:
+    """Return what gives every request an id, every error its form.
 
     A refusal is written to `audit`; if it cannot be, the answer says that instead.
     """
 
-    @web.middleware
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if _is_public(request.match_info.handler):
-            return await handler(request)
         given = request.headers.get("X-Request-Id", "")
         request_id = given if _GIVEN_ID.match(given) else entropy.token(12)
         request[REQUEST_ID] = request_id
@@ -105,8 +134,8 @@ def answering_problems(entropy: Entropy, audit: Audit) -> Middleware:
         finally:
             reset_contextvars(**bound)
         answered.headers["X-Request-Id"] = request_id
-        answered.headers["Cache-Control"] = "no-store"
-        answered.headers["X-Content-Type-Options"] = "nosniff"
+        answered.headers[hdrs.CACHE_CONTROL] = "no-store"
+        answered.headers[hdrs.X_CONTENT_TYPE_OPTIONS] = "nosniff"
         return answered
 
     return answer

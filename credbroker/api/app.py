@@ -6,7 +6,12 @@ from collections.abc import Iterable, Sequence
 
 from aiohttp import web
 
-from credbroker.api.answering import DOCUMENTS, answering_problems, documents_in
+from credbroker.api.answering import (
+    AT_ONCE,
+    answered_at_once,
+    answering,
+    answering_problems,
+)
 from credbroker.api.openapi import document
 from credbroker.api.operations import Operation
 from credbroker.ports import Audit, Entropy
@@ -36,7 +41,7 @@ def build_app(
         return web.json_response(described)
 
     routes = list(routes)
-    app[DOCUMENTS] = documents_in(routes)
+    app[AT_ONCE] = answered_at_once(routes, answering(entropy, audit))
     app.add_routes([web.route(op.method, op.path, op.handler) for op in operations])
     app.add_routes([web.get(OPENAPI, openapi), *routes])
     return app

@@ -2,8 +2,8 @@
 
 The framework would send the offending line back, with a vault token that may stand in it, and write
 it to the log with a stack trace. Here neither the answer nor the log holds a byte of what came. Public
-documents are answered here, too: they are read at each check of a token by some, and on their way
-through routes and middlewares they would cost half as much again.
+documents and OAuth's endpoints are answered here, too: some read the former at each check of a token,
+and ask the latter a thousand times a second; on the way through the routes they would cost more.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from credbroker.api.answering import DOCUMENTS, PublicDocument, form_at
+from credbroker.api.answering import AT_ONCE, AtOnce, form_at
 from credbroker.domain.errors import Malformed
 from credbroker.ports import Entropy
 
@@ -35,27 +35,27 @@ class Runner(web.AppRunner):
         self._entropy = entropy
 
     async def _make_server(self) -> web.Server:
-        return _Server(await super()._make_server(), self._entropy, self.app.get(DOCUMENTS, {}))
+        return _Server(await super()._make_server(), self._entropy, self.app.get(AT_ONCE, {}))
 
 
 class _Server(web.Server):
     """The server that the framework made, with connections of ours."""
 
-    def __init__(
-        self, made: web.Server, entropy: Entropy, documents: Mapping[str, PublicDocument]
-    ) -> None:
+    def __init__(self, made: web.Server, entropy: Entropy, at_once: Mapping[str, AtOnce]) -> None:
         self.settings: dict[str, Any] = made._kwargs  # noqa: SLF001 - said in no other way
         super().__init__(self._answered, request_factory=made.request_factory, **self.settings)
         self._routed = made.request_handler
         self._entropy = entropy
-        self._documents = documents
+        self._at_once = at_once
 
     async def _answered(self, request: web.BaseRequest) -> web.StreamResponse:
         # RFC 9110 section 10.1.1; the framework's own answer would repeat what was expected.
-        if request.headers.get("Expect", _CONTINUE).lower() != _CONTINUE:
+        expected = request.headers.get("Expect")
+        if expected is None:
+            return await self._at_once.get(request.path, self._routed)(request)
+        if expected.lower() != _CONTINUE:
             return self.refused(request, 417)
-        document = self._documents.get(request.path)
-        return await (document or self._routed)(request)
+        return await self._routed(request)  # which tells the client to go on
 
     def refused(self, request: web.BaseRequest, status: int = 400) -> web.Response:
         """Return the answer to a request that is not looked at any further."""

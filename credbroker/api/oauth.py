@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from aiohttp import web
 
-from credbroker.api.answering import ERROR_FORM, WELL_KNOWN
+from credbroker.api.answering import ERROR_FORM, WELL_KNOWN, at_once
 from credbroker.api.client_callers import ClientCallers
 from credbroker.api.issuer_documents import IssuerDocuments
 from credbroker.api.issuer_openapi import issuer_openapi_route
@@ -53,14 +53,17 @@ class OauthApi:
             EXCHANGE_GRANT: self._by_exchange,
         }
 
+    @at_once
     async def token(self, request: web.Request) -> web.Response:
         """Answer with a token, by whichever grant is named."""
         return await self._answered(request, self._by_grant)
 
+    @at_once
     async def revoke(self, request: web.Request) -> web.Response:
         """End a token; one that is unknown, or somebody else's, is as good as ended."""
         return await self._answered(request, self._revoked)
 
+    @at_once
     async def introspect(self, request: web.Request) -> web.Response:
         """Answer what a token says, or that it is not active."""
         return await self._answered(request, self._looked_up)

@@ -6,7 +6,8 @@ the request said.
 
 from __future__ import annotations
 
-from aiohttp import web
+from aiohttp import hdrs, web
+from multidict import CIMultiDict
 
 from credbroker.api.issuer_openapi import ISSUER_OPENAPI
 from credbroker.api.problems import retry_after
@@ -65,11 +66,12 @@ CODES: list[tuple[type[CredbrokerError], int, str]] = [
 ]
 
 _NOT_KEPT = {"Pragma": "no-cache"}  # RFC 6749 section 5.1; Cache-Control stands in every answer
+_SAID = CIMultiDict({hdrs.CONTENT_TYPE: "application/json", **_NOT_KEPT})
 
 
 def said(body: bytes) -> web.Response:
     """Return the answer of success that carries a body."""
-    return web.Response(body=body, content_type="application/json", headers=_NOT_KEPT)
+    return web.Response(body=body, headers=_SAID.copy())
 
 
 def refused(error: CredbrokerError, request_id: str) -> web.Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 
 from aiohttp import web
 
@@ -77,12 +78,19 @@ def asked_in(form: Form) -> Asked:
     """Return what a request asks for; raise `ScopeRefused`, without a word of it, for a bad scope."""
     try:
         scope = form.get("scope")
-        scopes = ScopeSet.parse(scope) if scope is not None else None
+        scopes = _scopes(scope) if scope is not None else None
     except Malformed:
         raise ScopeRefused(
             "A scope that is asked for is not in the form that may be signed."
         ) from None
     return Asked(scopes, form.audiences or None)
+
+
+def _scopes(text: str) -> ScopeSet:
+    return _usual_scopes(text) if len(text) <= _LONGEST_USUAL else ScopeSet.parse(text)
+
+
+_usual_scopes = lru_cache(MOST_USUAL)(ScopeSet.parse)
 
 
 @dataclass(frozen=True, slots=True)

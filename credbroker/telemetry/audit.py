@@ -58,6 +58,7 @@ class AuditTrail:
         # A thread of its own: those of the loop may all be waiting for a name server.
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="audit")
         self._waiting: list[bytes] = []
+        self._callers: list[asyncio.Future[None]] = []
         self._at_the_disk = asyncio.Lock()
         self._next: asyncio.Task[None] | None = None
 
@@ -77,7 +78,7 @@ class AuditTrail:
         # What all lines begin with is written once, without its closing brace.
         begin = _ENCODER.encode(
             {
-                "time": _plain(self._clock.now()),
+                "time": _text_of(self._clock.now()),
                 "event": event,
                 "replica": self._replica,
                 **_present(common),
@@ -90,21 +91,35 @@ class AuditTrail:
     async def _all_written(self) -> None:
         if self._next is None:
             self._next = asyncio.ensure_future(self._write_next())
-        # Shielded: a caller that goes away must not leave the chain half-written.
-        await asyncio.shield(self._next)
+        # One of its own: a caller that goes away must not leave the chain half-written.
+        caller = asyncio.get_running_loop().create_future()
+        self._callers.append(caller)
+        await caller
 
     async def _write_next(self) -> None:
         async with self._at_the_disk:
             self._next = None  # who comes from here on is too late for this flush
             lines, self._waiting = self._waiting, []
-            loop = asyncio.get_running_loop()
-            try:
-                await loop.run_in_executor(self._disk, self._flush, b"".join(lines))
-            except OSError as error:
+            callers, self._callers = self._callers, []
+            error = await self._flushed(b"".join(lines))
+            if error is not None:
                 self._waiting = lines + self._waiting
-                raise AuditUnavailable(
-                    f"The audit trail cannot be written ({error.strerror}), so nothing is given out."
-                ) from None
+            for caller in callers:
+                if caller.done():
+                    continue  # it went away
+                if error is None:
+                    caller.set_result(None)
+                else:
+                    caller.set_exception(_unavailable(error))
+
+    async def _flushed(self, lines: bytes) -> Exception | None:
+        """Return what kept the lines from getting to the disk: nothing, if they are there."""
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(self._disk, self._flush, lines)
+        except (OSError, RuntimeError) as error:
+            return error
+        return None
 
     def close(self) -> None:
         """Let go of the file, once what is being written is on disk."""
@@ -118,16 +133,20 @@ class AuditTrail:
         self._waiting.append(line)
 
     def _flush(self, lines: bytes) -> None:
-        start = os.lseek(self._file, 0, os.SEEK_END)
+        written = 0
         try:
-            written = os.write(self._file, lines)
             while written < len(lines):
                 written += os.write(self._file, lines[written:])
             os.fsync(self._file)
         except OSError:
             # Half a line would break the chain for every line after it.
-            os.ftruncate(self._file, start)
+            os.ftruncate(self._file, os.lseek(self._file, 0, os.SEEK_END) - written)
             raise
+
+
+def _unavailable(error: Exception) -> AuditUnavailable:
+    why = error.strerror if isinstance(error, OSError) else error
+    return AuditUnavailable(f"The audit trail cannot be written ({why}), so nothing is given out.")
 
 
 def _open_alone(path: Path) -> int:
@@ -148,13 +167,15 @@ def _open_alone(path: Path) -> int:
 
 def _present(fields: Mapping[str, object]) -> dict[str, object]:
     present: dict[str, object] = {}
+    if not fields:
+        return present
     texts: list[str] = []
     for name, value in fields.items():
         if type(value) is str:
             texts.append(value)
             present[name] = value
         elif type(value) is datetime.datetime:
-            present[name] = _written(value)
+            present[name] = _moment(value)
         elif value is not None:
             present[name] = _plain(value)
     # One look at all texts together takes less time than one at each.
@@ -169,7 +190,7 @@ def _plain(value: object) -> object:
     if isinstance(value, str):
         return _remembered(value) if len(value) <= _SHORT_TEXT else _cleaned(value)
     if isinstance(value, datetime.datetime):
-        return _written(value)
+        return _moment(value)
     if isinstance(value, _NUMBERS):
         return value
     if isinstance(value, _LISTS):
@@ -177,9 +198,9 @@ def _plain(value: object) -> object:
     return _plain(str(value))
 
 
-@lru_cache(maxsize=256)
-def _written(at: datetime.datetime) -> str:
-    return at.astimezone(datetime.UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+def _text_of(at: datetime.datetime) -> str:
+    at = at if at.tzinfo is datetime.UTC else at.astimezone(datetime.UTC)
+    return at.isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def _cleaned(text: str) -> str:
@@ -189,6 +210,8 @@ def _cleaned(text: str) -> str:
 
 
 _remembered = lru_cache(_REMEMBERED)(_cleaned)
+# The tokens of a second begin and end together.
+_moment = lru_cache(256)(_text_of)
 
 
 def _last_link(file: int) -> str:

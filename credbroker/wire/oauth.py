@@ -29,6 +29,7 @@ _AUDIENCES = frozenset({"audience", "aud", "resource"})
 # RFC 6749 section 5.2: what a description may hold.
 _NOT_IN_DESCRIPTION = re.compile(r"[^\x20\x21\x23-\x5B\x5D-\x7E]")
 _write = json.JSONEncoder(separators=(",", ":")).encode
+_quoted = json.encoder.encode_basestring_ascii
 _REMEDY = "Send each parameter once, as a form (application/x-www-form-urlencoded)."
 
 
@@ -123,17 +124,15 @@ def write_granted(
     issued_type: Optional[str] = None,
 ) -> bytes:
     """Write a token endpoint's success (RFC 6749 section 5.1; RFC 8693 section 2.2.1)."""
-    said: dict[str, object] = {
-        "access_token": token.value.reveal(),
-        "token_type": "Bearer",
-        "expires_in": seconds_left,
-        "scope": str(token.scopes),
-    }
+    said = (
+        f'{{"access_token":{_quoted(token.value.reveal())},"token_type":"Bearer"'
+        f',"expires_in":{seconds_left},"scope":{_quoted(str(token.scopes))}'
+    )
     if refresh_token is not None:
-        said["refresh_token"] = refresh_token.reveal()
+        said += f',"refresh_token":{_quoted(refresh_token.reveal())}'
     if issued_type is not None:
-        said["issued_token_type"] = issued_type
-    return _write(said).encode()
+        said += f',"issued_token_type":{_quoted(issued_type)}'
+    return f"{said}}}".encode()
 
 
 def write_looked_up(claims: Mapping[str, object]) -> bytes:

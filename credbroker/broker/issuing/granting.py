@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from credbroker.broker.containing import Containing
 from credbroker.broker.issuing.clients import Clients
@@ -36,8 +37,7 @@ MOST_ACTORS = 8
 """A token that went through more hands than these is exchanged no more: it would grow for ever."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClientCaller:
+class ClientCaller(NamedTuple):
     """A service that asks, and until when (`Clock.elapsed`) it must be answered."""
 
     client: Client
@@ -45,8 +45,7 @@ class ClientCaller:
     answer_by: float
 
 
-@dataclass(frozen=True, slots=True)
-class Granted:
+class Granted(NamedTuple):
     """What a service is given. `token` says by its scopes what was allowed."""
 
     token: AccessToken

@@ -14,7 +14,7 @@ def about_signed(token: AccessToken, client_id: str) -> dict[str, object]:
         "sub": token.subject,
         "iss": token.issuer_url,
         "client_id": client_id,
-        "scope": token.scopes,
+        "scope": str(token.scopes),
         "audience": list(token.audiences),
         "issued_at": token.issued_at,
         "expires_at": token.expires_at,

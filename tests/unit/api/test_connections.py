@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import web
 
+from credbroker.api.answering import AT_ONCE, answered_at_once, answering, at_once
 from credbroker.api.connections import Runner
+from credbroker.domain.errors import NotAllowed
+from tests.fakes.audit import FakeAudit
 from tests.fakes.entropy import FakeEntropy
 
 if TYPE_CHECKING:
@@ -93,3 +96,59 @@ async def test_a_body_that_nobody_can_unpack_writes_no_stack_trace(
         )
     assert said[0] == 200
     assert [record for record in caplog.records if record.exc_info] == []
+
+
+@pytest.fixture
+async def often_asked() -> AsyncIterator[int]:
+    """A port whose handlers are asked without a route, unless the client waits to be told to go on."""
+
+    @at_once
+    async def said(request: web.Request) -> web.Response:
+        return web.Response(body=await request.read())
+
+    @at_once
+    async def refused(_request: web.Request) -> web.Response:
+        raise NotAllowed("This is not for you.")
+
+    app, routes = web.Application(), [web.route("*", "/said", said), web.route("*", "/no", refused)]
+    app[AT_ONCE] = answered_at_once(routes, answering(FakeEntropy(), FakeAudit()))
+    app.add_routes([web.post("/said", said)])
+    runner = Runner(app, FakeEntropy())
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield runner.addresses[0][1]
+    await runner.cleanup()
+
+
+async def test_what_is_asked_often_is_answered_as_through_its_route(often_asked: int) -> None:
+    """With an id, kept by nobody, and with the body that came."""
+    status, headers, body = await ask(
+        often_asked,
+        "POST /said HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+        "X-Request-Id: given-by-us\r\nContent-Length: 5\r\n\r\nhello",
+    )
+    assert (status, body) == (200, b"hello")
+    assert (headers["X-Request-Id"], headers["Cache-Control"]) == ("given-by-us", "no-store")
+
+
+async def test_what_is_asked_often_is_refused_as_through_its_route(often_asked: int) -> None:
+    """In the form of its path, with the request's id."""
+    status, headers, body = await ask(
+        often_asked, "POST /no HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    )
+    assert status == 403
+    assert json.loads(body)["request_id"] == headers["X-Request-Id"]
+
+
+async def test_who_waits_before_the_body_of_what_is_asked_often_is_told_to_go_on(
+    often_asked: int,
+) -> None:
+    """Its route does so (RFC 9110 section 10.1.1)."""
+    request = (
+        "POST /said HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+        "Expect: 100-continue\r\nContent-Length: 5\r\n\r\nhello"
+    )
+    status, _, rest = await ask(often_asked, request)
+    assert status == 100
+    assert rest.startswith(b"HTTP/1.1 200")
+    assert rest.endswith(b"hello")

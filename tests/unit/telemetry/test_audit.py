@@ -400,3 +400,26 @@ def test_two_writers_of_one_file_are_refused(tmp_path: Path, clock: FakeClock) -
     AuditTrail(tmp_path, "two", clock).close()
     first.close()
     AuditTrail(tmp_path, "one", clock).close()
+
+
+async def test_a_trail_that_was_closed_lets_nothing_out(tmp_path: Path) -> None:
+    """Who comes too late is told so, and does not wait for ever."""
+    with trail(tmp_path) as opened:
+        await opened.record("before")
+    with pytest.raises(AuditUnavailable, match="nothing is given out"):
+        await opened.record("after")
+    assert [line["event"] for line in whole_chain(tmp_path)] == ["before"]
+
+
+async def test_a_caller_that_goes_away_keeps_no_other_waiting(tmp_path: Path, disk: Disk) -> None:
+    """Both lines are written, and who stayed hears of its own."""
+    with trail(tmp_path) as opened:
+        disk.free.clear()
+        gone, stays = (asyncio.ensure_future(opened.record(name)) for name in ("gone", "stays"))
+        await asyncio.wait([gone, stays], timeout=0.02)
+        gone.cancel()
+        disk.free.set()
+        await stays
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+    assert [line["event"] for line in whole_chain(tmp_path)] == ["gone", "stays"]
