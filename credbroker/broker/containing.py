@@ -115,6 +115,15 @@ class Containing:
         """Raise `ClientNotAllowed` if a mark stops this client of ours, as far as is known here."""
         check_client(community, client_id, self._view)
 
+    async def admit_client(self, community: str, client_id: str, seconds: float) -> None:
+        """Return if this client of ours may ask, by marks that are not too old, within `seconds`.
+
+        Raises `ClientNotAllowed`, and `StoreUnavailable` kinds if there are none to be had.
+        """
+        if not self.is_fresh:
+            await self.confirm(max(0.0, seconds))
+        self.judge_client(community, client_id)
+
     def judge_signed(
         self, community: str, names: Iterable[str], jti: str, signed_at: datetime.datetime
     ) -> None:

@@ -15,6 +15,7 @@ from credbroker.broker.leasing import Caller, Leasing, about
 from credbroker.broker.narrowing import Narrowing, Way
 from credbroker.broker.recall import FRESH_SECONDS
 from credbroker.broker.running import Means
+from credbroker.broker.trail import traces
 from credbroker.domain.attenuation import Ceiling, Right, Wanted, attenuate
 from credbroker.domain.errors import (
     GrantPaused,
@@ -308,22 +309,11 @@ def _too_short(wanted: Wanted) -> TooSoonExpired:
 
 
 def _traces(token: AccessToken, grant: Grant, right: Right) -> dict[str, object]:
-    """Return what finds this token again in other services' logs; never the token itself.
-
-    FTS knows a token by the first 16 hex digits of its SHA-1, others by `jti` or SHA-256.
-    """
     return {
         "sub": token.subject,
         "iss": token.issuer_url,
         "client_id": grant.client_id,
-        "scope": token.scopes,
-        "audience": list(token.audiences),
+        **traces(token),
         "asked_scope": right.scopes,
-        "issued_at": token.issued_at,
-        "expires_at": token.expires_at,
-        "jti": token.jti,
-        "kid": token.key_id,
-        "sha256": token.value.digest(),
-        "fts_id": token.value.digest("sha1")[:16],
         "generation": grant.generation,
     }

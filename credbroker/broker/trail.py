@@ -1,9 +1,10 @@
-"""What every line of the audit trail says of the grant that it is about."""
+"""What every line of the audit trail says of the grant, or the token, that it is about."""
 
 from __future__ import annotations
 
 from credbroker.domain.grants import Grant
 from credbroker.domain.names import GrantKey
+from credbroker.domain.tokens import AccessToken
 
 
 def about(grant: Grant) -> dict[str, object]:
@@ -19,3 +20,20 @@ def about(grant: Grant) -> dict[str, object]:
 def names(key: GrantKey) -> dict[str, object]:
     """Return a grant's three names."""
     return {"issuer": key.issuer, "credkey": key.credkey, "role": key.role}
+
+
+def traces(token: AccessToken) -> dict[str, object]:
+    """Return what finds a token again in other services' logs; never the token itself.
+
+    FTS knows a token by the first 16 hex digits of its SHA-1, others by `jti` or SHA-256.
+    """
+    return {
+        "scope": str(token.scopes),
+        "audience": token.audiences,
+        "issued_at": token.issued_at,
+        "expires_at": token.expires_at,
+        "jti": token.jti,
+        "kid": token.key_id,
+        "sha256": token.value.digest(),
+        "fts_id": token.value.digest("sha1")[:16],
+    }

@@ -17,7 +17,6 @@ import pytest
 from credbroker.api.problems import status_of
 from credbroker.broker import leasing, minting, trail
 from credbroker.broker.deliveries import ordering
-from credbroker.broker.issuing import files
 from credbroker.broker.issuing import trail as signed
 from credbroker.cli import exits
 from credbroker.cli.exits import exit_code
@@ -314,10 +313,10 @@ def texts_of(said: ast.expr, chosen: dict[str, ast.expr]) -> list[str]:
 
 
 def shared_fields() -> Iterator[str]:
-    """Return the fields that `about` and `_traces` put into a line."""
+    """Return the fields that these put into a line."""
     for module, name in (
         (leasing, "about"), (minting, "_traces"), (trail, "about"), (trail, "names"),
-        (ordering, "of_order"), (signed, "about_signed"), (files, "_traces"),
+        (trail, "traces"), (ordering, "of_order"), (signed, "about_signed"),
     ):  # fmt: skip
         tree = ast.parse(inspect.getsource(getattr(module, name)))
         (told,) = [node for node in ast.walk(tree) if isinstance(node, ast.Dict)]

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import structlog
 
 from credbroker.broker.issuing.signing import Statement
+from credbroker.broker.trail import traces
 from credbroker.domain.clients import Client
 from credbroker.domain.errors import (
     AudienceRefused,
@@ -147,7 +148,7 @@ class FilesSigning:
             if both:
                 await self._audit.record_all(
                     "sign",
-                    [_traces(token, one) for token, one in both],
+                    [{"form": "url" if one.url else None, **traces(token)} for token, one in both],
                     **_about(caller),
                     by="files",
                     iss=self._signing.url,
@@ -294,19 +295,4 @@ def _about(caller: ClientCaller) -> dict[str, object]:
         "request_id": caller.origin.request_id,
         "address": caller.origin.address,
         "client_id": caller.client.id,
-    }
-
-
-def _traces(token: AccessToken, ready: _Ready) -> dict[str, object]:
-    """Return what finds this token again, without what all have in common; see `trail.about_signed`."""
-    return {
-        "form": "url" if ready.url else None,
-        "scope": str(token.scopes),
-        "audience": token.audiences,
-        "issued_at": token.issued_at,
-        "expires_at": token.expires_at,
-        "jti": token.jti,
-        "kid": token.key_id,
-        "sha256": token.value.digest(),
-        "fts_id": token.value.digest("sha1")[:16],
     }

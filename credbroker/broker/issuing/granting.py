@@ -223,9 +223,8 @@ class Granting:
     async def _admit(self, caller: ClientCaller, grant: str) -> None:
         """Return if this client may use that grant now, by revocations that are not too old."""
         caller.client.check_may(grant)
-        if not self._containing.is_fresh:
-            await self._containing.confirm(max(0.0, caller.answer_by - self._clock.elapsed()))
-        self._containing.judge_client(self._community, caller.client.id)
+        left = caller.answer_by - self._clock.elapsed()
+        await self._containing.admit_client(self._community, caller.client.id, left)
 
     def _judge(self, signed: Signed) -> None:
         token = signed.token

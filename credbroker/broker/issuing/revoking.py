@@ -96,9 +96,8 @@ class Revoking:
         return _claims(signed)
 
     async def _admit(self, caller: ClientCaller) -> None:
-        if not self._containing.is_fresh:
-            await self._containing.confirm(max(0.0, caller.answer_by - self._clock.elapsed()))
-        self._containing.judge_client(self._community, caller.client.id)
+        left = caller.answer_by - self._clock.elapsed()
+        await self._containing.admit_client(self._community, caller.client.id, left)
 
     def _judge(self, signed: Signed) -> None:
         token = signed.token

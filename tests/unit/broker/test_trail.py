@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from credbroker.broker.trail import about, names
-from tests.unit.things import KEY, grant
+from credbroker.broker.trail import about, names, traces
+from tests.unit.things import KEY, access_token, grant
 
 
 def test_a_line_names_the_grant_and_never_its_token() -> None:
@@ -16,3 +16,12 @@ def test_a_line_names_the_grant_and_never_its_token() -> None:
         "generation": 3,
     }
     assert names(KEY) == {"issuer": "egi", "credkey": "ada", "role": "default"}
+
+
+def test_a_token_is_found_by_what_other_services_keep_of_it() -> None:
+    """By `jti`, SHA-256, or as FTS knows it; the token itself is not in it."""
+    token = access_token("storage.read:/a")
+    said = traces(token)
+    assert (said["jti"], said["sha256"]) == (token.jti, token.value.digest())
+    assert said["fts_id"] == token.value.digest("sha1")[:16]
+    assert token.value.reveal() not in str(said)

@@ -138,7 +138,7 @@ async def test_the_trail_says_of_a_files_token_what_it_says_of_any() -> None:
     token = (await desk.signed(read())).token
     line, as_ever = desk.audit.last("sign"), about_signed(token, "rucio")
     found = {name: line[name] for name in as_ever}
-    assert {**found, "audience": list(token.audiences)} == as_ever
+    assert {**found, "audience": token.audiences} == as_ever
     assert set(line) - set(as_ever) == {"event", "request_id", "address", "by", "form"}
 
 
