@@ -17,6 +17,7 @@ import pytest
 from credbroker.api.problems import status_of
 from credbroker.broker import leasing, minting, trail
 from credbroker.broker.deliveries import ordering
+from credbroker.broker.issuing import files
 from credbroker.broker.issuing import trail as signed
 from credbroker.cli import exits
 from credbroker.cli.exits import exit_code
@@ -317,6 +318,7 @@ def shared_fields() -> Iterator[str]:
     for module, name in (
         (leasing, "about"), (minting, "_traces"), (trail, "about"), (trail, "names"),
         (trail, "traces"), (ordering, "of_order"), (signed, "about_signed"),
+        (files, "_line"),
     ):  # fmt: skip
         tree = ast.parse(inspect.getsource(getattr(module, name)))
         (told,) = [node for node in ast.walk(tree) if isinstance(node, ast.Dict)]

@@ -148,7 +148,7 @@ class FilesSigning:
             if both:
                 await self._audit.record_all(
                     "sign",
-                    [{"form": "url" if one.url else None, **traces(token)} for token, one in both],
+                    [_line(token, one) for token, one in both],
                     **_about(caller),
                     by="files",
                     iss=self._signing.url,
@@ -296,3 +296,7 @@ def _about(caller: ClientCaller) -> dict[str, object]:
         "address": caller.origin.address,
         "client_id": caller.client.id,
     }
+
+
+def _line(token: AccessToken, ready: _Ready) -> dict[str, object]:
+    return {"form": "url" if ready.url else None, **traces(token)}
