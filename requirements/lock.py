@@ -10,8 +10,8 @@ COMMON = [
 
 for name, extras in {
     "demo": ["demo", "build"],
-    "dev": ["demo", "build", "dev"],
-    "kerberos": ["demo", "build", "dev", "kerberos"],
+    "dev": ["demo", "build", "docs", "dev"],
+    "kerberos": ["demo", "build", "docs", "dev", "kerberos"],
 }.items():
     chosen = [word for extra in extras for word in ("--extra", extra)]
     subprocess.run(  # noqa: S603 - our own words
