@@ -1,7 +1,7 @@
 """`python -m bench.authlib_peer PORT`: Authlib's authorization server on aiohttp, as a peer.
 
-Plain HTTP on 127.0.0.1, client_credentials with ES256 tokens (RFC 9068); nothing is stored, nothing
-written down. What it grants comes as JSON on standard input; "{}" goes out once it answers.
+It knows client_credentials with ES256 tokens (RFC 9068); nothing is stored, nothing written down.
+What it is told is what it grants.
 """
 
 # mypy: disable-error-code="no-untyped-call"
@@ -9,11 +9,9 @@ written down. What it grants comes as JSON on standard input; "{}" goes out once
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import json
 import os
-import sys
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -23,7 +21,7 @@ from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
 from authlib.oauth2.rfc9068 import JWTBearerTokenGenerator
 from joserfc.jwk import ECKey
 
-from credbroker.host.loop import quick_loop
+from bench.peer_app import serve_peer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -139,17 +137,12 @@ class Server(AuthorizationServer):
         return answer
 
 
-async def _serve(port: int, given: Mapping[str, str]) -> None:
+def _app(given: Mapping[str, str]) -> web.Application:
     os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"
     app = web.Application()
     app.router.add_post("/token", Server(given).token)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    print("{}", flush=True)
-    await asyncio.Event().wait()
+    return app
 
 
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=quick_loop()) as runner:  # the loop that `serve` would take
-        runner.run(_serve(int(sys.argv[1]), json.load(sys.stdin)))
+    serve_peer(_app)

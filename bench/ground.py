@@ -20,6 +20,7 @@ from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
+from tests.vault_settings import vault_settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -78,15 +79,7 @@ class Ground:
             "audit": {"folder": str(audit)},
             # A thousand strangers from one address are no attack here.
             "limits": {"per_address_per_second": 10_000, "per_address_burst": 10_000},
-            "vault": {
-                "addresses": [self.openbao.address],
-                "ca_file": str(self.authority.ca_file),
-                "mount": self.openbao.mount,
-                "approle": {
-                    "role_id_file": str(self.openbao.role_id_file),
-                    "secret_id_file": str(self.openbao.secret_id_file),
-                },
-            },
+            "vault": vault_settings(self.openbao),
             "issuers": {
                 ISSUER: {
                     "url": self.issuer.url,

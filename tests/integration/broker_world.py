@@ -40,7 +40,9 @@ from credbroker.host.entropy import SystemEntropy
 from credbroker.host.http import Connector
 from credbroker.wire import native
 from credbroker.wire.records import read_grant
+from tests.answers import Answer
 from tests.fakes.leaping_clock import LeapingClock
+from tests.vault_settings import vault_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,27 +59,6 @@ ROLE_SCOPES = ["openid", "offline_access", READ, "storage.create:/"]
 ACCESS_SECONDS = 600
 _PATIENCE_SECONDS = 15.0
 _POLL_SECONDS = 0.02
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a broker answered."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> dict[str, Any]:
-        """The body, which is a JSON object."""
-        read = json.loads(self.body)
-        assert isinstance(read, dict)
-        return read
-
-    @property
-    def error(self) -> str:
-        """The stable word of a problem; empty for a success."""
-        return "" if self.status < 400 else str(self.json["error"])
 
 
 @dataclass
@@ -329,16 +310,7 @@ class BrokerWorld:
 
     def vault_settings(self) -> dict[str, Any]:
         """Return the settings that lead to this world's OpenBao."""
-        return {
-            "addresses": [self.openbao.address],
-            "ca_file": str(self.openbao.ca_file),
-            "mount": self.openbao.mount,
-            "seconds": 2.0,
-            "approle": {
-                "role_id_file": str(self.openbao.role_id_file),
-                "secret_id_file": str(self.openbao.secret_id_file),
-            },
-        }
+        return {**vault_settings(self.openbao), "seconds": 2.0}
 
     def broker_tls(self) -> ssl.SSLContext:
         """Return what a broker shows."""

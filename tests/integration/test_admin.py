@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-import os
 import re
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +31,7 @@ from credbroker.domain.rotation import Rule, UnclearRule
 from credbroker.domain.scopes import ScopeSet
 from credbroker.host.entropy import SystemEntropy
 from tests.integration.broker_world import READ
+from tests.integration.commands import run
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -52,20 +51,6 @@ async def an_office(world: BrokerWorld, folder: Path) -> AsyncIterator[tuple[Off
     desk = Desk(world.clock, SystemEntropy(), io.StringIO(), io.StringIO())
     async with contextlib.AsyncExitStack() as stack:
         yield await open_office(load(folder), desk, stack), desk
-
-
-async def run(*words: str) -> tuple[int, str, str]:
-    """Run the program; return its exit code and what it wrote."""
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "credbroker", *words,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={"PATH": os.defpath},
-    )  # fmt: skip
-    out, err = await child.communicate()
-    assert child.returncode is not None
-    return child.returncode, out.decode(), err.decode()
 
 
 async def probed(world: BrokerWorld, office: Office, desk: Desk) -> str:

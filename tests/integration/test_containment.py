@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from credbroker.demo.openbao import OpenBaoServer
-    from tests.integration.broker_world import Answer, BrokerWorld, Replica
+    from tests.answers import Answer
+    from tests.integration.broker_world import BrokerWorld, Replica
     from tests.integration.conftest import WorldFactory
 
 WITHIN_SECONDS = 5.0

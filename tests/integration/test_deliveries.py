@@ -24,7 +24,8 @@ from credbroker.config.load import load
 from credbroker.domain.revocations import Kind
 from credbroker.host.entropy import SystemEntropy
 from credbroker.wire import deliveries, native
-from tests.integration.broker_world import READ, Answer, BrokerWorld, Replica
+from tests.answers import Answer
+from tests.integration.broker_world import READ, BrokerWorld, Replica
 from tests.integration.test_native_api import Contract
 
 if TYPE_CHECKING:

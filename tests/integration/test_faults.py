@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from credbroker.demo.issuer.faults import Fault
     from credbroker.demo.openbao import OpenBaoServer
-    from tests.integration.broker_world import Answer
+    from tests.answers import Answer
     from tests.integration.conftest import WorldFactory
 
 OTHER = "storage.create:/"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from yarl import URL
 
-from tests.integration.broker_world import ACCESS_SECONDS, READ, Answer
+from tests.answers import Answer
+from tests.integration.broker_world import ACCESS_SECONDS, READ
 
 if TYPE_CHECKING:
     from tests.integration.broker_world import BrokerWorld, Replica

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import sys
 from typing import TYPE_CHECKING
+
+from tests.integration.commands import run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,19 +16,9 @@ ISSUER = "https://tokens.example.org/dteam/"
 MORE = {"communities": {"dteam": {"url": ISSUER, "clients": {}}}}
 
 
-async def exported(config: Path, to: Path) -> tuple[int, str]:
-    """Run the program; return its exit code and all that it wrote."""
-    words = ("jwks", "export", "--config", str(config), "--to", str(to))
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "credbroker", *words,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env={"PATH": os.defpath},
-    )  # fmt: skip
-    said, _ = await child.communicate()
-    assert child.returncode is not None
-    return child.returncode, said.decode()
+async def exported(config: Path, to: Path) -> tuple[int, str, str]:
+    """Run the program; return its exit code and what it wrote."""
+    return await run("jwks", "export", "--config", str(config), "--to", str(to))
 
 
 async def test_the_files_are_what_the_broker_answers(
@@ -37,12 +26,12 @@ async def test_the_files_are_what_the_broker_answers(
 ) -> None:
     """The same keys byte for byte, the same metadata; before a broker ran there are none."""
     config, to = broker_world.write_settings("export", more=MORE), tmp_path / "www"
-    code, said = await exported(config, to)
+    code, _, why = await exported(config, to)
     assert code != 0
-    assert "has no keys yet" in said
+    assert "has no keys yet" in why
     broker = await broker_world.replica(more=MORE)
-    code, said = await exported(config, to)
-    assert (code, said) == (0, f"{to / 'dteam'}: keys of {ISSUER}: 2\n")
+    said = f"{to / 'dteam'}: keys of {ISSUER}: 2\n"
+    assert await exported(config, to) == (0, said, "")
     answered = await broker.ask("GET", "/dteam/jwks")
     assert (to / "dteam/jwks").read_bytes() == answered.body
     metadata = await broker.ask("GET", "/dteam/.well-known/openid-configuration")

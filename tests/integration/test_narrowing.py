@@ -12,7 +12,8 @@ from credbroker.wire import native
 from credbroker.wire.jwt import peek
 
 if TYPE_CHECKING:
-    from tests.integration.broker_world import Answer, BrokerWorld, Replica
+    from tests.answers import Answer
+    from tests.integration.broker_world import BrokerWorld, Replica
     from tests.integration.conftest import WorldFactory
 
 SITES = ["https://se1.test", "https://se2.test"]

@@ -25,7 +25,8 @@ from credbroker.wire.native import AskLease, AskToken, StartLogin
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.integration.broker_world import Answer, BrokerWorld, Replica
+    from tests.answers import Answer
+    from tests.integration.broker_world import BrokerWorld, Replica
 
 JOB_SCOPE, JOB_AUDIENCE = "storage.read:/job", "https://se"
 FIRST_LINK = "0" * 64

@@ -15,7 +15,8 @@ from joserfc.jwk import KeySet
 from credbroker.config.community_faults import RESERVED
 
 if TYPE_CHECKING:
-    from tests.integration.broker_world import Answer, BrokerWorld, Replica
+    from tests.answers import Answer
+    from tests.integration.broker_world import BrokerWorld, Replica
 
 SECRET = "a secret of a service, 256 bits long or so"
 ISSUER = "https://tokens.example.org/dteam/"

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from credbroker.domain.tokens import AccessToken
-    from tests.integration.broker_world import Answer, BrokerWorld, Replica
+    from tests.answers import Answer
+    from tests.integration.broker_world import BrokerWorld, Replica
 
 URL = "https://tokens.example.org:8200/dteam/"
 SE1, SE2 = "https://se1.example.org", "https://se2.example.org"

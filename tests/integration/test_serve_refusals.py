@@ -6,14 +6,13 @@ Every case is a program of its own, and all of them run side by side.
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import yaml
 
 from tests.fixtures_openbao import admin_hvac
+from tests.integration.commands import run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,20 +89,6 @@ def prepare(world: BrokerWorld, case: Case) -> Path:
         change = {"vault": {"approle": {"secret_id_file": str(folder / "secret-id")}}}
     (folder / "20-more.yaml").write_text(case.text or yaml.safe_dump(change))
     return folder
-
-
-async def run(*words: str) -> tuple[int, str, str]:
-    """Run the program; return its exit code and what it wrote."""
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "credbroker", *words,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={"PATH": os.defpath},
-    )  # fmt: skip
-    out, err = await child.communicate()
-    assert child.returncode is not None
-    return child.returncode, out.decode(), err.decode()
 
 
 async def test_what_cannot_be_right_is_refused_in_one_line_that_says_where(

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from credbroker.demo.private_files import write_private
 from tests.interop.alone import alone_in
+from tests.interop.installing import run_installer
 
 if TYPE_CHECKING:
     from credbroker.demo.certificates import Authority
@@ -32,7 +33,7 @@ _FIRST_PORT, _PORTS = 20_000, 12_000
 
 
 class ProviderError(Exception):
-    """The issuer could not be installed or started; the sentence says what to do."""
+    """The issuer could not be started; the sentence says why."""
 
 
 class _StandsStillError(ProviderError):
@@ -76,7 +77,7 @@ def install() -> None:
     """Install what the lock file names into `provider/node_modules`, unless it is there.
 
     Raises:
-        ProviderError: npm failed.
+        InstallError: npm failed.
     """
     with alone_in(FOLDER):
         _install()
@@ -86,18 +87,7 @@ def _install() -> None:
     lock, done = FOLDER / "package-lock.json", FOLDER / "node_modules" / ".package-lock.json"
     if done.exists() and done.stat().st_mtime >= lock.stat().st_mtime:
         return
-    npm = subprocess.run(
-        ["npm", "ci"],
-        cwd=FOLDER,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=INSTALL_LIMIT_SECONDS,
-        check=False,
-    )
-    if npm.returncode != 0:
-        raise ProviderError(f"'npm ci' failed in {FOLDER}:\n{npm.stdout}")
+    run_installer("npm", "ci", seconds=INSTALL_LIMIT_SECONDS, folder=FOLDER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
 from credbroker.wire.records import read_grant
 from tests.interop.provider_server import free_port
+from tests.vault_settings import vault_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -190,15 +191,7 @@ class Site:
             },
             "audit": {"folder": str(self.folder / "audit")},
             "tokens": {"renew_after": DUE_SECONDS / lifetime},
-            "vault": {
-                "addresses": [self._openbao.address],
-                "ca_file": str(self.ca_file),
-                "mount": self._openbao.mount,
-                "approle": {
-                    "role_id_file": str(self._openbao.role_id_file),
-                    "secret_id_file": str(self._openbao.secret_id_file),
-                },
-            },
+            "vault": vault_settings(self._openbao),
             "issuers": {
                 ISSUER: {
                     "url": self.provider.url,

@@ -11,22 +11,18 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from configparser import ConfigParser
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.interop.alone import alone_in
+from tests.interop.installing import InstallError, run_installer
 
 REQUIREMENTS = Path(__file__).parent / "requirements.txt"
 SOURCE = "CREDBROKER_HTGETTOKEN_SOURCE"
 INSTALL_LIMIT_SECONDS = 240
 _QUIET = ("--quiet", "--disable-pip-version-check")
-
-
-class InstallError(Exception):
-    """htgettoken could not be installed; the sentence says what was said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +96,4 @@ def _release_at(source: Path) -> Release:
 
 
 def _run(*words: str) -> None:
-    ended = subprocess.run(
-        words,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=INSTALL_LIMIT_SECONDS,
-        check=False,
-    )
-    if ended.returncode != 0:
-        raise InstallError(f"'{' '.join(words)}' failed:\n{ended.stdout}")
+    run_installer(*words, seconds=INSTALL_LIMIT_SECONDS)

@@ -26,6 +26,7 @@ from credbroker.wire.records import read_grant
 from tests.interop.htgettoken.issuer import CLIENT_ID, IssuerThread
 from tests.interop.provider_server import free_port
 from tests.interop.site import STEP_SECONDS, bare_environment
+from tests.vault_settings import vault_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -201,10 +202,6 @@ class Site:
 
     def _settings(self) -> dict[str, object]:
         certificate, key = self._certificate
-        approle = {
-            "role_id_file": str(self.openbao.role_id_file),
-            "secret_id_file": str(self.openbao.secret_id_file),
-        }
         return {
             "public_url": self.url,
             "listen": {
@@ -213,12 +210,7 @@ class Site:
                 "tls": {"certificate_file": str(certificate), "key_file": str(key)},
             },
             "audit": {"folder": str(self.folder / "audit")},
-            "vault": {
-                "addresses": [self.openbao.address],
-                "ca_file": str(self.ca_file),
-                "mount": self.openbao.mount,
-                "approle": approle,
-            },
+            "vault": vault_settings(self.openbao),
             "issuers": {
                 ISSUER: {**self._issuer(), **self._of_issuer},
                 BY_DEVICE: {**self._issuer(), "confirm": "device"},

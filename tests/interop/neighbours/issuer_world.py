@@ -19,7 +19,7 @@ import subprocess
 import sys
 import urllib.parse
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
@@ -29,7 +29,9 @@ from credbroker.demo.private_files import write_private
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
 from credbroker.wire.signing_keys import read_signing_keys, write_signing_keys
+from tests.answers import Answer
 from tests.interop.provider_server import free_port
+from tests.vault_settings import vault_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -42,22 +44,6 @@ T = TypeVar("T")
 
 STEP_SECONDS = 20.0
 _POLL_SECONDS = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the issuer answered."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> dict[str, Any]:
-        """The body, which is a JSON object."""
-        read = json.loads(self.body)
-        assert isinstance(read, dict)
-        return read
 
 
 class IssuerWorld:
@@ -222,15 +208,7 @@ class IssuerWorld:
                 "tls": {"certificate_file": str(certificate), "key_file": str(key)},
             },
             "audit": {"folder": str(self.folder / "audit")},
-            "vault": {
-                "addresses": [self._openbao.address],
-                "ca_file": str(self.ca_file),
-                "mount": self._openbao.mount,
-                "approle": {
-                    "role_id_file": str(self._openbao.role_id_file),
-                    "secret_id_file": str(self._openbao.secret_id_file),
-                },
-            },
+            "vault": vault_settings(self._openbao),
             "issuers": {
                 "nobody": {**nobody, "roles": {"default": {"scopes": ["openid", "offline_access"]}}}
             },

@@ -11,8 +11,8 @@ import urllib.request
 from typing import TYPE_CHECKING, Any
 
 from credbroker.host.entropy import SystemEntropy
+from tests.answers import Answer
 from tests.interop.neighbours import inside_rucio
-from tests.interop.neighbours.issuer_world import Answer
 from tests.interop.neighbours.pages import block, put
 from tests.interop.provider_server import free_port
 from tests.interop.site import bare_environment

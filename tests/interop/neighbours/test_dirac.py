@@ -5,18 +5,14 @@ The settings of both sides are those of docs/neighbours/dirac.md.
 
 from __future__ import annotations
 
-import json
-import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.interop.neighbours import inside_dirac
+from tests.interop.neighbours.inside import Inside, inside
 from tests.interop.neighbours.issuer_world import opened
 from tests.interop.neighbours.pages import block, communities, put
-from tests.interop.neighbours.venvs import venv
-from tests.interop.site import bare_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,16 +32,13 @@ HTCONDOR_CE, AREX = "ce.example.org:9619", "https://arex.example.org:8443"
 class Dirac:
     """DIRAC's client of its identity provider; every answer is in DIRAC's own form."""
 
-    def __init__(self, running: subprocess.Popen[str]) -> None:
+    def __init__(self, client: Inside) -> None:
         """Speak to what runs."""
-        self._running = running
+        self._client = client
 
     def answer(self, method: str, **arguments: object) -> dict[str, Any]:
         """Have the client do something; return what came of it."""
-        assert self._running.stdin is not None
-        assert self._running.stdout is not None
-        print(json.dumps([method, arguments]), file=self._running.stdin, flush=True)
-        answered: dict[str, Any] = json.loads(self._running.stdout.readline())
+        answered: dict[str, Any] = self._client.tell(method, arguments)
         return answered
 
     def value(self, method: str, **arguments: object) -> Any:
@@ -91,27 +84,9 @@ def for_fts(issuer: IssuerWorld, settings: Path) -> Iterator[Dirac]:
 @contextmanager
 def running(issuer: IssuerWorld, settings: Path, *prefix: str) -> Iterator[Dirac]:
     """Run DIRAC's client for a while."""
-    words = [str(venv("dirac")), "-P", inside_dirac.__file__, str(settings), "dteam", *prefix]
-    environment = {
-        **bare_environment(),
-        "HOME": str(settings.parent),
-        "REQUESTS_CA_BUNDLE": str(issuer.ca_file),
-    }
-    with (
-        (settings.parent / "dirac.log").open("ab") as log,
-        subprocess.Popen(
-            words,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            env=environment,
-            text=True,
-        ) as child,
-    ):
-        try:
-            yield Dirac(child)
-        finally:
-            child.kill()
+    words = (str(settings), "dteam", *prefix)
+    with inside("dirac", *words, folder=settings.parent, ca_file=issuer.ca_file) as client:
+        yield Dirac(client)
 
 
 def of_client(dirac: Dirac, scope: list[str], audience: str | None = None) -> Any:

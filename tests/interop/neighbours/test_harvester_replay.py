@@ -15,7 +15,8 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 from credbroker.host.clock import SystemClock
-from tests.interop.neighbours.issuer_world import Answer, opened
+from tests.answers import Answer
+from tests.interop.neighbours.issuer_world import opened
 from tests.interop.neighbours.outage import hanging
 from tests.interop.neighbours.pages import block, communities, put
 

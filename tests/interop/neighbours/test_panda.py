@@ -5,17 +5,13 @@ The settings of both sides are those of docs/neighbours/panda.md.
 
 from __future__ import annotations
 
-import json
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.interop.neighbours import inside_panda
+from tests.interop.neighbours.inside import Inside, inside
 from tests.interop.neighbours.issuer_world import opened
 from tests.interop.neighbours.pages import block, communities, put
-from tests.interop.neighbours.venvs import venv
-from tests.interop.site import bare_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,9 +32,9 @@ COMPUTE = "compute.read compute.modify compute.create compute.cancel"
 class Panda:
     """PanDA's server, as far as tokens go."""
 
-    def __init__(self, running: subprocess.Popen[str]) -> None:
+    def __init__(self, server: Inside) -> None:
         """Speak to what runs."""
-        self._running = running
+        self._server = server
 
     def decode(self, token: str) -> tuple[bool, Any]:
         """Show it a token."""
@@ -49,10 +45,7 @@ class Panda:
         return self._said("fetch", name)
 
     def _said(self, what: str, argument: str) -> tuple[bool, Any]:
-        assert self._running.stdin is not None
-        assert self._running.stdout is not None
-        print(json.dumps([what, argument]), file=self._running.stdin, flush=True)
-        worked, said = json.loads(self._running.stdout.readline())
+        worked, said = self._server.tell(what, argument)
         return worked, said
 
 
@@ -83,27 +76,9 @@ def panda(issuer: IssuerWorld, tmp_path_factory: pytest.TempPathFactory) -> Iter
     auth.write_text(put(block(PAGE, '{\n  "client_id"'), names))
     names[EXAMPLE_SECRET] = issuer.secrets["panda"]
     cache.write_text(put(block(PAGE, '{\n  "pilot_server"'), names))
-    words = [str(venv("panda")), "-P", inside_panda.__file__, str(auth), str(cache)]
-    environment = {
-        **bare_environment(),
-        "HOME": str(folder),
-        "REQUESTS_CA_BUNDLE": str(issuer.ca_file),
-    }
-    with (
-        (folder / "panda.log").open("ab") as log,
-        subprocess.Popen(
-            words,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            env=environment,
-            text=True,
-        ) as child,
-    ):
-        try:
-            yield Panda(child)
-        finally:
-            child.kill()
+    words = (str(auth), str(cache))
+    with inside("panda", *words, folder=folder, ca_file=issuer.ca_file) as server:
+        yield Panda(server)
 
 
 def test_the_server_takes_our_token_and_finds_whose_it_is(

@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 from tests.interop.alone import alone_in
+from tests.interop.installing import run_installer
 
 INSTALL_LIMIT_SECONDS = 400
 _PIP = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps")
-
-
-class InstallError(Exception):
-    """An environment could not be made; the sentence says what pip said."""
 
 
 def venv(name: str, *, base: str = sys.executable, with_system: bool = False) -> Path:
@@ -55,14 +51,4 @@ def _cache_folder() -> Path:
 
 
 def _run(*words: str) -> None:
-    ended = subprocess.run(
-        words,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=INSTALL_LIMIT_SECONDS,
-        check=False,
-    )
-    if ended.returncode != 0:
-        raise InstallError(f"'{' '.join(words)}' failed:\n{ended.stdout}")
+    run_installer(*words, seconds=INSTALL_LIMIT_SECONDS)

@@ -4,33 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
 
-from credbroker.api.app import build_app
 from credbroker.api.containment import ContainmentApi
-from credbroker.api.strangers import Strangers
 from credbroker.broker.responding import HOLDS_SECONDS
-from credbroker.domain.limits import Allowance
-from credbroker.domain.names import GrantKey
 from credbroker.wire import native
-from tests.unit.broker.test_responding import Desk
-from tests.unit.broker.world import ISSUER, LINE, ORIGIN, ROLE
-
-if TYPE_CHECKING:
-    from aiohttp import web
+from tests.unit.api.desk_world import DeskAddress
+from tests.unit.broker.world import ISSUER
 
 ASKED = {"kind": "person", "name": f"{ISSUER}/ada", "reason": "ticket 4711"}
 
 
-class Served:
-    """The address of a broker with an operator and a person."""
-
-    def __init__(self) -> None:
-        self.desk = Desk()
-        self.client: TestClient[web.Request, web.Application]
+class Served(DeskAddress):
+    """The address at which is contained."""
 
     async def ask(self, method: str, lease: str, **body: object) -> tuple[int, dict[str, Any]]:
         """Send a request under a lease."""
@@ -41,23 +29,13 @@ class Served:
         ) as answer:
             return answer.status, await answer.json()
 
-    async def lease(self, subject: str) -> str:
-        """Return the lease token of somebody who has just logged in at the issuer."""
-        replica = self.desk.replica
-        key = GrantKey(ISSUER, subject.removeprefix("sub-"), ROLE)
-        token, _ = await replica.leasing.open(key, LINE, subject, 3600.0, ORIGIN)
-        return token.text().reveal()
-
 
 @pytest.fixture
 async def served() -> AsyncIterator[Served]:
     """That address, on loopback."""
     one = Served()
-    world, leasing = one.desk.world, one.desk.replica.leasing
-    strangers = Strangers(Allowance(100.0, 100), world.clock)
-    api = ContainmentApi(one.desk.responding, leasing, strangers)
-    app = build_app(api.operations(), [], world.entropy, world.audit, "https://broker.test")
-    async with TestClient(TestServer(app)) as one.client:
+    api = ContainmentApi(one.desk.responding, one.leasing, one.strangers)
+    async with one.serve(api.operations()):
         yield one
 
 

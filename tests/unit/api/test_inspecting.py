@@ -3,40 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
 
-from credbroker.api.app import build_app
 from credbroker.api.inspecting import InspectApi
-from credbroker.api.strangers import Strangers
 from credbroker.broker.issuing.signing import Statement
 from credbroker.domain.errors import IssuerMisbehaved, IssuerUnreachable
-from credbroker.domain.limits import Allowance
-from credbroker.domain.names import GrantKey
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
 from credbroker.wire import native
 from tests.fakes.signing import SigningWorld
 from tests.unit import things
-from tests.unit.broker.test_responding import Desk
-from tests.unit.broker.world import ISSUER, LINE, ORIGIN, ROLE
+from tests.unit.api.desk_world import DeskAddress
 from tests.unit.cli.tokens import compact
-
-if TYPE_CHECKING:
-    from aiohttp import web
 
 UPSTREAM = "https://issuer.test/"
 
 
-class Served:
+class Served(DeskAddress):
     """The address of a broker that is one issuer and knows another."""
 
-    client: TestClient[web.Request, web.Application]
-
     def __init__(self) -> None:
-        self.desk = Desk()
+        super().__init__()
         self.fails: Exception | None = None
         self.asked = 0
 
@@ -59,22 +48,13 @@ class Served:
             assert not any(part and part in body for part in value.split("."))
             return answer.status, await answer.json()
 
-    async def lease(self) -> str:
-        """Return the lease token of somebody who is logged in."""
-        key = GrantKey(ISSUER, "ada", ROLE)
-        token, _ = await self.desk.replica.leasing.open(key, LINE, "sub-ada", 3600.0, ORIGIN)
-        return token.text().reveal()
-
 
 @pytest.fixture
 async def served() -> AsyncIterator[Served]:
     """That address, on loopback."""
     one = Served()
-    world, leasing = one.desk.world, one.desk.replica.leasing
-    strangers = Strangers(Allowance(100.0, 100), world.clock)
-    api = InspectApi({UPSTREAM: one.verify}, leasing, strangers)
-    app = build_app(api.operations(), [], world.entropy, world.audit, "https://broker.test")
-    async with TestClient(TestServer(app)) as one.client:
+    api = InspectApi({UPSTREAM: one.verify}, one.leasing, one.strangers)
+    async with one.serve(api.operations()):
         yield one
 
 
@@ -115,13 +95,10 @@ async def test_nobody_is_told_anything_without_a_lease(served: Served) -> None:
 async def test_a_token_of_a_community_is_verified_by_its_own_keys(served: Served) -> None:
     """A changed one is not."""
     signing = await SigningWorld().signing()
-    world = served.desk.world
-    strangers = Strangers(Allowance(100.0, 100), world.clock)
-    api = InspectApi({signing.url: signing.verify}, served.desk.replica.leasing, strangers)
+    api = InspectApi({signing.url: signing.verify}, served.leasing, served.strangers)
     statement = Statement("rucio", "rucio", ScopeSet.parse("storage.read:/d"), ("https://se",), 60)
     value = (await signing.sign(statement)).value.reveal()
     forged = value[:-4] + ("AAAA" if value[-4:] != "AAAA" else "BBBB")
-    app = build_app(api.operations(), [], world.entropy, world.audit, "https://broker.test")
-    async with TestClient(TestServer(app)) as served.client:
+    async with served.serve(api.operations()):
         assert (await served.ask(value))[1]["verified"] is True
         assert (await served.ask(forged))[1]["verified"] is False
