@@ -7,12 +7,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from prometheus_client import CollectorRegistry
+
 from credbroker.broker.running import Deeds, Means
-from credbroker.building import build_engine, open_all
+from credbroker.building import build_engine, open_all, open_kept
 from credbroker.config.load import load
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
 from credbroker.telemetry.audit import AuditTrail
+from credbroker.telemetry.outgoing import Outgoing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -55,7 +58,9 @@ async def open_replica(ground: Ground, name: str) -> AsyncIterator[Replica]:
     async with AsyncExitStack() as stack:
         audit = AuditTrail(settings.audit.folder, name, clock)
         stack.callback(audit.close)
-        opened = await open_all(settings, name, clock, entropy, stack)
+        outgoing = Outgoing(clock, CollectorRegistry())
+        kept = await open_kept(settings, name, clock, entropy, stack, outgoing=outgoing)
+        opened = await open_all(settings, kept, clock, stack, outgoing=outgoing)
         means = Means(audit, clock, entropy, Deeds(clock))
         engine = build_engine(settings, opened, means, name)
         async with lasting(engine):

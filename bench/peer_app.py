@@ -19,9 +19,13 @@ if TYPE_CHECKING:
 
 
 def serve_peer(build: Callable[[Any], web.Application]) -> None:
-    """Serve what `build` makes of the JSON that was given, until this process is ended."""
+    """Serve what `build` makes of the JSON that was given, until this process is ended.
+
+    With the second word `quick` on the loop that `serve` takes, else on the library's own.
+    """
     port, given = int(sys.argv[1]), json.load(sys.stdin)
-    with asyncio.Runner(loop_factory=quick_loop()) as runner:  # the loop that `serve` would take
+    loop = quick_loop() if sys.argv[2:] == ["quick"] else None
+    with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(_serve(port, build, given))
 
 

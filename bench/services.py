@@ -141,11 +141,11 @@ async def open_provider(folder: Path, cores: Sequence[int]) -> AsyncIterator[Ser
 
 @asynccontextmanager
 async def open_peer(
-    module: str, folder: Path, cores: Sequence[int], told: object = None
+    module: str, folder: Path, cores: Sequence[int], told: object = None, *, quick: bool = False
 ) -> AsyncIterator[Service]:
-    """Run a peer that is a module of this package."""
+    """Run a peer that is a module of this package; if `quick`, on the loop that `serve` takes."""
     port = free_port()
-    words = [sys.executable, "-m", module, str(port)]
+    words = [sys.executable, "-m", module, str(port), *(["quick"] if quick else [])]
     async with _running(words, cores, folder) as child:
         await _told(child, told or _peer_settings())
         yield Service(f"http://127.0.0.1:{port}/", child.pid)

@@ -12,9 +12,9 @@ import datetime
 from dataclasses import dataclass
 
 from credbroker.admin.office import Office
+from credbroker.admin.policy import community_of
 from credbroker.broker.containing import Containing
 from credbroker.broker.hits import Hits, count_hits
-from credbroker.domain.errors import NotFound
 from credbroker.domain.revocations import OF_LEASES, Kind, check_name, is_address, made_until
 from credbroker.wire.fields import read_instant
 
@@ -107,8 +107,8 @@ def _checked(office: Office, wanted: Wanted) -> str:
     name = check_name(wanted.kind, wanted.name)
     if wanted.kind in {Kind.PERSON, Kind.ISSUER}:
         office.settings_of(name.partition("/")[0])
-    if wanted.kind is Kind.CLIENT and name.partition("/")[0] not in office.settings.communities:
-        raise NotFound(f"The settings name no community {name.partition('/')[0]!r}.")
+    if wanted.kind is Kind.CLIENT:
+        community_of(office.settings, name.partition("/")[0])
     return name
 
 

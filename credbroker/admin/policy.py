@@ -32,7 +32,7 @@ from credbroker.domain.errors import (
 )
 from credbroker.domain.lifetimes import LifetimeTable
 from credbroker.domain.policy import Asked, Decision, Remark, decide, read_scopes
-from credbroker.domain.rights import Claims, Rights, RightsRule
+from credbroker.domain.rights import Claims, Rights, RightsRule, by_default
 from credbroker.domain.scopes import ScopeItem, ScopeSet
 from credbroker.telemetry.logging import configure
 from credbroker.wire.fields import Fields, parse_object
@@ -169,12 +169,10 @@ def _for_person(rights: Rights, claims: Claims, asked: Asked, table: LifetimeTab
 
 
 def _asked_for(most: Right, asked: Asked) -> Right:
-    """Return what this asks for; groups come beside capabilities only for who names them."""
+    """Return what this asks for."""
     if asked.scopes is not None and len(asked.scopes):
         return attenuate(most, Ceiling(), Wanted(asked.scopes, most.audiences))
-    if not most.scopes.has_capability:
-        return most
-    return Right(ScopeSet(tuple(item for item in most.scopes if not item.is_group)), most.audiences)
+    return by_default(most)
 
 
 def _covering(scopes: ScopeSet, item: ScopeItem) -> str:

@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TypeVar
 
 from aiohttp import web
 
@@ -19,12 +18,11 @@ from credbroker.api.problems import CLIENT_ID
 from credbroker.api.strangers import Strangers
 from credbroker.broker.issuing.clients import Clients
 from credbroker.broker.issuing.granting import ClientCaller
+from credbroker.broker.issuing.remembering import Remembering
 from credbroker.domain.clients import Client
 from credbroker.domain.errors import Refused, UnknownClient
 from credbroker.ports import Clock
 from credbroker.wire.oauth import Form, Login
-
-T = TypeVar("T")
 
 MOST_REMEMBERED = 1000
 
@@ -40,8 +38,8 @@ class ClientCallers:
         self._clients = clients
         self._strangers = strangers
         self._clock = clock
-        self._seen: dict[bytes, Client] = {}
-        self._refused: dict[bytes, None] = {}
+        self._seen = Remembering[Client](MOST_REMEMBERED)
+        self._refused = Remembering[bool](MOST_REMEMBERED)
 
     def identify(self, request: web.Request, form: Form) -> ClientCaller:
         """Return who asks, who is to be answered in the time that its settings give.
@@ -59,15 +57,15 @@ class ClientCallers:
         """Return the client, and remember what it showed: its settings stay as they are."""
         login = self._login(request, form)
         name = next((one for one in login.ids if self._clients.get(one) is not None), "")
-        is_guess = bool(name) and shown not in self._refused
+        is_guess = bool(name) and not self._refused.get(shown)
         guessed_at = f"{self._community}/{name}" if is_guess else ""
         with self._strangers.counted_unless_known(request, shown, guessed_at):
             try:
                 client = self._clients.identify(name, login.secrets)
             except UnknownClient:
-                _keep(self._refused, shown, None)
+                self._refused.keep(shown, True)
                 raise
-        _keep(self._seen, shown, client)
+        self._seen.keep(shown, client)
         return client
 
     def _login(self, request: web.Request, form: Form) -> Login:
@@ -76,12 +74,6 @@ class ClientCallers:
         except Refused:
             self._strangers.count(request)
             raise
-
-
-def _keep(among: dict[bytes, T], shown: bytes, value: T) -> None:
-    if len(among) >= MOST_REMEMBERED:
-        among.clear()
-    among[shown] = value
 
 
 def _digest(request: web.Request, form: Form) -> bytes:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from aiohttp import web
 
 from credbroker.api.bodies import body_of
+from credbroker.broker.issuing.remembering import Remembering
 from credbroker.domain.errors import Malformed, ScopeRefused, UnknownClient
 from credbroker.domain.policy import Asked
 from credbroker.domain.scopes import ScopeSet
@@ -26,7 +27,7 @@ from credbroker.wire.oauth import (
 MOST_USUAL, _LONGEST_USUAL = 1000, 2048
 _ACCESS = frozenset({ACCESS_TOKEN_TYPE, JWT_TYPE})
 _SAFE = frozenset({"grant_type", "scope", "client_id"})
-_usual: dict[bytes, Form] = {}
+_usual = Remembering[Form](MOST_USUAL)
 
 
 async def form_in(request: web.Request) -> Form:
@@ -45,9 +46,7 @@ def _read(body: bytes) -> Form:
     form = Form.read(body)
     is_usual = form.get("grant_type") == CLIENT_GRANT and _SAFE.issuperset(form.parameters)
     if is_usual and len(body) <= _LONGEST_USUAL:
-        if len(_usual) >= MOST_USUAL:
-            _usual.clear()
-        _usual[body] = form
+        _usual.keep(body, form)
     return form
 
 

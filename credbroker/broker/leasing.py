@@ -15,7 +15,7 @@ from credbroker.broker.containing import Containing
 from credbroker.broker.recall import ANSWER_SECONDS, Recall
 from credbroker.broker.running import Means
 from credbroker.broker.storing import answered, put_surely
-from credbroker.broker.trail import names
+from credbroker.broker.trail import names, whence
 from credbroker.broker.turns import Turns
 from credbroker.domain import leases
 from credbroker.domain.attenuation import Right
@@ -318,8 +318,7 @@ def about(caller: Caller) -> dict[str, object]:
     """Return what every audit line says of its caller."""
     lease = caller.lease
     return {
-        "request_id": caller.origin.request_id,
-        "address": caller.origin.address,
+        **whence(caller.origin),
         "lease": lease.id,
         "job": lease.job,
         **names(lease.key),

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from credbroker.domain.grants import Grant
 from credbroker.domain.names import GrantKey
 from credbroker.domain.tokens import AccessToken
+
+if TYPE_CHECKING:
+    from credbroker.broker.leasing import Origin
 
 
 def about(grant: Grant) -> dict[str, object]:
@@ -22,18 +27,34 @@ def names(key: GrantKey) -> dict[str, object]:
     return {"issuer": key.issuer, "credkey": key.credkey, "role": key.role}
 
 
+def whence(origin: Origin) -> dict[str, object]:
+    """Return where a request came from, and what finds it in the log."""
+    return {"request_id": origin.request_id, "address": origin.address}
+
+
 def traces(token: AccessToken) -> dict[str, object]:
-    """Return what finds a token again in other services' logs; never the token itself.
+    """Return what finds a token again in other services' logs; never the token itself."""
+    return {**own_traces(token), **shared_traces(token)}
+
+
+def own_traces(token: AccessToken) -> dict[str, object]:
+    """Return of `traces` what no other token has.
 
     FTS knows a token by the first 16 hex digits of its SHA-1, others by `jti` or SHA-256.
     """
     return {
         "scope": str(token.scopes),
+        "jti": token.jti,
+        "sha256": token.value.digest(),
+        "fts_id": token.value.digest("sha1")[:16],
+    }
+
+
+def shared_traces(token: AccessToken) -> dict[str, object]:
+    """Return of `traces` what tokens that are signed together mostly share."""
+    return {
         "audience": token.audiences,
         "issued_at": token.issued_at,
         "expires_at": token.expires_at,
-        "jti": token.jti,
         "kid": token.key_id,
-        "sha256": token.value.digest(),
-        "fts_id": token.value.digest("sha1")[:16],
     }

@@ -137,7 +137,7 @@ def _by_default(entitled: Entitled, remarks: List[Remark]) -> ScopeSet:
         remarks.append(
             Remark("cut wlcg.groups", "groups beside capabilities must be asked for by name")
         )
-        everything = ScopeSet(tuple(item for item in everything if not item.is_group))
+        everything = everything.without_groups()
     remarks.append(Remark(f"added {everything}", "no scope is named, and all are the default"))
     return everything
 

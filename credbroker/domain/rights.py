@@ -158,6 +158,13 @@ class Rights:
         return min((max(one, key=_seconds) for one in by_part), key=_seconds)
 
 
+def by_default(most: Right) -> Right:
+    """Return what of `most` is for who names no scope: groups come beside capabilities only by name."""
+    if not most.scopes.has_capability:
+        return most
+    return Right(most.scopes.without_groups(), most.audiences)
+
+
 def _decided(
     most: Right, claims: Claims, right: Right, table: LifetimeTable, longest: Optional[int]
 ) -> Decision:

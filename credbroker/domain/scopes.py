@@ -127,6 +127,10 @@ class ScopeSet:
         """True if any item asks for groups."""
         return any(item.is_group for item in self.items)
 
+    def without_groups(self) -> ScopeSet:
+        """Return the items that ask for no groups."""
+        return ScopeSet(tuple(item for item in self.items if not item.is_group))
+
     def same_as(self, other: ScopeSet) -> bool:
         """True if both name the same items, whatever the order."""
         return set(self.items) == set(other.items)

@@ -11,12 +11,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
-from weakref import WeakSet
+from typing import cast
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 from credbroker import __version__
@@ -134,33 +136,42 @@ class _Request:
     most_bytes: int = LARGEST_BODY_BYTES
 
 
+class _Known(ResponseHandler):
+    """A connection that stands among the `open` ones for as long as it is open, whoever holds it."""
+
+    def __init__(self, open_: set[asyncio.BaseTransport], loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._open = open_
+        self._made: asyncio.BaseTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._made = transport
+        self._open.add(transport)
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._made is not None:
+            self._open.discard(self._made)
+        self._made = None
+        super().connection_lost(exc)
+
+
 class Connector(aiohttp.TCPConnector):
     """Knows every connection it made: the library forgets those whose request was given up."""
 
     def __init__(self, tls: ssl.SSLContext, limit: int = 100) -> None:
         """Connect by `tls`, at most `limit` at once; 0 sets none."""
         super().__init__(ssl=tls, limit=limit)
-        self._made: WeakSet[asyncio.Transport] = WeakSet()
-
-    async def connect(
-        self,
-        req: aiohttp.ClientRequest,
-        traces: list[aiohttp.tracing.Trace],
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the signature is aiohttp's
-    ) -> aiohttp.connector.Connection:
-        """Return a connection as the library does, and remember it."""
-        connection = await super().connect(req, traces, timeout)
-        # Those of uvloop cannot be remembered so, and need not: it closes what nobody holds any more.
-        with contextlib.suppress(TypeError):
-            if connection.transport is not None:
-                self._made.add(connection.transport)
-        return connection
+        self._open: set[asyncio.BaseTransport] = set()
+        # The library's own, which tells nobody; nor can what uvloop makes be remembered weakly.
+        known: Callable[..., ResponseHandler] = _Known
+        self._factory = partial(known, self._open, loop=self._loop)
 
     async def close(self, *, abort_ssl: bool = False) -> None:
         """Close all, also what still waits for its server to end TLS; nobody else would."""
         await super().close(abort_ssl=abort_ssl)
-        for transport in list(self._made):
-            transport.abort()
+        for transport in list(self._open):
+            cast("asyncio.Transport", transport).abort()
         await asyncio.sleep(0)  # noqa: TID251 - one turn of the loop, in which they close
 
 

@@ -20,8 +20,7 @@ def quick_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
         import uvloop
     except ImportError:
         return None
-    made: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return made
+    return uvloop.new_event_loop
 
 
 def take_turns() -> None:

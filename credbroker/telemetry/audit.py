@@ -21,6 +21,7 @@ import msgspec
 
 from credbroker.domain.errors import AuditUnavailable, BadSettings
 from credbroker.ports import Clock
+from credbroker.telemetry.logging import REQUEST_ID, request_in_hand
 from credbroker.telemetry.redact import redact, surely_clean
 
 FIRST_LINK = "0" * 64
@@ -58,6 +59,8 @@ class AuditTrail:
         # A thread of its own: those of the loop may all be waiting for a name server.
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="audit")
         self._waiting: list[bytes] = []
+        self._waiting_since = self._writing_since = self._clock.elapsed()
+        self._writing = False
         self._callers: list[asyncio.Future[None]] = []
         self._at_the_disk = asyncio.Lock()
         self._next: asyncio.Task[None] | None = None
@@ -67,6 +70,8 @@ class AuditTrail:
 
         Lines that come while the disk is busy go out together, with one flush for all of them.
         """
+        if REQUEST_ID not in fields:
+            fields[REQUEST_ID] = request_in_hand()
         await self.record_all(event, (fields,))
 
     async def record_all(
@@ -75,16 +80,18 @@ class AuditTrail:
         """Write a line for each of `lines` and wait until all are on disk; see `ports.Audit`."""
         if len(self._waiting) >= MOST_WAITING:
             await self._all_written()  # or it raises: nothing more is taken on for a full disk
+        if not self._waiting:
+            self._waiting_since = self._clock.elapsed()
         # What all lines begin with is written once, without its closing brace.
         begin = _ENCODER.encode(
             {
                 "time": _text_of(self._clock.now()),
                 "event": event,
                 "replica": self._replica,
-                **_present(common),
+                **_present([common])[0],
             }
         )[:-1]
-        for fields in lines:
+        for fields in _present(lines):
             self._append(begin, fields)
         await self._all_written()
 
@@ -100,10 +107,13 @@ class AuditTrail:
         async with self._at_the_disk:
             self._next = None  # who comes from here on is too late for this flush
             lines, self._waiting = self._waiting, []
+            self._writing, self._writing_since = bool(lines), self._waiting_since
             callers, self._callers = self._callers, []
             error = await self._flushed(b"".join(lines))
+            self._writing = False
             if error is not None:
                 self._waiting = lines + self._waiting
+                self._waiting_since = self._writing_since
             for caller in callers:
                 if caller.done():
                     continue  # it went away
@@ -121,13 +131,21 @@ class AuditTrail:
             return error
         return None
 
+    def lag_seconds(self) -> float:
+        """Return for how long the oldest line has waited that is not on disk; 0 if all are."""
+        if not self._writing and not self._waiting:
+            return 0.0
+        since = self._writing_since if self._writing else self._waiting_since
+        return self._clock.elapsed() - since
+
     def close(self) -> None:
         """Let go of the file, once what is being written is on disk."""
         self._disk.shutdown()
         os.close(self._file)
 
-    def _append(self, begin: bytes, fields: Mapping[str, object]) -> None:
-        rest = _ENCODER.encode({**_present(fields), "previous": self._link})
+    def _append(self, begin: bytes, fields: dict[str, object]) -> None:
+        fields["previous"] = self._link
+        rest = _ENCODER.encode(fields)
         line = b"%b,%b\n" % (begin, rest[1:])
         self._link = hashlib.sha256(line[:-1]).hexdigest()
         self._waiting.append(line)
@@ -165,11 +183,21 @@ def _open_alone(path: Path) -> int:
     return file
 
 
-def _present(fields: Mapping[str, object]) -> dict[str, object]:
-    present: dict[str, object] = {}
-    if not fields:
-        return present
+def _present(lines: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
+    """Return of each line the fields that have a value, as they may be written."""
     texts: list[str] = []
+    found = [_named(fields, texts) for fields in lines]
+    # One look at all texts together takes less time than one at each, or at those of each line.
+    if not _is_clean(texts):
+        for fields in found:
+            if not _is_clean([value for value in fields.values() if isinstance(value, str)]):
+                fields.update({name: _plain(value) for name, value in fields.items()})
+    return found
+
+
+def _named(fields: Mapping[str, object], texts: list[str]) -> dict[str, object]:
+    """Return the fields that have a value; add those to `texts` that are as they came."""
+    present: dict[str, object] = {}
     for name, value in fields.items():
         if type(value) is str:
             texts.append(value)
@@ -178,12 +206,11 @@ def _present(fields: Mapping[str, object]) -> dict[str, object]:
             present[name] = _moment(value)
         elif value is not None:
             present[name] = _plain(value)
-    # One look at all texts together takes less time than one at each.
-    together = " ".join(texts)
-    if len(together) > LONGEST_TEXT or not surely_clean(together):
-        for name, value in present.items():
-            present[name] = _plain(value)
     return present
+
+
+def _is_clean(texts: Sequence[str]) -> bool:
+    return max(map(len, texts), default=0) <= LONGEST_TEXT and surely_clean(" ".join(texts))
 
 
 def _plain(value: object) -> object:

@@ -9,6 +9,8 @@ import structlog
 
 from credbroker.telemetry.redact import redact_event
 
+REQUEST_ID = "request_id"
+
 _SHARED: list[structlog.typing.Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
@@ -16,6 +18,12 @@ _SHARED: list[structlog.typing.Processor] = [
     structlog.processors.format_exc_info,
     redact_event,
 ]
+
+
+def request_in_hand() -> str | None:
+    """Return the id of the request that this task was begun for, None if for none."""
+    found = structlog.contextvars.get_contextvars().get(REQUEST_ID)
+    return found if isinstance(found, str) else None
 
 
 def configure(level: str) -> None:

@@ -13,11 +13,12 @@ import json
 import re
 from dataclasses import dataclass, field
 from typing import Iterator, Mapping, Optional, Tuple
-from urllib.parse import unquote_plus, unquote_to_bytes
+from urllib.parse import quote, unquote_plus, unquote_to_bytes
 
 from credbroker.domain.errors import Malformed
 from credbroker.domain.secret import Secret
 from credbroker.domain.tokens import AccessToken
+from credbroker.wire.exchange import ACCESS_TOKEN_TYPE, EXCHANGE_GRANT
 
 CLIENT_GRANT = "client_credentials"
 REFRESH_GRANT = "refresh_token"
@@ -30,6 +31,11 @@ _AUDIENCES = frozenset({"audience", "aud", "resource"})
 _NOT_IN_DESCRIPTION = re.compile(r"[^\x20\x21\x23-\x5B\x5D-\x7E]")
 _write = json.JSONEncoder(separators=(",", ":")).encode
 _quoted = json.encoder.encode_basestring_ascii
+# What comes with each exchange, and would be decoded each time.
+_USUAL = {
+    quote(one, safe="").encode(): one
+    for one in (EXCHANGE_GRANT, ACCESS_TOKEN_TYPE, REFRESH_TOKEN_TYPE, JWT_TYPE)
+}
 _REMEDY = "Send each parameter once, as a form (application/x-www-form-urlencoded)."
 
 
@@ -82,6 +88,8 @@ def _pairs(body: bytes) -> Iterator[Tuple[str, str]]:
 
 
 def _decoded(raw: bytes) -> str:
+    if raw in _USUAL:
+        return _USUAL[raw]
     try:
         return (unquote_to_bytes(raw) if b"%" in raw else raw).decode()
     except UnicodeDecodeError:

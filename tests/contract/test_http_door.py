@@ -17,6 +17,7 @@ import pytest
 from credbroker.domain.errors import StoreUnclear
 from credbroker.host.clock import SystemClock
 from credbroker.host.http import LARGEST_BODY_BYTES, OutgoingHttp, _Request
+from credbroker.host.loop import quick_loop
 from credbroker.ports import HttpAnswer, NoAnswerError, NotSentError
 
 if TYPE_CHECKING:
@@ -413,9 +414,13 @@ async def test_what_is_passed_on_keeps_its_address_as_it_is(
         await door.pass_on("GET", url, b"", headers={}, seconds=5)
 
 
+@pytest.mark.parametrize("loop", [quick_loop(), None], ids=["that of serve", "the library's own"])
 @pytest.mark.parametrize("moment", ["given up", "under way"])
 def test_a_closed_door_leaves_no_connection_open(
-    authority: Authority, tmp_path: Path, moment: str
+    authority: Authority,
+    tmp_path: Path,
+    moment: str,
+    loop: Callable[[], asyncio.AbstractEventLoop] | None,
 ) -> None:
     """Not even to a server that stands still, so that it does not end TLS either."""
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -444,7 +449,8 @@ def test_a_closed_door_leaves_no_connection_open(
         server = threading.Thread(target=stand_still)
         server.start()
         try:
-            asyncio.run(ask_and_close(f"https://127.0.0.1:{listening.getsockname()[1]}/"))
+            with asyncio.Runner(loop_factory=loop) as runner:
+                runner.run(ask_and_close(f"https://127.0.0.1:{listening.getsockname()[1]}/"))
             # What was left open complains when it is let go of; every warning is an error here.
             gc.collect()
         finally:

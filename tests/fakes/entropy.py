@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import itertools
 
 
@@ -15,9 +16,10 @@ class FakeEntropy:
         self._count = itertools.count(1)
 
     def token(self, size: int) -> str:
-        """Return the next number as `size` bytes in unpadded base64url text."""
-        number = next(self._count).to_bytes(size, "big")
-        return base64.urlsafe_b64encode(number).rstrip(b"=").decode()
+        """Return what comes of the next number, as `size` bytes in unpadded base64url text."""
+        number = next(self._count).to_bytes(8, "big")
+        made = hashlib.shake_256(number).digest(size)  # new in every part, not at its end alone
+        return base64.urlsafe_b64encode(made).rstrip(b"=").decode()
 
     def fraction(self) -> float:
         """Return what the test set."""

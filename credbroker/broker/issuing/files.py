@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import structlog
 
 from credbroker.broker.issuing.signing import Statement
-from credbroker.broker.trail import traces
+from credbroker.broker.trail import own_traces, shared_traces, whence
 from credbroker.domain.clients import Client
 from credbroker.domain.errors import (
     AudienceRefused,
@@ -62,8 +62,7 @@ class Signs(Protocol):
         """Return a new token for each, in their order, or raise for the first fault."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileSigned:
+class FileSigned(NamedTuple):
     """A token for an entry, and the URL that it is to stand in, if one was asked for.
 
     `added` is what the token allows beyond what was asked for.
@@ -114,14 +113,19 @@ class FilesSigning:
         """
         caller.client.check_may("client_credentials")
         policy = _Policy(caller.client, self._table)
-        written: _Piece | None = None
-        for start in range(0, len(entries), AT_ONCE):
-            piece = _Piece(policy, entries[start : start + AT_ONCE])
-            # While one piece is on its way to the disk, the next is being signed.
-            await asyncio.gather(self._write_down(caller, written), self._sign(caller, piece))
+        pieces = (
+            _Piece(policy, entries[start : start + AT_ONCE])
+            for start in range(0, len(entries), AT_ONCE)
+        )
+        piece, written = next(pieces, None), None
+        while piece is not None:
+            # While one piece is being signed, the one before goes to the disk, and the next is judged.
+            _, _, following = await asyncio.gather(
+                self._sign(caller, piece), self._write_down(caller, written), _following(pieces)
+            )
             if written is not None:
                 yield written.in_order()
-            written = piece
+            piece, written = following, piece
         if written is not None:
             await self._write_down(caller, written)
             yield written.in_order()
@@ -145,21 +149,30 @@ class FilesSigning:
             return
         both = list(zip(piece.signed, piece.ready, strict=True))
         try:
-            if both:
-                await self._audit.record_all(
-                    "sign",
-                    [_line(token, one) for token, one in both],
-                    **_about(caller),
-                    by="files",
-                    iss=self._signing.url,
-                    sub=caller.client.id,
-                )
+            await self._record_signed(caller, both)
         except CredbrokerError as error:
             piece.refuse_ready(error)
         else:
             for token, one in both:
                 piece.outcomes[one.place] = FileSigned(token, one.url, one.added)
         await self._record_refused(caller, piece.outcomes)
+
+    async def _record_signed(
+        self, caller: ClientCaller, both: Sequence[tuple[AccessToken, _Ready]]
+    ) -> None:
+        """Write down each token; what several have in common is put into words once."""
+        alike: dict[tuple[tuple[str, object], ...], list[dict[str, object]]] = {}
+        for token, one in both:
+            shared = tuple(shared_traces(token).items())
+            form = "url" if one.url else None
+            alike.setdefault(shared, []).append({"form": form, **own_traces(token)})
+        about = {**_about(caller), "by": "files", "iss": self._signing.url, "sub": caller.client.id}
+        await asyncio.gather(
+            *[
+                self._audit.record_all("sign", lines, **about, **dict(shared))
+                for shared, lines in alike.items()
+            ]
+        )
 
     async def _record_refused(self, caller: ClientCaller, outcomes: dict[int, FileOutcome]) -> None:
         """Write each refusal down; what cannot be written down is answered with that."""
@@ -254,6 +267,10 @@ class _Policy:
         return not len(self._client.entitled.scopes.missing(below))
 
 
+async def _following(pieces: Iterator[_Piece]) -> _Piece | None:
+    return next(pieces, None)
+
+
 def _scopes(names: Sequence[str], path: str) -> ScopeSet:
     return ScopeSet(tuple([ScopeItem(name, path) for name in names]))
 
@@ -292,11 +309,6 @@ def _check_url(entry: AskFile, audience: str) -> None:
 
 def _about(caller: ClientCaller) -> dict[str, object]:
     return {
-        "request_id": caller.origin.request_id,
-        "address": caller.origin.address,
+        **whence(caller.origin),
         "client_id": caller.client.id,
     }
-
-
-def _line(token: AccessToken, ready: _Ready) -> dict[str, object]:
-    return {"form": "url" if ready.url else None, **traces(token)}

@@ -16,11 +16,13 @@ from typing import NamedTuple
 from credbroker.broker.containing import Containing
 from credbroker.broker.issuing.clients import Clients
 from credbroker.broker.issuing.offline import Offer, Offlines
+from credbroker.broker.issuing.remembering import Remembering
 from credbroker.broker.issuing.reusing import Reusing
 from credbroker.broker.issuing.signing import Signed, Signing, Statement
 from credbroker.broker.issuing.trail import about_signed
 from credbroker.broker.leasing import Origin
 from credbroker.broker.running import Means
+from credbroker.broker.trail import whence
 from credbroker.domain.actors import acting
 from credbroker.domain.attenuation import Right
 from credbroker.domain.clients import Client
@@ -33,6 +35,8 @@ from credbroker.domain.tokens import AccessToken
 from credbroker.wire.issued import read_refresh_text
 
 MOST_DECIDED = 1024
+# The right and the groups that were given before.
+_Given = tuple[Right, tuple[str, ...]]
 MOST_ACTORS = 8
 """A token that went through more hands than these is exchanged no more: it would grow for ever."""
 
@@ -83,7 +87,8 @@ class Granting:
         self._offlines = offlines
         self._containing = containing
         self._reusing = Reusing(means.clock)
-        self._decided: dict[tuple[str, Asked], tuple[Decision, Statement]] = {}
+        self._decided = Remembering[tuple[Decision, Statement]](MOST_DECIDED)
+        self._narrowed = Remembering[Decision](MOST_DECIDED)
         self._audit = means.audit
         self._clock = means.clock
 
@@ -98,10 +103,9 @@ class Granting:
         await self._admit(caller, "client_credentials")
         decision, statement = self._about_itself(client, asked)
         token = self._reusing.find(client, decision)
-        if token is not None and self._counts(Signed(token, client.id, None)):
-            await self._audit.record(
-                "delivery", **about_signed(token, client.id), **_of(caller), by="client_credentials"
-            )
+        if token is not None and self._counts(client, token):
+            said = {**about_signed(token, client.id), **whence(caller.origin)}
+            await self._audit.record("delivery", **said, by="client_credentials")
             return self._granted(token)
         token = await self._signed(caller, statement, _Source("client_credentials"))
         self._reusing.keep(client, decision, token)
@@ -114,18 +118,13 @@ class Granting:
         if known is None:
             decision = decide(client.entitled, asked, self._table)
             known = decision, _statement(client.id, client.id, decision)
-            if len(self._decided) >= MOST_DECIDED:
-                self._decided.clear()
-            self._decided[key] = known
+            self._decided.keep(key, known)
         return known
 
-    def _counts(self, signed: Signed) -> bool:
+    def _counts(self, client: Client, token: AccessToken) -> bool:
         """True if what may be given again was not revoked, nor its key withdrawn, as known here."""
-        try:
-            self._judge(signed)
-        except TokenRefused:
-            return False
-        return self._signing.counts(signed.token)
+        is_ended = self._containing.ends_signed(self._community, client.id, token)
+        return not is_ended and self._signing.counts(token)
 
     # -- exchange --------------------------------------------------------------------------------
 
@@ -157,7 +156,7 @@ class Granting:
         offline = refresh or (asked.scopes is not None and OFFLINE in asked.scopes.items)
         if offline:
             _check_offline(client, subject)
-        decision = self._narrowed(_within(subject, client), asked)
+        decision = self._within(subject.token.jti, _of_token(subject), client, asked)
         text = None
         if offline:
             offer = Offer(
@@ -172,7 +171,7 @@ class Granting:
 
     async def _verified(self, shown: Secret) -> Signed:
         subject = await self._signing.verify(shown)
-        self._judge(subject)
+        judge(subject, self._community, self._containing)
         return subject
 
     async def _actor(
@@ -211,7 +210,7 @@ class Granting:
             raise TokenRefused("This is no refresh token of this issuer.")
         held = await self._offlines.use(shown, client, caller.answer_by)
         issued = held.issued
-        decision = self._narrowed(_whole(issued.right, issued.groups, client), asked)
+        decision = self._within(issued.id, (issued.right, issued.groups), client, asked)
         statement = _statement(issued.subject, client.id, decision, issued.actor, issued.ends_at)
         source = _Source("refresh_token", issued.subject_jti)
         token = await self._signed(caller, statement, source)
@@ -226,12 +225,19 @@ class Granting:
         left = caller.answer_by - self._clock.elapsed()
         await self._containing.admit_client(self._community, caller.client.id, left)
 
-    def _judge(self, signed: Signed) -> None:
-        token = signed.token
-        self._containing.judge_signed(self._community, signed.names, token.jti, token.issued_at)
+    def _within(self, source: str, given: _Given, client: Client, asked: Asked) -> Decision:
+        """Return what is signed within what was given before: never wider.
 
-    def _narrowed(self, whole: Entitled, asked: Asked) -> Decision:
-        """Return what is signed within what was given before: never wider."""
+        `source` stands for that and nothing else, so that what is decided stays so.
+        """
+        key = (source, client.id, asked)
+        known = self._narrowed.get(key)
+        if known is None:
+            known = self._narrower(_whole(*given, client), asked)
+            self._narrowed.keep(key, known)
+        return known
+
+    def _narrower(self, whole: Entitled, asked: Asked) -> Decision:
         decision = decide(whole, replace(asked, scopes=_but_offline(asked.scopes)), self._table)
         if len(whole.scopes) and not len(decision.right.scopes):
             raise ScopeRefused("Nothing is left to ask for: name at least one scope.")
@@ -251,7 +257,7 @@ class Granting:
         await self._audit.record(
             "sign",
             **about_signed(token, statement.client_id),
-            **_of(caller),
+            **whence(caller.origin),
             by=source.by,
             subject_jti=source.subject_jti,
         )
@@ -281,14 +287,20 @@ def _statement(
     )
 
 
-def _within(subject: Signed, client: Client) -> Entitled:
-    """Return what may come of a token: all that it says, without its right to a refresh token."""
+def judge(signed: Signed, community: str, containing: Containing) -> None:
+    """Raise `TokenRefused` if a mark ends a token of this community; see `Containing.judge_signed`."""
+    token = signed.token
+    containing.judge_signed(community, signed.names, token.jti, token.issued_at)
+
+
+def _of_token(subject: Signed) -> _Given:
+    """Return all that a token says it gives."""
     token = subject.token
-    return _whole(Right(token.scopes, token.audiences), token.groups, client)
+    return Right(token.scopes, token.audiences), token.groups
 
 
 def _whole(right: Right, groups: tuple[str, ...], client: Client) -> Entitled:
-    """Return what was given before as the most that may come of it."""
+    """Return what was given before as the most that may come of it: no refresh token of its own."""
     scopes = right.scopes.rights()
     return Entitled(
         scopes=scopes,
@@ -315,8 +327,3 @@ def _but_offline(scopes: ScopeSet | None) -> ScopeSet | None:
     if scopes is None:
         return None
     return ScopeSet(tuple(item for item in scopes if item != OFFLINE))
-
-
-def _of(caller: ClientCaller) -> dict[str, object]:
-    """Return where a request came from."""
-    return {"request_id": caller.origin.request_id, "address": caller.origin.address}

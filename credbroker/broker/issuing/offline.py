@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from credbroker.broker.containing import Containing
+from credbroker.broker.issuing.remembering import Remembering
 from credbroker.broker.issuing.signing import Signed
 from credbroker.broker.recall import Recall
 from credbroker.broker.running import Means
@@ -85,7 +86,7 @@ class Offlines:
         self._containing = containing
         self._recall = Recall(records, means.clock, fresh_seconds=float("inf"))
         containing.memories.append(self._recall)
-        self._written: dict[str, Stored[IssuedRefresh]] = {}
+        self._written = Remembering[Stored[IssuedRefresh]](ROOM)
         self._audit = means.audit
         self._clock = means.clock
         self._deeds = means.deeds
@@ -292,16 +293,14 @@ class Offlines:
 
     async def _replaced(self, stored: Stored[IssuedRefresh], after: IssuedRefresh) -> bool:
         """Write what follows; False if somebody else wrote meanwhile."""
-        self._written.pop(after.id, None)
+        self._written.forget(after.id)
         try:
             version = await put_surely(
                 self._records, after.id, after, stored.version, is_ours=lambda one: one == after
             )
         except StaleVersionError:
             return False
-        if len(self._written) >= ROOM:
-            self._written.clear()
-        self._written[after.id] = Stored(after, version, 0.0)
+        self._written.keep(after.id, Stored(after, version, 0.0))
         self._recall.learn(after.id, after)
         return True
 

@@ -16,8 +16,7 @@ from credbroker.domain.attenuation import Right
 from credbroker.domain.grants import Grant
 from credbroker.domain.lifetimes import LifetimeTable
 from credbroker.domain.policy import Asked
-from credbroker.domain.rights import Claims, Rights
-from credbroker.domain.scopes import ScopeSet
+from credbroker.domain.rights import Claims, Rights, by_default
 from credbroker.domain.tokens import AccessToken
 from credbroker.ports import Audit
 
@@ -59,10 +58,7 @@ class People:
         Groups come beside capabilities only for who asks for scopes by name.
         """
         most = self._rights_about(about).most(claims_of(proof), asked.audiences)
-        if asked.scopes is None and most.scopes.has_capability:
-            capabilities = (item for item in most.scopes if not item.is_group)
-            return Right(ScopeSet(tuple(capabilities)), most.audiences)
-        return most
+        return by_default(most) if asked.scopes is None else most
 
     async def mint(
         self, grant: Grant, right: Right, proof: AccessToken, about: str | None = None

@@ -1,12 +1,12 @@
-"""Remembers what was verified, so that a token which is shown again costs no signature.
+"""Remembers what took work to find out, so that the same again costs none: so many things, and no more.
 
-- Only what was found good is kept, by the SHA-256 of all of it; whether it still counts is judged at
-  each use, by whoever asks.
+- What may end is judged at each use, by whoever asks: here it is only known again.
 - There is room for so many; the one that was kept first goes first.
 """
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -15,19 +15,23 @@ ROOM = 4096
 
 
 class Remembering(Generic[T]):
-    """What was verified last, by digest."""
+    """What was found out last, by a key that says all it follows from."""
 
     def __init__(self, room: int = ROOM) -> None:
         """Remember `room` at the most."""
         self._room = room
-        self._kept: dict[str, T] = {}
+        self._kept: dict[Hashable, T] = {}
 
-    def get(self, digest: str) -> T | None:
-        """Return what was verified under this digest; None if that is not known, or no more."""
-        return self._kept.get(digest)
+    def get(self, key: Hashable) -> T | None:
+        """Return what is remembered under this key; None if that is not known, or no more."""
+        return self._kept.get(key)
 
-    def keep(self, digest: str, verified: T) -> None:
-        """Remember what was found good."""
-        if len(self._kept) >= self._room:
+    def keep(self, key: Hashable, found: T) -> None:
+        """Remember this, in the place of what was there."""
+        if len(self._kept) >= self._room and key not in self._kept:
             del self._kept[next(iter(self._kept))]
-        self._kept[digest] = verified
+        self._kept[key] = found
+
+    def forget(self, key: Hashable) -> None:
+        """Remember nothing under this key."""
+        self._kept.pop(key, None)

@@ -9,12 +9,13 @@ import datetime
 from collections.abc import Mapping
 
 from credbroker.broker.containing import Containing
-from credbroker.broker.issuing.granting import ClientCaller
+from credbroker.broker.issuing.granting import ClientCaller, judge
 from credbroker.broker.issuing.offline import Offlines
 from credbroker.broker.issuing.signing import Signed, Signing
 from credbroker.broker.issuing.trail import about_signed
 from credbroker.broker.running import Means
 from credbroker.broker.storing import answered
+from credbroker.broker.trail import whence
 from credbroker.domain.clients import Client
 from credbroker.domain.errors import TokenRefused
 from credbroker.domain.issued_refresh import IssuedRefresh
@@ -73,8 +74,7 @@ class Revoking:
         await self._audit.record(
             "token_revoked",
             **about_signed(signed.token, signed.client_id),
-            request_id=caller.origin.request_id,
-            address=caller.origin.address,
+            **whence(caller.origin),
         )
 
     async def look(self, caller: ClientCaller, shown: Secret) -> Mapping[str, object]:
@@ -90,7 +90,7 @@ class Revoking:
                 found = await self._offlines.find(refresh, caller.client, caller.answer_by)
                 return _offline_claims(found)
             signed = await self._signing.verify(shown)
-            self._judge(signed)
+            judge(signed, self._community, self._containing)
         except TokenRefused:
             return _INACTIVE
         return _claims(signed)
@@ -98,10 +98,6 @@ class Revoking:
     async def _admit(self, caller: ClientCaller) -> None:
         left = caller.answer_by - self._clock.elapsed()
         await self._containing.admit_client(self._community, caller.client.id, left)
-
-    def _judge(self, signed: Signed) -> None:
-        token = signed.token
-        self._containing.judge_signed(self._community, signed.names, token.jti, token.issued_at)
 
 
 def _last_of(token: AccessToken, client: Client) -> datetime.datetime:

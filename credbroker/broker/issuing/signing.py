@@ -17,7 +17,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -43,10 +43,11 @@ BACK_SECONDS = 60
 MOST_SUBJECT = 255
 VERSION = "1.0"
 # Of a batch, so many are written and signed at a time: others get their turn in between.
-AT_ONCE = 128
+AT_ONCE = 256
 # As long as a caller's answer may take on the way to a first reading of the marks.
 CONFIRM_SECONDS = 2.0
-_JTI_BYTES = 16
+# Three bytes are four characters of base64url: a text for many is cut into those of each.
+_JTI_BYTES, _JTI_LENGTH = 18, 24
 _ENCODER = msgspec.json.Encoder()
 _NOT_OURS = "The token that was shown is not one of this issuer's."
 
@@ -63,6 +64,19 @@ class Statement(NamedTuple):  # which is made several times as quickly as a froz
     actor: Mapping[str, object] | None = None
     """Who acts for the subject: the `act` claim (RFC 8693 section 4.1)."""
     not_after: datetime.datetime | None = None
+
+    def but_scopes(self) -> tuple[object, ...]:
+        """Return what finds, in a dict, those that say the same but for their scopes."""
+        actor = self.actor and str(self.actor)
+        return (
+            self.subject,
+            self.client_id,
+            self.audiences,
+            self.seconds,
+            self.groups,
+            actor,
+            self.not_after,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +158,11 @@ class Signing:
         subject that no token can be about.
         """
         await self._may_sign()
-        now = self._means.clock.now()
         used = self._keyring.signing(self._algorithm_for(statement.audiences))
-        draft = self._drafted(statement, used, int(now.timestamp()))
+        form = self._form(statement, used, self._means.clock.now())
+        draft = form.drafted(statement.scopes, self._means.entropy.token(_JTI_BYTES))
         [signature] = await used.signer.sign([draft.signed])
-        return draft.token(signature, self.url, now)
+        return draft.token(signature)
 
     async def sign_many(self, statements: Sequence[Statement]) -> list[AccessToken]:
         """Return a new token for each, in the same order, or raise as `sign` does for the first fault.
@@ -167,39 +181,61 @@ class Signing:
             await self._marks.confirm(CONFIRM_SECONDS)
 
     async def _signed(self, statements: Sequence[Statement]) -> list[AccessToken]:
-        now = self._means.clock.now()
-        wanted = {one: self._algorithm_for(one) for one in {one.audiences for one in statements}}
-        # Looked up once: between two looks another key may have begun to sign.
-        in_use = {one: self._keyring.signing(one) for one in set(wanted.values())}
-        drafts = [
-            self._drafted(one, in_use[wanted[one.audiences]], int(now.timestamp()))
-            for one in statements
-        ]
+        drafts = self._drafted(statements)
         signatures: dict[int, bytes] = {}
-        for used in in_use.values():
-            places = [at for at, draft in enumerate(drafts) if draft.used is used]
+        for used in {draft.form.used.key.key_id: draft.form.used for draft in drafts}.values():
+            places = [at for at, draft in enumerate(drafts) if draft.form.used is used]
             made = await used.signer.sign([drafts[at].signed for at in places])
             signatures.update(zip(places, made, strict=True))
-        return [draft.token(signatures[at], self.url, now) for at, draft in enumerate(drafts)]
+        return [draft.token(signatures[at]) for at, draft in enumerate(drafts)]
 
-    def _drafted(self, statement: Statement, used: InUse, issued_at: int) -> _Draft:
-        _check(statement)
-        if statement.subject in self._services and statement.client_id not in self._services:
+    def _drafted(self, statements: Sequence[Statement]) -> list[_Draft]:
+        now = self._means.clock.now()
+        # Looked up once: between two looks another key may have begun to sign.
+        in_use = cache(self._keyring.signing)
+        chance = self._means.entropy.token(_JTI_BYTES * len(statements))
+        forms: dict[object, _Form] = {}
+        drafts = []
+        for at, said in enumerate(statements):
+            alike = said.but_scopes()
+            form = forms.get(alike)
+            if form is None:
+                used = in_use(self._algorithm_for(said.audiences))
+                form = forms[alike] = self._form(said, used, now)
+            jti = chance[at * _JTI_LENGTH : (at + 1) * _JTI_LENGTH]
+            drafts.append(form.drafted(said.scopes, jti))
+        return drafts
+
+    def _form(self, said: Statement, used: InUse, now: datetime.datetime) -> _Form:
+        """Return what all tokens have in common that say the same but for their scopes."""
+        _check(said)
+        if said.subject in self._services and said.client_id not in self._services:
             raise ScopeRefused(
                 "The token would be about a service of this community, whose client id is this sub.",
                 "Have the operator give that service another client id.",
             )
-        key = used.key
+        issued_at = int(now.timestamp())
         # A key that signs now stays published for as long as this from now on.
-        expires_at = issued_at + min(statement.seconds, int(key.token_seconds))
-        if statement.not_after is not None:
-            expires_at = min(expires_at, int(statement.not_after.timestamp()))
+        expires_at = issued_at + min(said.seconds, int(used.key.token_seconds))
+        if said.not_after is not None:
+            expires_at = min(expires_at, int(said.not_after.timestamp()))
         if expires_at <= issued_at:
             raise TokenRefused("What this token would come from is over.")
-        jti = self._means.entropy.token(_JTI_BYTES)
-        claims = _claims(self.url, statement, jti, issued_at, expires_at)
-        signed = _header(key.algorithm, key.key_id) + part(_ENCODER.encode(claims))
-        return _Draft(statement, used, jti, issued_at, expires_at, signed)
+        fields = {
+            "issuer_url": self.url,
+            "subject": said.subject,
+            "audiences": said.audiences,
+            "groups": said.groups,
+            "version": VERSION,
+            "key_id": used.key.key_id,
+            "issued_at": _moment(issued_at),
+            "not_before": _moment(issued_at - BACK_SECONDS),
+            "expires_at": _moment(expires_at),
+            "obtained_at": now,
+        }
+        claims = _claims(self.url, said, issued_at, expires_at)
+        header = _header(used.key.algorithm, used.key.key_id)
+        return _Form(used, header, _ENCODER.encode(claims)[:-1], fields)
 
     async def verify(self, value: Secret) -> Signed:
         """Return what a token of ours says.
@@ -241,56 +277,60 @@ class Signing:
         return False
 
 
+class _Form(NamedTuple):
+    """What tokens have in common that say the same but for their scopes and `jti`."""
+
+    used: InUse
+    header: bytes
+    begin: bytes
+    """The claims, without the closing brace."""
+    fields: Mapping[str, object]
+    """Those of `AccessToken`."""
+
+    def drafted(self, scopes: ScopeSet, jti: str) -> _Draft:
+        """Return a token that lacks its signature. Raises `ScopeRefused`."""
+        claims = {"jti": jti, "scope": str(scopes)} if scopes.items else {"jti": jti}
+        _check_scopes(scopes)
+        written = b"%b,%b" % (self.begin, _ENCODER.encode(claims)[1:])
+        return _Draft(self, scopes, jti, self.header + part(written))
+
+
 class _Draft(NamedTuple):
     """A token that lacks its signature."""
 
-    statement: Statement
-    used: InUse
+    form: _Form
+    scopes: ScopeSet
     jti: str
-    issued_at: int
-    expires_at: int
     signed: bytes
 
-    def token(self, signature: bytes, url: str, now: datetime.datetime) -> AccessToken:
+    def token(self, signature: bytes) -> AccessToken:
         """Return the token with this signature, as whoever reads it would."""
-        said = self.statement
         token = object.__new__(AccessToken)
         # As its own __init__ would, in a fourth of the time, which is much beside a signature's.
-        vars(token).update(
-            value=put_together(self.signed, signature),
-            issuer_url=url,
-            subject=said.subject,
-            scopes=said.scopes,
-            audiences=said.audiences,
-            groups=said.groups,
-            version=VERSION,
-            jti=self.jti,
-            key_id=self.used.key.key_id,
-            issued_at=_moment(self.issued_at),
-            not_before=_moment(self.issued_at - BACK_SECONDS),
-            expires_at=_moment(self.expires_at),
-            obtained_at=now,
-        )
+        value = put_together(self.signed, signature)
+        vars(token).update(self.form.fields, value=value, scopes=self.scopes, jti=self.jti)
         return token
 
 
-def _check(statement: Statement) -> None:
-    subject = statement.subject
+def _check(said: Statement) -> None:
+    subject = said.subject
     if not (subject.isascii() and 0 < len(subject) <= MOST_SUBJECT):
         raise TokenRefused(
             f"A token can only be about a sub of 1 to {MOST_SUBJECT} ASCII characters.",
             "Have the issuer that named this person use shorter, plain identifiers.",
         )
-    for item in statement.scopes:
-        if item.path is None and item.name in STORAGE:
-            raise ScopeRefused(f"{item.name} is not signed without a path.")
-    if not statement.audiences or not all(statement.audiences):
+    if not said.audiences or not all(said.audiences):
         raise AudienceRefused("A token for no audience is not signed: name one.")
 
 
-def _claims(
-    url: str, said: Statement, jti: str, issued_at: int, expires_at: int
-) -> dict[str, object]:
+def _check_scopes(scopes: ScopeSet) -> None:
+    for item in scopes.items:
+        if item.path is None and item.name in STORAGE:
+            raise ScopeRefused(f"{item.name} is not signed without a path.")
+
+
+def _claims(url: str, said: Statement, issued_at: int, expires_at: int) -> dict[str, object]:
+    """Return all claims but `jti` and `scope`."""
     claims: dict[str, object] = {
         "iss": url,
         "sub": said.subject,
@@ -298,12 +338,9 @@ def _claims(
         "exp": expires_at,
         "nbf": issued_at - BACK_SECONDS,
         "iat": issued_at,
-        "jti": jti,
         "client_id": said.client_id,
         "wlcg.ver": VERSION,
     }
-    if said.scopes.items:
-        claims["scope"] = str(said.scopes)
     if said.groups:
         claims["wlcg.groups"] = said.groups
     if said.actor is not None:

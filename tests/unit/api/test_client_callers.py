@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, cast
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from credbroker.api import client_callers
 from credbroker.api.client_callers import ClientCallers
 from credbroker.api.problems import CLIENT_ID, REQUEST_ID
 from credbroker.api.strangers import Strangers
+from credbroker.broker.issuing.remembering import Remembering
 from credbroker.domain.errors import TooManyRequests, UnknownClient
 from credbroker.domain.limits import Allowance
 from credbroker.wire.oauth import Form
@@ -174,14 +174,12 @@ def test_an_encoded_id_is_found_as_it_reads(callers: ClientCallers) -> None:
     assert identify(callers, request(name="%72ucio")).client.id == CLIENT
 
 
-def test_what_is_remembered_is_bounded(
-    callers: ClientCallers, clients: Counted, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_remembered_is_bounded(callers: ClientCallers) -> None:
     """A client that shows itself in ever new ways fills no memory."""
-    monkeypatch.setattr(client_callers, "MOST_REMEMBERED", 2)
+    callers._seen = Remembering(2)
     for number in range(5):
         identify(callers, make_with_more_spaces(number))
-    assert len(callers._seen) <= 2
+    assert len(callers._seen._kept) <= 2
 
 
 def make_with_more_spaces(number: int) -> web.Request:

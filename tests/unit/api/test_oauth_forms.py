@@ -80,14 +80,14 @@ async def test_nothing_with_a_secret_in_it_is_remembered(more: str) -> None:
     """However its name is written; nor what is long, of which strangers could send much."""
     await posted(b"grant_type=client_credentials" + more.encode())
     await posted(b"grant_type=client_credentials&scope=" + b"x" * 3000)
-    assert not any(b"s3cret" in body or len(body) > 3000 for body in oauth_forms._usual)
+    assert not any(b"s3cret" in body or len(body) > 3000 for body in oauth_forms._usual._kept)
 
 
 async def test_what_is_remembered_stays_within_bounds() -> None:
     """A stranger can send a new form each time."""
     for number in range(oauth_forms.MOST_USUAL + 10):
         await posted(b"grant_type=client_credentials&scope=x%d" % number)
-    assert len(oauth_forms._usual) <= oauth_forms.MOST_USUAL
+    assert len(oauth_forms._usual._kept) <= oauth_forms.MOST_USUAL
 
 
 def test_what_is_not_named_is_left_open() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from credbroker.broker.trail import about, names, traces
+from credbroker.broker.leasing import Origin
+from credbroker.broker.trail import about, names, traces, whence
 from tests.unit.things import KEY, access_token, grant
 
 
@@ -25,3 +26,9 @@ def test_a_token_is_found_by_what_other_services_keep_of_it() -> None:
     assert (said["jti"], said["sha256"]) == (token.jti, token.value.digest())
     assert said["fts_id"] == token.value.digest("sha1")[:16]
     assert token.value.reveal() not in str(said)
+
+
+def test_a_line_says_where_its_request_came_from() -> None:
+    """The address, and the id by which the log has the request."""
+    said = whence(Origin("192.0.2.7", "request-1", "login.example.org"))
+    assert said == {"address": "192.0.2.7", "request_id": "request-1"}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from credbroker.domain.attenuation import ANY_AUDIENCE, Ceiling, Right
 from credbroker.domain.errors import AudienceRefused, CredbrokerError, ScopeRefused
 from credbroker.domain.lifetimes import LifetimeTable
-from credbroker.domain.rights import Claims, Rights, RightsRule, UsersRule, When
+from credbroker.domain.rights import Claims, Rights, RightsRule, UsersRule, When, by_default
 from credbroker.domain.scopes import ScopeSet
 
 SE1, SE2 = "https://se1.example.org", "https://se2.example.org"
@@ -135,6 +135,19 @@ USERS = UsersRule(
     (SE1,),
 )
 ROBOT = Claims("ap-robot")
+
+
+@pytest.mark.parametrize(
+    ("most", "given"),
+    [
+        ("storage.read:/ wlcg.groups wlcg.groups:/dteam", "storage.read:/"),
+        ("wlcg.groups:/dteam", "wlcg.groups:/dteam"),
+        ("storage.read:/", "storage.read:/"),
+    ],
+)
+def test_groups_come_beside_capabilities_only_by_name(most: str, given: str) -> None:
+    """Alone they come to whoever names nothing."""
+    assert by_default(right(most, SE1)) == right(given, SE1)
 
 
 @pytest.mark.parametrize("user", ["alice", "grid01"])

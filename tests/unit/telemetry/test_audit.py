@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -82,6 +83,17 @@ async def test_many_lines_go_out_with_one_flush_and_what_they_share_in_each(
         ("sign", "rucio", "2026-06-01T12:00:00.000000Z")
     }
     assert len(flushes) <= 2
+
+
+async def test_a_secret_in_one_of_many_lines_is_cut_out_and_the_others_stay(tmp_path: Path) -> None:
+    """Though they are looked at together; so is what is too long for a line."""
+    value = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhZGEifQ.MEQCIH9zYW1wbGVzaWduYXR1cmU"
+    scopes = ["storage.read:/a=1", f"storage.read:/{value}", "x" * 5000, "storage.read:/b"]
+    with trail(tmp_path) as opened:
+        await opened.record_all("sign", [{"scope": scope} for scope in scopes])
+    assert [line["scope"] for line in whole_chain(tmp_path)] == [
+        "storage.read:/a=1", "storage.read:/[redacted]", "x" * 4095 + "…", "storage.read:/b",
+    ]  # fmt: skip
 
 
 async def test_many_lines_that_cannot_be_written_let_nothing_out(
@@ -423,3 +435,39 @@ async def test_a_caller_that_goes_away_keeps_no_other_waiting(tmp_path: Path, di
         with pytest.raises(asyncio.CancelledError):
             await gone
     assert [line["event"] for line in whole_chain(tmp_path)] == ["gone", "stays"]
+
+
+async def test_a_line_says_for_which_request_it_was_written(tmp_path: Path) -> None:
+    """Also where who writes it does not know, as of a refresh that a request began."""
+    with trail(tmp_path) as opened:
+        with structlog.contextvars.bound_contextvars(request_id="req-12345"):
+            await opened.record("refresh_begun")
+            await opened.record("mint", request_id="req-67890")
+        await opened.record("refresh")
+    told = [line.get("request_id") for line in whole_chain(tmp_path)]
+    assert told == ["req-12345", "req-67890", None]
+
+
+async def test_the_trail_says_for_how_long_a_line_waits_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also after the disk has refused it, until it is there."""
+    clock = FakeClock()
+    opened = AuditTrail(tmp_path, "r1", clock)
+    assert opened.lag_seconds() == 0.0
+    seen: list[float] = []
+
+    def full(_file: int) -> None:
+        clock.advance(5.0)
+        seen.append(opened.lag_seconds())
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(AuditUnavailable):
+            await opened.record("mint")
+    clock.advance(5.0)
+    assert (seen, opened.lag_seconds()) == ([5.0], 10.0)
+    await opened.record("mint")
+    assert opened.lag_seconds() == 0.0
+    opened.close()

@@ -290,6 +290,22 @@ async def test_what_cannot_be_written_down_is_not_given_out(event: str) -> None:
     )
 
 
+async def test_each_line_of_the_trail_says_what_its_own_token_says() -> None:
+    """Though what tokens have in common is put into words once."""
+    desk = Desk()
+    entries = [
+        read(f"/data/f{n}", audience=f"https://se{n % 3}.test", lifetime_seconds=60 + n % 2)
+        for n in range(12)
+    ]
+    outcomes = await desk.ask(*entries)
+    tokens = {str(one.token.scopes): one.token for one in outcomes if isinstance(one, FileSigned)}
+    assert len(tokens) == len(desk.audit.lines) == len(entries)
+    for line in desk.audit.lines:
+        token = tokens[str(line["scope"])]
+        assert (line["audience"], line["expires_at"]) == (token.audiences, token.expires_at)
+        assert (line["sha256"], line["kid"]) == (token.value.digest(), token.key_id)
+
+
 async def test_many_come_in_pieces_so_that_others_have_their_turn() -> None:
     """In the order in which they were asked."""
     desk = Desk()

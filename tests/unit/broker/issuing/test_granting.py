@@ -238,6 +238,35 @@ async def test_what_the_shown_token_lacks_is_refused(scope: str, audience: str) 
     assert error.value.code in {"scope_refused", "audience_refused"}
 
 
+async def test_what_was_narrowed_once_holds_for_that_token_client_and_request_alone() -> None:
+    """The same again is the same; a wider token, another client or another request is judged anew."""
+    short = service("short", exchanges_for=["rucio"], longest_seconds=60)
+    world = GrantingWorld(RUCIO, FTS, short)
+    replica = await world.replica()
+    give = replica.granting.exchange
+    narrow = await world.subject(replica, "storage.read:/data/f", SE1)
+    wide = await world.subject(replica, "storage.read:/data", SE1, SE2)
+    first, again = [await give(world.caller(FTS), asked(), wide) for _ in range(2)]
+    assert (first.token.scopes, first.token.audiences) == (again.token.scopes, (SE1, SE2))
+    assert first.token.jti != again.token.jti
+    assert (
+        str((await give(world.caller(FTS), asked(), narrow)).token.scopes) == "storage.read:/data/f"
+    )
+    assert (await give(world.caller(FTS), asked(None, SE2), wide)).token.audiences == (SE2,)
+    assert (await give(world.caller(short), asked(), wide)).seconds_left == 60
+
+
+async def test_a_token_that_was_exchanged_before_is_exchanged_no_more_once_it_is_revoked() -> None:
+    """What is remembered of it says nothing about whether it counts."""
+    world = GrantingWorld()
+    replica = await world.replica()
+    subject = await world.subject(replica)
+    await replica.granting.exchange(world.caller(FTS), asked(), subject)
+    await replica.revoking.revoke(world.caller(RUCIO), subject)
+    with pytest.raises(TokenRefused):
+        await replica.granting.exchange(world.caller(FTS), asked(), subject)
+
+
 async def test_tokens_of_a_client_that_is_not_named_are_not_exchanged() -> None:
     """One's own always are."""
     world = GrantingWorld()
