@@ -17,11 +17,12 @@ path "credbroker/data/announced/*" { capabilities = ["create", "update", "read"]
 path "credbroker/data/deliveries/*" { capabilities = ["create", "update", "read"] }
 path "credbroker/data/signing/*" { capabilities = ["create", "update", "read"] }
 path "credbroker/data/issued/*" { capabilities = ["create", "update", "read"] }
+path "credbroker/data/notices/*" { capabilities = ["create", "update", "read"] }
 
 # A grant that has ended is overwritten, never deleted.
 path "credbroker/metadata/grants/*" { capabilities = ["read", "list"] }
 
-# What has ended of leases, logins, narrow tokens and deliveries is cleared away whole.
+# What has ended of leases, logins, narrow tokens, deliveries and notices is cleared away whole.
 path "credbroker/metadata/leases/*" { capabilities = ["read", "list", "delete"] }
 path "credbroker/metadata/logins/*" { capabilities = ["read", "list", "delete"] }
 path "credbroker/metadata/narrow/*" { capabilities = ["read", "list", "delete"] }
@@ -29,6 +30,7 @@ path "credbroker/metadata/issued/*" { capabilities = ["read", "list", "delete"] 
 path "credbroker/metadata/sessions/*" { capabilities = ["read", "list", "delete"] }
 path "credbroker/metadata/announced/*" { capabilities = ["read", "list", "delete"] }
 path "credbroker/metadata/deliveries/*" { capabilities = ["read", "list", "delete"] }
+path "credbroker/metadata/notices/*" { capabilities = ["read", "list", "delete"] }
 
 # A few small records each, which stay.
 path "credbroker/metadata/issuers/*" { capabilities = ["read", "list"] }

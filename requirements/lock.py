@@ -9,6 +9,7 @@ COMMON = [
 ]  # fmt: skip
 
 for name, extras in {
+    "run": [],
     "demo": ["demo", "build"],
     "dev": ["demo", "build", "docs", "dev"],
     "kerberos": ["demo", "build", "docs", "dev", "kerberos"],

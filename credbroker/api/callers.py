@@ -1,7 +1,7 @@
 """Who is asking: the lease in the `Authorization` header, the address of the peer.
 
 `Forwarded` headers are not looked at: the address that counts is the one at the other end of the
-connection.
+connection, or the one that a listed balancer named before it (`api.proxied`).
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ and ask the latter a thousand times a second; on the way through the routes they
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
@@ -34,28 +35,75 @@ class Runner(web.AppRunner):
         super().__init__(app, access_log=None, **settings)
         self._entropy = entropy
 
+    def connection_from(self, caller: tuple[str, int]) -> web.RequestHandler:
+        """Return what serves one connection, from a caller of whom somebody else told us."""
+        server = self.server
+        assert isinstance(server, _Server), "the runner is set up"
+        return _Connection(server, caller)
+
+    async def turn_to(self, app: web.Application) -> Callable[[], Awaitable[None]]:
+        """Let `app` answer from now on, also who is connected already.
+
+        Return what returns once all is answered that came before.
+        """
+        server = self.server
+        assert isinstance(server, _Server), "the runner is set up"
+        self._app = app
+        before, server.behind = server.behind, await self._behind()
+        return before.emptied
+
     async def _make_server(self) -> web.Server:
-        return _Server(await super()._make_server(), self._entropy, self.app.get(AT_ONCE, {}))
+        made = await super()._make_server()
+        return _Server(made, self._entropy, _Behind(made.request_handler, self.app))
+
+    async def _behind(self) -> _Behind:
+        return _Behind((await super()._make_server()).request_handler, self.app)
+
+
+class _Behind:
+    """The application behind the connections, and how many requests it has in hand."""
+
+    def __init__(self, routed: AtOnce, app: web.Application) -> None:
+        self._routed = routed
+        self._at_once = app.get(AT_ONCE, {})
+        self._in_hand = 0
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    async def answer(self, request: web.BaseRequest, *, routed: bool = False) -> web.StreamResponse:
+        """Answer, by the routes alone where it must be `routed`."""
+        self._in_hand += 1
+        self._empty.clear()
+        try:
+            asked = self._routed if routed else self._at_once.get(request.path, self._routed)
+            return await asked(request)
+        finally:
+            self._in_hand -= 1
+            if not self._in_hand:
+                self._empty.set()
+
+    async def emptied(self) -> None:
+        """Return once nothing is in hand any more."""
+        await self._empty.wait()
 
 
 class _Server(web.Server):
     """The server that the framework made, with connections of ours."""
 
-    def __init__(self, made: web.Server, entropy: Entropy, at_once: Mapping[str, AtOnce]) -> None:
+    def __init__(self, made: web.Server, entropy: Entropy, behind: _Behind) -> None:
         self.settings: dict[str, Any] = made._kwargs  # noqa: SLF001 - said in no other way
         super().__init__(self._answered, request_factory=made.request_factory, **self.settings)
-        self._routed = made.request_handler
+        self.behind = behind
         self._entropy = entropy
-        self._at_once = at_once
 
     async def _answered(self, request: web.BaseRequest) -> web.StreamResponse:
         # RFC 9110 section 10.1.1; the framework's own answer would repeat what was expected.
         expected = request.headers.get("Expect")
         if expected is None:
-            return await self._at_once.get(request.path, self._routed)(request)
+            return await self.behind.answer(request)
         if expected.lower() != _CONTINUE:
             return self.refused(request, 417)
-        return await self._routed(request)  # which tells the client to go on
+        return await self.behind.answer(request, routed=True)  # which tells the client to go on
 
     def refused(self, request: web.BaseRequest, status: int = 400) -> web.Response:
         """Return the answer to a request that is not looked at any further."""
@@ -72,11 +120,17 @@ class _Server(web.Server):
 
 
 class _Connection(web.RequestHandler):
-    __slots__ = ("_server",)
+    __slots__ = ("_caller", "_server")
 
-    def __init__(self, server: _Server) -> None:
+    def __init__(self, server: _Server, caller: tuple[str, int] | None = None) -> None:
         super().__init__(server, loop=server._loop, **server.settings)  # noqa: SLF001 - as above
         self._server = server
+        self._caller = caller
+
+    @property
+    def peername(self) -> str | tuple[str, int, int, int] | tuple[str, int] | None:
+        """The address of the caller, which is the other end of the connection or behind it."""
+        return self._caller or super().peername
 
     def handle_error(
         self,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from credbroker.broker.custody.replicas import name_segment
@@ -29,7 +31,7 @@ from credbroker.issuers.kept_keys import KeptKeys
 from credbroker.issuers.legacy import FormerHtvault
 from credbroker.issuers.oidc import Dialect, OidcIssuer
 from credbroker.issuers.ssh_signatures import AgentSignatures
-from credbroker.ports import Clock, Entropy
+from credbroker.ports import Clock, Entropy, HttpDoor, LoginSeal
 from credbroker.stores.host_marks import SqliteHostMarks
 from credbroker.stores.login_seal import open_login_seal
 from credbroker.stores.records import (
@@ -56,7 +58,22 @@ from credbroker.stores.records import (
     ssh_key_records,
 )
 from credbroker.stores.spool import SealedSpool
-from credbroker.stores.vault import AppRoleLogin, VaultClient
+from credbroker.stores.vault import VaultClient
+from credbroker.stores.vault_logins import AppRoleLogin, KubernetesLogin, Login
+from credbroker.telemetry.outgoing import Outgoing
+
+Watched = Callable[[HttpDoor], HttpDoor]
+"""Puts a watcher before a door."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Vault, this host's folders, and what is kept there: all that outlives a change of settings."""
+
+    vault: VaultClient
+    stores: Stores
+    deliveries: DeliveryStores
+    seal: LoginSeal
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,46 +87,89 @@ class Opened:
     deliveries: DeliveryStores
 
 
-async def open_all(
-    settings: Settings, replica: str, clock: Clock, entropy: Entropy, stack: AsyncExitStack
-) -> Opened:
-    """Open everything that `settings` name, and check it; what was opened is closed with `stack`.
+async def open_kept(
+    settings: Settings,
+    replica: str,
+    clock: Clock,
+    entropy: Entropy,
+    stack: AsyncExitStack,
+    *,
+    outgoing: Outgoing,
+) -> Kept:
+    """Log in to Vault, and open what is kept there and on this host; all is closed with `stack`.
 
+    What goes out to OpenBao/Vault is watched by `outgoing`.
     Raises `Misconfigured` or `StoreUnavailable` kinds.
     """
-    vault = await open_vault(settings.vault, clock, entropy, stack)
-    published = published_key_records(vault, settings.vault.mount)
+    vault = await open_vault(settings.vault, clock, entropy, stack, watched=outgoing.to_vault)
+    stores = await open_stores(settings, vault, replica, stack)
+    seal = await open_login_seal(login_key_records(vault, settings.vault.mount))
+    return Kept(vault, stores, _delivery_stores(settings, vault), seal)
+
+
+async def open_all(
+    settings: Settings, kept: Kept, clock: Clock, stack: AsyncExitStack, *, outgoing: Outgoing
+) -> Opened:
+    """Open everything else that `settings` name, and check it; it is closed with `stack`.
+
+    What goes out to issuers is watched by `outgoing`. Raises `Misconfigured` kinds.
+    """
+    published = published_key_records(kept.vault, settings.vault.mount)
     enrolments = {
         name: _enrolment(
             one,
             await open_issuer(
-                one, clock, stack, KeptKeys(published, f"keys-{name_segment(name)}", one.url)
+                one,
+                clock,
+                stack,
+                KeptKeys(published, f"keys-{name_segment(name)}", one.url),
+                watched=partial(outgoing.to_issuer, name),
             ),
+            keeps_mail=settings.notify.mail is not None,
         )
         for name, one in settings.issuers.items()
     }
-    stores = await open_stores(settings, vault, replica, stack)
-    proofs = await _open_proofs(settings, vault, stack)
-    return Opened(vault, stores, enrolments, proofs, _delivery_stores(settings, vault))
+    proofs = await _open_proofs(settings, kept.seal, stack)
+    return Opened(kept.vault, kept.stores, enrolments, proofs, kept.deliveries)
 
 
 async def open_vault(
-    settings: VaultSettings, clock: Clock, entropy: Entropy, stack: AsyncExitStack
+    settings: VaultSettings,
+    clock: Clock,
+    entropy: Entropy,
+    stack: AsyncExitStack,
+    *,
+    watched: Watched = lambda door: door,
 ) -> VaultClient:
     """Return a client that is logged in, to a mount that is fit."""
-    door = await stack.enter_async_context(open_door(settings.ca_file))
-    approle = settings.approle
-    login = AppRoleLogin(
-        approle.mount,
-        lambda: read_secret(approle.role_id_file, "AppRole role id"),
-        lambda: read_secret(approle.secret_id_file, "AppRole secret id"),
-    )
+    door = watched(await stack.enter_async_context(open_door(settings.ca_file)))
     vault = VaultClient(
-        door, settings.addresses, login, clock=clock, entropy=entropy, seconds=settings.seconds
+        door,
+        settings.addresses,
+        _login(settings),
+        clock=clock,
+        entropy=entropy,
+        seconds=settings.seconds,
     )
     await vault.log_in()
     await check_mount(vault, settings.mount)
     return vault
+
+
+def _login(settings: VaultSettings) -> Login:
+    approle, kubernetes = settings.approle, settings.kubernetes
+    if approle is not None:
+        return AppRoleLogin(
+            approle.mount,
+            lambda: read_secret(approle.role_id_file, "AppRole role id"),
+            lambda: read_secret(approle.secret_id_file, "AppRole secret id"),
+        )
+    assert kubernetes is not None, "settings name one of the two"
+    return KubernetesLogin(
+        kubernetes.mount,
+        kubernetes.role,
+        lambda: read_secret(kubernetes.token_file, "service account's token"),
+    )
 
 
 async def open_stores(
@@ -154,8 +214,7 @@ def _delivery_stores(settings: Settings, vault: VaultClient) -> DeliveryStores:
     )
 
 
-async def _open_proofs(settings: Settings, vault: VaultClient, stack: AsyncExitStack) -> Proofs:
-    seal = await open_login_seal(login_key_records(vault, settings.vault.mount))
+async def _open_proofs(settings: Settings, seal: LoginSeal, stack: AsyncExitStack) -> Proofs:
     kerberos = [_kerberos(one, settings, stack) for one in settings.kerberos]
     legacy = {
         name: LegacyServer(
@@ -183,10 +242,15 @@ def _custody_folder(settings: Settings) -> Path:
 
 
 async def open_issuer(
-    settings: IssuerSettings, clock: Clock, stack: AsyncExitStack, kept: KeptKeys | None = None
+    settings: IssuerSettings,
+    clock: Clock,
+    stack: AsyncExitStack,
+    kept: KeptKeys | None = None,
+    *,
+    watched: Watched = lambda door: door,
 ) -> OidcIssuer:
     """Return the adapter of one issuer, whose keys are `kept`; nothing is asked of it yet."""
-    door = await stack.enter_async_context(open_door(settings.ca_file))
+    door = watched(await stack.enter_async_context(open_door(settings.ca_file)))
     secret_file = settings.client_secret_file
     set_rule = settings.unclear_answer
     dialect = Dialect(
@@ -204,9 +268,9 @@ async def open_issuer(
     return OidcIssuer(dialect, door, clock, kept)
 
 
-def _enrolment(settings: IssuerSettings, issuer: OidcIssuer) -> Enrolment:
+def _enrolment(settings: IssuerSettings, issuer: OidcIssuer, *, keeps_mail: bool) -> Enrolment:
     roles = {name: ScopeSet.of(role.scopes) for name, role in settings.roles.items()}
-    return Enrolment(issuer, settings.credkey_claim, roles)
+    return Enrolment(issuer, settings.credkey_claim, roles, keeps_mail)
 
 
 def open_door(ca_file: Path | None) -> OutgoingHttp:

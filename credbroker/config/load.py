@@ -20,6 +20,7 @@ import msgspec
 import yaml
 
 from credbroker.config.community_faults import community_findings
+from credbroker.config.notify import notify_findings, notify_secret_files
 from credbroker.config.schema import Issuer, Settings
 from credbroker.domain.errors import BadSettings, Malformed
 from credbroker.domain.hosts import check_host_pattern
@@ -40,10 +41,7 @@ def load(folder: Path) -> Settings:
     """Read and check all settings below `folder`; raise `BadSettings` naming file and key."""
     merged: dict[str, Any] = {}
     origins: dict[str, Path] = {}
-    files = sorted(folder.glob("*.yaml")) if folder.is_dir() else []
-    if not files:
-        raise BadSettings(f"{folder}: there is no *.yaml file here.")
-    for file in files:
+    for file in settings_files(folder):
         _merge(merged, read_mapping(file), file, "$", origins)
     try:
         settings = _convert(merged)
@@ -51,6 +49,14 @@ def load(folder: Path) -> Settings:
         raise _in_words(_with_names(str(error), merged), origins, folder) from None
     _check(settings, origins, folder)
     return settings
+
+
+def settings_files(folder: Path) -> list[Path]:
+    """Return the files that settings are read from, in order; raise `BadSettings` if there are none."""
+    files = sorted(folder.glob("*.yaml")) if folder.is_dir() else []
+    if not files:
+        raise BadSettings(f"{folder}: there is no *.yaml file here.")
+    return files
 
 
 def check_private(file: Path, kind: str) -> None:
@@ -84,11 +90,13 @@ def read_secret(file: Path, kind: str) -> Secret:
 
 def secret_files(settings: Settings) -> list[tuple[str, Path]]:
     """List every secret that the settings name by file: (kind, file)."""
-    approle = settings.vault.approle
-    files = [
-        ("AppRole role id", approle.role_id_file),
-        ("AppRole secret id", approle.secret_id_file),
-    ]
+    approle, kubernetes = settings.vault.approle, settings.vault.kubernetes
+    files = []
+    if approle is not None:
+        files.append(("AppRole role id", approle.role_id_file))
+        files.append(("AppRole secret id", approle.secret_id_file))
+    if kubernetes is not None:
+        files.append(("service account's token", kubernetes.token_file))
     files += [
         ("client secret", issuer.client_secret_file)
         for issuer in settings.issuers.values()
@@ -100,7 +108,7 @@ def secret_files(settings: Settings) -> list[tuple[str, Path]]:
         for client in community.clients.values()
         if client.secret_file is not None
     ]
-    return files
+    return [*files, *notify_secret_files(settings.notify)]
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -232,6 +240,8 @@ def _findings(settings: Settings) -> list[tuple[str, str]]:
     found = [("$.public_url", why) for why in _address_faults(settings.public_url)]
     for number, address in enumerate(settings.vault.addresses):
         found += [(f"$.vault.addresses[{number}]", why) for why in _address_faults(address)]
+    if (settings.vault.approle is None) == (settings.vault.kubernetes is None):
+        found.append(("$.vault", "name one way to log in, `approle` or `kubernetes`"))
     if settings.listen.tls is None and not all(map(is_loopback, settings.listen.addresses)):
         found.append(("$.listen.tls", "this is needed unless the address is a loopback one"))
     if settings.keeper.warn_seconds >= settings.keeper.dormant_seconds:
@@ -255,18 +265,22 @@ def _findings(settings: Settings) -> list[tuple[str, str]]:
     for name, community in settings.communities.items():
         found += [(f"$.communities.{name}.url", why) for why in _address_faults(community.url)]
     found += community_findings(settings)
-    found += _kerberos_findings(settings) + _htvault_findings(settings)
+    found += notify_findings(settings.notify, _address_faults, is_loopback)
+    found += _kerberos_findings(settings) + _network_findings(settings)
     return found + _hosts_findings(settings)
 
 
-def _htvault_findings(settings: Settings) -> list[tuple[str, str]]:
+def _network_findings(settings: Settings) -> list[tuple[str, str]]:
     found = []
-    for number, text in enumerate(settings.htvault.shared_hosts):
+    lists = {
+        "htvault.shared_hosts": settings.htvault.shared_hosts,
+        "listen.proxied_by": settings.listen.proxied_by,
+    }
+    for at, number, text in ((at, *one) for at, texts in lists.items() for one in enumerate(texts)):
         try:
             ipaddress.ip_network(text, strict=False)
         except ValueError:
-            why = "this is neither an address nor a network"
-            found.append((f"$.htvault.shared_hosts[{number}]", why))
+            found.append((f"$.{at}[{number}]", "this is neither an address nor a network"))
     return found
 
 

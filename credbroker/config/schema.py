@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from credbroker.config.communities import Community
+from credbroker.config.notify import Notify
 from credbroker.config.section import Seconds, Section, Text
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -26,11 +27,15 @@ class Tls(Section, frozen=True):
 
 
 class Listen(Section, frozen=True):
-    """Where the broker listens. Without `tls` only loopback addresses are allowed."""
+    """Where the broker listens. Without `tls` only loopback addresses are allowed.
+
+    Connections from `proxied_by`, addresses or networks, begin with a PROXY protocol header.
+    """
 
     address: Text | Annotated[list[Text], Meta(min_length=1)] = "127.0.0.1"
     port: Port = 8200
     tls: Tls | None = None
+    proxied_by: list[Text] = []
 
     @property
     def addresses(self) -> list[str]:
@@ -39,18 +44,30 @@ class Listen(Section, frozen=True):
 
 
 class AppRole(Section, frozen=True):
-    """How the broker logs in to OpenBao or Vault."""
+    """How the broker logs in to OpenBao or Vault anywhere: by the two halves of an AppRole."""
 
     role_id_file: Path
     secret_id_file: Path
     mount: Text = "approle"
 
 
+class Kubernetes(Section, frozen=True):
+    """How a pod logs in to OpenBao or Vault: as `role`, by its service account's token."""
+
+    role: Text
+    token_file: Path
+    mount: Text = "kubernetes"
+
+
 class Vault(Section, frozen=True):
-    """The OpenBao or Vault that keeps all state; the addresses are nodes of one cluster."""
+    """The OpenBao or Vault that keeps all state; the addresses are nodes of one cluster.
+
+    The broker logs in there by `approle` or by `kubernetes`.
+    """
 
     addresses: Annotated[list[Text], Meta(min_length=1)]
-    approle: AppRole
+    approle: AppRole | None = None
+    kubernetes: Kubernetes | None = None
     mount: Text = "credbroker"
     ca_file: Path | None = None
     seconds: Seconds = 5.0
@@ -237,4 +254,5 @@ class Settings(Section, frozen=True):
     operators: list[Operator] = []
     hosts: Hosts = Hosts()
     communities: dict[str, Community] = {}
+    notify: Notify = Notify()
     log: Log = Log()

@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
 from credbroker.domain.errors import (
@@ -38,6 +37,7 @@ from credbroker.ports import (
 )
 from credbroker.stores.lookout import Lookout
 from credbroker.stores.vault_answers import cannot_serve, checked, json_of, seconds_off
+from credbroker.stores.vault_logins import Login
 
 _DENIED = "OpenBao/Vault does not let the broker do what it must."
 # A token is renewed after this part of its life, which leaves time for several tries.
@@ -59,23 +59,14 @@ MOST_SECONDS_OFF = 60.0
 _MOST_LISTED_BYTES = 64 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class AppRoleLogin:
-    """Where the AppRole is mounted, and how to read its two halves afresh at each login."""
-
-    mount: str
-    role_id: Callable[[], Secret]
-    secret_id: Callable[[], Secret]
-
-
 class VaultClient:
-    """Asks one OpenBao or Vault cluster, as the broker's AppRole."""
+    """Asks one OpenBao or Vault cluster, under the broker's login."""
 
     def __init__(
         self,
         door: HttpDoor,
         addresses: Sequence[str],
-        login: AppRoleLogin,
+        login: Login,
         *,
         clock: Clock,
         entropy: Entropy,
@@ -143,19 +134,17 @@ class VaultClient:
             checked(answer)
 
     async def log_in(self) -> None:
-        """Get a new token by AppRole; raise `StoreMisconfigured` if the login is refused."""
+        """Get a new token by the login; raise `StoreMisconfigured` if the login is refused."""
         self._login_tried_at, self._login_answered = self._clock.elapsed(), False
         await self._look_again()
-        body = {
-            "role_id": self._login.role_id().reveal(),
-            "secret_id": self._login.secret_id().reveal(),
-        }
         path = f"auth/{self._login.mount}/login"
-        answer = await self._sent("POST", path, json.dumps(body).encode(), None)
+        answer = await self._sent("POST", path, json.dumps(self._login.body()).encode(), None)
         self._refused = answer.status in {400, 403}
         self._login_answered = self._refused or answer.status == 200
         if self._refused:
-            raise StoreMisconfigured("OpenBao/Vault refuses the broker's AppRole login.")
+            raise StoreMisconfigured(
+                f"OpenBao/Vault refuses the broker's {self._login.name} login."
+            )
         self._take_token(checked(answer))
         self._full_seconds = self._token_seconds
 

@@ -1,132 +1,43 @@
-"""The chart, rendered by Helm's own library and judged by Kubernetes' schemas and by the broker."""
+"""The chart, rendered by Helm's own library and judged by Kubernetes' schemas."""
 
 from __future__ import annotations
 
-import argparse
-import copy
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+import tarfile
+from typing import TYPE_CHECKING
 
 import helm_python
 import pytest
 import yaml
-from kubernetes_validate import (  # type: ignore[attr-defined]  # it offers these without saying so
-    ValidationError,
-    latest_version,
-    validate,
-)
 
 import credbroker
-from credbroker import daemon
-from credbroker.api.health import Health
-from credbroker.config.load import load
-from credbroker.config.schema import Settings
-from credbroker.domain.errors import BadSettings
+from tests.integration.chart_world import (
+    CHART,
+    NAMES,
+    changed,
+    each_site,
+    invalid,
+    pod_of,
+    pods_in,
+    render,
+    rendered_texts,
+    unrestricted,
+    values_of,
+    workload_of,
+)
 
 if TYPE_CHECKING:
-    from credbroker.api.outlook import Outlook
+    from pathlib import Path
 
-CHART = Path(__file__).parents[2] / "helm" / "credbroker"
-SITES = sorted(CHART.glob("ci/*-values.yaml"))
-
-Document = dict[str, Any]
-
-
-def values_of(file: Path) -> Document:
-    """Return the values of one of the chart's example sites."""
-    values: Document = yaml.safe_load(file.read_text())
-    return values
-
-
-@pytest.fixture(params=SITES, ids=lambda file: file.stem)
-def site(request: pytest.FixtureRequest) -> Document:
-    """The values of each example site in turn."""
-    return values_of(request.param)
+    from tests.integration.chart_world import Document
 
 
 @pytest.fixture
 def minimal() -> Document:
     """The least values that the chart takes."""
-    return values_of(CHART / "ci/minimal-values.yaml")
+    return values_of("minimal")
 
 
-def render(values: Document, release: str = "tokens") -> dict[str, Document]:
-    """Return what the chart makes of `values`, by kind."""
-    with helm_python.Chart.load(CHART) as chart:
-        rendered = chart.render(values, name=release, namespace="grid")
-    texts = [text for path, text in rendered.items() if path.endswith(".yaml")]
-    documents = [one for text in texts for one in yaml.safe_load_all(text) if one]
-    return {document["kind"]: document for document in documents}
-
-
-def pod_of(rendered: dict[str, Document]) -> Document:
-    """Return the specification of the broker's pod."""
-    spec: Document = rendered["StatefulSet"]["spec"]["template"]["spec"]
-    return spec
-
-
-def broker_of(rendered: dict[str, Document]) -> Document:
-    """Return the pod's one container."""
-    (container,) = pod_of(rendered)["containers"]
-    found: Document = container
-    return found
-
-
-def changed(tree: Document, dotted: str, value: object) -> Document:
-    """Return a copy of `tree` with one value put in at `dotted`, such as `image.tag`."""
-    result = copy.deepcopy(tree)
-    *way, last = dotted.split(".")
-    at: Any = result
-    for step in way:
-        at = at[int(step)] if isinstance(at, list) else at.setdefault(step, {})
-    at[last] = value
-    return result
-
-
-def invalid(documents: dict[str, Document]) -> list[str]:
-    """Return what Kubernetes' schemas, unknown keys refused, find in the documents."""
-    version = latest_version()
-    faults = []
-    for kind, document in documents.items():
-        try:
-            validate(document, version, strict=True)
-        except ValidationError as error:
-            faults.append(f"{kind}: {error.message}")
-    return faults
-
-
-def unrestricted(pod: Document) -> list[str]:
-    """Return where a pod is outside the Pod Security Standard "restricted", or softer than ours."""
-    shared = pod.get("securityContext", {})
-    wanted = {
-        "host namespaces": not any(pod.get(f"host{name}") for name in ("Network", "PID", "IPC")),
-        "volumes": all(
-            volume.keys() & {"configMap", "secret", "emptyDir"} for volume in pod["volumes"]
-        ),
-        "seccomp": shared.get("seccompProfile", {}).get("type") == "RuntimeDefault",
-        "not root": shared.get("runAsNonRoot") is True and shared.get("runAsUser", 1) != 0,
-        "no token": pod.get("automountServiceAccountToken") is False,
-    }
-    for container in pod["containers"]:
-        own = container.get("securityContext", {})
-        wanted |= {
-            "privileges": not own.get("privileged")
-            and own.get("allowPrivilegeEscalation") is False,
-            "capabilities": own.get("capabilities") == {"drop": ["ALL"]},
-            "own user": own.get("runAsNonRoot", True) and own.get("runAsUser", 1) != 0,
-            "root file system": own.get("readOnlyRootFilesystem") is True,
-            "host ports": not any("hostPort" in port for port in container.get("ports", [])),
-        }
-    return [name for name, holds in wanted.items() if not holds]
-
-
-def settings_in(rendered: dict[str, Document], folder: Path) -> Settings:
-    """Read the rendered ConfigMap as the broker in the pod does."""
-    for name, text in rendered["ConfigMap"]["data"].items():
-        (folder / name).write_text(text)
-    return load(folder)
-
-
+@each_site
 def test_helm_finds_nothing_to_say(site: Document) -> None:
     """`helm lint --strict` has no warning and no error."""
     report = helm_python.lint(CHART, site, strict=True)
@@ -149,11 +60,36 @@ def test_the_chart_is_of_the_brokers_own_version() -> None:
     )
 
 
+@each_site
 def test_kubernetes_knows_all_that_is_rendered(site: Document) -> None:
-    """Four documents come out, each right by the schema of its kind."""
+    """Each document is right by the schema of its kind, unknown keys refused."""
     rendered = render(site)
-    assert set(rendered) == {"StatefulSet", "Service", "ConfigMap", "ServiceAccount"}
+    least = {"Service", "ConfigMap", "ServiceAccount", "PodDisruptionBudget"}
+    assert least < set(rendered)
     assert invalid(rendered) == []
+
+
+@each_site
+def test_all_that_is_rendered_is_in_one_namespace_and_labelled(site: Document) -> None:
+    """Nothing is put anywhere else, and each thing says what made it."""
+    for document in render(site).values():
+        assert "namespace" not in document["metadata"]
+        labels = document["metadata"]["labels"]
+        assert labels["app.kubernetes.io/instance"] == "tokens"
+        assert labels["helm.sh/chart"].startswith("credbroker-")
+
+
+def test_each_example_site_is_its_own_kind_of_site() -> None:
+    """Between them they have every part of the chart."""
+    kinds = {name: set(render(values_of(name))) for name in NAMES}
+    assert len(kinds) == 5
+    assert "Deployment" in kinds["no-volume"]
+    assert "StatefulSet openbao" in kinds["bundled-openbao"]
+    assert "Ingress" in kinds["behind-a-balancer"]
+    assert "StatefulSet" in kinds["three-replicas"]
+    assert kinds["minimal"] == {
+        "StatefulSet", "Service", "ConfigMap", "ServiceAccount", "PodDisruptionBudget", "NetworkPolicy",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -177,16 +113,30 @@ def test_names_and_numbers_that_yaml_would_misread_come_through(minimal: Documen
     values = changed(minimal, "existingSecrets.vault", "0123")
     values = changed(values, "image.tag", "1.0")
     values = changed(values, "image.pullSecrets", ["12"])
-    values = changed(values, "audit.storageClass", "1e3")
+    values = changed(values, "volume.storageClass", "1e3")
     rendered = render(changed(values, "user", 1000700000), release="2026")
     assert invalid(rendered) == []
     assert rendered["Service"]["metadata"]["name"] == "2026"
     assert pod_of(rendered)["securityContext"]["runAsUser"] == 1000700000
 
 
+@each_site
 def test_the_pod_is_restricted(site: Document) -> None:
-    """The pod may run where only the strictest Pod Security Standard is admitted."""
-    assert unrestricted(pod_of(render(site))) == []
+    """Every pod may run where only the strictest Pod Security Standard is admitted."""
+    pods = pods_in(render(site))
+    assert {name: unrestricted(pod) for name, pod in pods.items()} == {name: [] for name in pods}
+
+
+@each_site
+def test_the_broker_has_no_way_into_the_cluster(site: Document) -> None:
+    """It asks nothing of the cluster, and an OpenBao that does may ask one thing."""
+    rendered = render(site)
+    assert pod_of(rendered)["automountServiceAccountToken"] is False
+    assert rendered["ServiceAccount"]["automountServiceAccountToken"] is False
+    bindings = [one for one in rendered.values() if "roleRef" in one]
+    assert {one["roleRef"]["name"] for one in bindings} <= {"system:auth-delegator"}
+    subjects = [subject["name"] for one in bindings for subject in one["subjects"]]
+    assert rendered["ServiceAccount"]["metadata"]["name"] not in subjects
 
 
 @pytest.mark.parametrize(
@@ -197,146 +147,30 @@ def test_the_pod_is_restricted(site: Document) -> None:
         ("securityContext.seccompProfile.type", "Unconfined"),
         ("securityContext.runAsNonRoot", False),
         ("securityContext.runAsUser", 0),
-        ("automountServiceAccountToken", True),
         ("containers.0.securityContext.privileged", True),
         ("containers.0.securityContext.allowPrivilegeEscalation", True),
         ("containers.0.securityContext.capabilities.add", ["NET_ADMIN"]),
         ("containers.0.securityContext.runAsUser", 0),
         ("containers.0.securityContext.readOnlyRootFilesystem", False),
         ("containers.0.ports.0.hostPort", 8200),
+        (
+            "initContainers",
+            [
+                {
+                    "name": "first",
+                    "securityContext": {
+                        "readOnlyRootFilesystem": True,
+                        "allowPrivilegeEscalation": False,
+                    },
+                }
+            ],
+        ),
     ],
 )
 def test_a_softer_pod_is_seen(minimal: Document, place: str, value: object) -> None:
     """Each way out of the restricted standard is found, and only that one."""
     pod = pod_of(render(minimal))
     assert len(unrestricted(changed(pod, place, value))) == 1
-
-
-def test_the_broker_takes_the_settings_that_the_chart_renders(
-    site: Document, tmp_path: Path
-) -> None:
-    """What the operator wrote and what the pod decides make one right tree, nothing lost."""
-    settings = settings_in(render(site), tmp_path)
-    wanted = site["settings"]
-    assert settings.public_url == wanted["public_url"]
-    assert settings.vault.addresses == wanted["vault"]["addresses"]
-    assert settings.issuers.keys() == wanted["issuers"].keys()
-    (tmp_path / "99-again.yaml").write_text(yaml.safe_dump(wanted))
-    assert load(tmp_path) == settings
-
-
-def test_a_setting_that_the_broker_does_not_know_is_seen(minimal: Document, tmp_path: Path) -> None:
-    """Only the broker's own reader knows its keys, and it is asked."""
-    with pytest.raises(BadSettings, match=r"vault\.adresses"):
-        settings_in(render(changed(minimal, "settings.vault.adresses", [])), tmp_path)
-
-
-@pytest.mark.parametrize("text", ["012", "yes", "1e3", "null", "{{ .Values }}", "a: b # c", "ü"])
-def test_texts_that_look_like_something_else_stay_texts(
-    minimal: Document, tmp_path: Path, text: str
-) -> None:
-    """Neither YAML nor Helm's templates make anything else of a setting."""
-    rendered = render(changed(minimal, "settings.issuers.wlcg.client_id", text))
-    assert settings_in(rendered, tmp_path).issuers["wlcg"].client_id == text
-
-
-def test_long_times_stay_what_they_are(minimal: Document, tmp_path: Path) -> None:
-    """Helm counts in floating point; the broker still reads the seconds that were written."""
-    rendered = render(changed(minimal, "settings.keeper.dormant_seconds", 123456789))
-    assert settings_in(rendered, tmp_path).keeper.dormant_seconds == 123456789
-
-
-def test_each_file_that_the_settings_name_is_mounted(site: Document, tmp_path: Path) -> None:
-    """Secrets, certificates and the audit folder are where the settings look for them."""
-    rendered = render(site)
-    settings = settings_in(rendered, tmp_path)
-    broker = broker_of(rendered)
-    writable = {one["mountPath"]: not one.get("readOnly") for one in broker["volumeMounts"]}
-    assert [path for path, may in writable.items() if may] == [str(settings.audit.folder)]
-    assert {str(file.parent) for file in files_named(settings)} <= writable.keys()
-
-
-def files_named(settings: Settings) -> list[Path]:
-    """Return every file that the settings name."""
-    tls = settings.listen.tls
-    assert tls is not None
-    approle = settings.vault.approle
-    files = [tls.certificate_file, tls.key_file, approle.role_id_file, approle.secret_id_file]
-    optional = [settings.vault.ca_file]
-    for issuer in settings.issuers.values():
-        optional += [issuer.ca_file, issuer.client_secret_file]
-    return [*files, *(file for file in optional if file is not None)]
-
-
-def test_secrets_are_readable_by_the_broker_alone(site: Document) -> None:
-    """Every Secret is a volume that others cannot read; none is in the environment or the values."""
-    rendered = render(site)
-    pod = pod_of(rendered)
-    mounted = {volume["name"]: volume["secret"] for volume in pod["volumes"] if "secret" in volume}
-    assert {name: one["secretName"] for name, one in mounted.items()} == site["existingSecrets"]
-    assert {one["defaultMode"] for one in mounted.values()} == {0o440}
-    assert [one["name"] for one in broker_of(rendered)["env"]] == ["POD_NAME"]
-    assert "envFrom" not in broker_of(rendered)
-
-
-def test_the_pod_runs_serve_under_its_own_name(site: Document, tmp_path: Path) -> None:
-    """The command is one that the broker takes, and its folder is the one with the settings."""
-    broker = broker_of(render(site))
-    program, command, *words = broker["command"]
-    parser = argparse.ArgumentParser()
-    daemon.add_arguments(parser)
-    given = parser.parse_args(words)
-    assert (program, command, given.replica) == ("credbroker", "serve", "$(POD_NAME)")
-    mounts = {one["mountPath"]: one["name"] for one in broker["volumeMounts"]}
-    assert mounts[str(given.config)] == "settings"
-
-
-def test_callers_and_probes_meet_the_port_that_the_broker_listens_on(
-    site: Document, tmp_path: Path
-) -> None:
-    """Service, probes and settings agree on the port, and the probes on paths that there are."""
-    rendered = render(site)
-    broker = broker_of(rendered)
-    (outside,) = rendered["Service"]["spec"]["ports"]
-    ports = {one["name"]: one["containerPort"] for one in broker["ports"]}
-    listen = settings_in(rendered, tmp_path).listen
-    assert outside["port"] == ports[outside["targetPort"]] == listen.port == 8200
-    answered = {route.path for route in Health(list, cast("Outlook", None)).routes()}
-    for name in ("startupProbe", "livenessProbe", "readinessProbe"):
-        probe = broker[name]["httpGet"]
-        assert (ports[probe["port"]], probe["scheme"]) == (8200, "HTTPS")
-        assert probe["path"] in answered
-
-
-def test_the_service_finds_the_pods(site: Document) -> None:
-    """What the Service and the StatefulSet select by, the pods have."""
-    rendered = render(site)
-    labels = rendered["StatefulSet"]["spec"]["template"]["metadata"]["labels"]
-    selectors = (
-        rendered["Service"]["spec"]["selector"],
-        rendered["StatefulSet"]["spec"]["selector"]["matchLabels"],
-    )
-    for selector in selectors:
-        assert selector.items() <= labels.items()
-
-
-def test_three_replicas_stand_behind_a_load_balancer_with_a_volume_each() -> None:
-    """The larger example site comes out as it was meant."""
-    rendered = render(values_of(CHART / "ci/three-replicas-values.yaml"))
-    spec = rendered["StatefulSet"]["spec"]
-    assert spec["replicas"] == 3
-    assert spec["volumeClaimTemplates"][0]["spec"]["storageClassName"] == "fast"
-    assert rendered["Service"]["spec"]["type"] == "LoadBalancer"
-    assert rendered["Service"]["spec"]["externalTrafficPolicy"] == "Local"
-    assert "@sha256:" in broker_of(rendered)["image"]
-
-
-def test_other_settings_mean_other_pods(minimal: Document) -> None:
-    """A changed setting changes the pods' template, so that Kubernetes replaces them."""
-    louder = changed(minimal, "settings.log.level", "debug")
-    templates = [render(one)["StatefulSet"]["spec"]["template"] for one in (minimal, louder)]
-    assert templates[0]["metadata"] != templates[1]["metadata"]
-    assert templates[0]["spec"] == templates[1]["spec"]
 
 
 @pytest.mark.parametrize(
@@ -348,13 +182,21 @@ def test_other_settings_mean_other_pods(minimal: Document) -> None:
         ("image.registry", "images.example.org"),
         ("image.digest", "sha256:short"),
         ("service.type", "NodePort"),
+        ("service.type", "ExternalName"),
+        ("spool", "maybe"),
         ("existingSecrets.vault", ""),
+        ("openbao.replicas", 2),
+        ("openbao.replicas", 3),
+        ("network.ports", []),
         ("existingSecrets.other", "name"),
         ("user", 0),
         ("settings.listen", {"port": 8300}),
         ("settings.audit", {"folder": "/elsewhere"}),
         ("settings.public_url", "http://tokens.example.org"),
         ("settings.vault.approle", {"role_id_file": "/elsewhere"}),
+        ("settings.vault.kubernetes", {"mount": "kubernetes"}),
+        ("settings.vault.kubernetes", {"role": "credbroker", "token_file": "/elsewhere"}),
+        ("settings.vault.addresses", []),
     ],
 )
 def test_values_that_the_chart_cannot_keep_are_refused(
@@ -393,3 +235,46 @@ def test_all_values_are_described_by_the_schema(minimal: Document) -> None:
     """Every default that values.yaml offers may be written out in full."""
     offered = yaml.safe_load((CHART / "values.yaml").read_text())
     assert invalid(render({**offered, **minimal})) == []
+
+
+def test_what_the_bundled_openbao_decides_is_nobody_elses_to_say() -> None:
+    """Addresses, login and mount are its own; certificate and seal must be given."""
+    bundled = values_of("bundled-openbao")
+    for place, value in {
+        "settings.vault.addresses": ["https://elsewhere.example.org"],
+        "settings.vault.mount": "elsewhere",
+        "settings.vault.approle": {},
+        "openbao.existingSecrets.seal": "",
+    }.items():
+        with pytest.raises(helm_python.HelmValuesError):
+            render(changed(bundled, place, value))
+
+
+def test_a_balancer_that_says_who_calls_must_be_seen_by_its_own_address() -> None:
+    """Else its headers would come from any node, and be refused."""
+    site = values_of("behind-a-balancer")
+    with pytest.raises(helm_python.HelmValuesError):
+        render(changed(site, "service.externalTrafficPolicy", "Cluster"))
+
+
+@each_site
+def test_the_notes_say_what_the_site_must_know(site: Document) -> None:
+    """Where clients come to, and what this site risks or has yet to do."""
+    notes = rendered_texts(site)["credbroker/templates/NOTES.txt"]
+    assert "https://tokens.example.org:8200" in notes
+    assert f"{workload_of(render(site))['kind'].lower()}/tokens" in notes
+    assert ("RISK" in notes) is (site.get("spool") == "none")
+    assert ("must listen on 8200" in notes) is ("balancer" in site.get("service", {}))
+    assert ("openbao.initialise" in notes) is ("openbao" in site)
+
+
+def test_the_package_has_all_that_is_rendered_from(tmp_path: Path) -> None:
+    """Alerts, dashboard and policy are in it as plain files; the sites for tests are not."""
+    helm_python.package(CHART, destination=tmp_path)
+    (package,) = tmp_path.iterdir()
+    with tarfile.open(package) as archive:
+        members = {member.name.removeprefix("credbroker/"): member for member in archive}
+    for name in ("openbao-policy.hcl", "rules/credbroker.rules.yaml", "dashboards/credbroker.json"):
+        assert members[name].isfile()
+    assert "README.md" in members
+    assert not any(name.startswith("ci/") for name in members)

@@ -12,14 +12,15 @@ from typing import cast
 import aiohttp
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
 from credbroker.broker.engine import Engine
 from credbroker.broker.htvault import Htvault
 from credbroker.broker.running import Deeds
 from credbroker.config.schema import Listen
-from credbroker.daemon import FIRST_BEAT_SECONDS, Daemon
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
+from credbroker.serving import FIRST_BEAT_SECONDS, Daemon
 from credbroker.stores.vault import VaultClient
 from tests.fakes.clock import FakeClock
 
@@ -53,8 +54,14 @@ class Pulse(Lasting):
 
     def __init__(self) -> None:
         self.beats = 0
+        self.emptied = False
         self.may_end = asyncio.Event()
         self.may_end.set()
+
+    async def empty_spool(self, _seconds: float) -> int:
+        """Leave one entry."""
+        self.emptied = True
+        return 1
 
     async def beat(self) -> None:
         """Count."""
@@ -161,6 +168,26 @@ async def ask(client: aiohttp.ClientSession, url: str) -> int:
     raise AssertionError("nobody listens")
 
 
+async def test_the_spool_is_handed_in_last_and_what_stays_is_said() -> None:
+    """After all that was begun, which may have put something there."""
+    deeds, heart = Deeds(CLOCK), Heart()
+
+    async def store() -> None:
+        await CLOCK.sleep(0.1)
+        assert not heart.beating.emptied
+
+    storing = deeds.begin(store(), "store a successor")
+    with capture_logs() as logged:
+        running = asyncio.ensure_future(daemon(web.Application(), 0, Session(), deeds, heart).run())
+        while not any(line["event"] == "ready" for line in logged):
+            await CLOCK.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(running, 5)
+    assert storing.exception() is None
+    assert heart.beating.emptied
+    assert {"event": "spool_not_empty", "entries": 1, "log_level": "error"} in logged
+
+
 async def test_a_broken_task_ends_the_broker_and_no_deed() -> None:
     """It is started again by systemd; what was posted is stored first."""
     deeds, session, stored = Deeds(CLOCK), Session(), asyncio.Event()
@@ -198,3 +225,51 @@ async def test_a_slow_vault_keeps_the_port_closed_for_some_seconds_only() -> Non
     await looking
     heart.beating.may_end.set()
     await deeds.finish()
+
+
+async def test_a_bug_met_while_new_settings_are_taken_ends_nothing() -> None:
+    """The broker goes on by the old ones, and the log has where it was."""
+    asked = asyncio.Event()
+
+    async def anew() -> Daemon:
+        asked.set()
+        raise RuntimeError("a bug")
+
+    broker = daemon(web.Application(), 0, Session(), Deeds(CLOCK))
+    with capture_logs() as logged:
+        running = asyncio.ensure_future(broker.run(anew=anew))
+        while not any(line["event"] == "ready" for line in logged):
+            await CLOCK.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGHUP)
+        await asyncio.wait_for(asked.wait(), 5)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(running, 5)
+    assert "settings_broke" in [line["event"] for line in logged]
+
+
+async def test_all_that_both_brokers_began_is_finished_when_told_to_stop() -> None:
+    """Also what the one that was replaced a moment ago still has in flight."""
+    stored: list[str] = []
+
+    async def store(name: str) -> None:
+        await CLOCK.sleep(0.2)
+        stored.append(name)
+
+    deeds = {name: Deeds(CLOCK) for name in ("first", "second")}
+    first, second = (daemon(web.Application(), 0, Session(), one) for one in deeds.values())
+
+    async def anew() -> Daemon:
+        return second
+
+    with capture_logs() as logged:
+        running = asyncio.ensure_future(first.run(anew=anew))
+        while not any(line["event"] == "ready" for line in logged):
+            await CLOCK.sleep(0.01)
+        for name, one in deeds.items():
+            one.begin(store(name), "store a successor")
+        os.kill(os.getpid(), signal.SIGHUP)
+        while not any(line["event"] == "settings_taken" for line in logged):
+            await CLOCK.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(running, 5)
+    assert sorted(stored) == ["first", "second"]

@@ -20,6 +20,8 @@ from credbroker.domain.marks import IssuerCount
 from credbroker.ports import Clock
 
 BEAT_SECONDS = 10.0
+# A replica that is about to go tries again so soon.
+LAST_PAUSE_SECONDS = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -68,15 +70,34 @@ class Beating:
         async with self._beating:
             await self._beat()
 
+    async def empty_spool(self, seconds: float) -> int:
+        """Hand in what waits, for about `seconds` at the most; return how many entries stay.
+
+        They are for the next life of this replica, or for a neighbour that sees the folder.
+        """
+        until = self._clock.elapsed() + seconds
+        while self._spool_waits() and self._clock.elapsed() < until:
+            async with self._beating:
+                await self._take("spool")
+            if self._spool_waits():
+                await self._clock.sleep(LAST_PAUSE_SECONDS)
+        return self._waiting_entries
+
+    def _spool_waits(self) -> bool:
+        return self._waiting_entries > 0 or "spool" in self._failing
+
     async def _beat(self) -> None:
-        for name, step in self._steps.items():
-            try:
-                result = await step()
-            except CredbrokerError as error:
-                if name not in self._failing:
-                    log.warning("beat_failed", step=name, why=error.sentence)
-                self._failing.add(name)
-            else:
-                self._failing.discard(name)
-                if name == "spool" and isinstance(result, int):
-                    self._waiting_entries = result
+        for name in self._steps:
+            await self._take(name)
+
+    async def _take(self, name: str) -> None:
+        try:
+            result = await self._steps[name]()
+        except CredbrokerError as error:
+            if name not in self._failing:
+                log.warning("beat_failed", step=name, why=error.sentence)
+            self._failing.add(name)
+        else:
+            self._failing.discard(name)
+            if name == "spool" and isinstance(result, int):
+                self._waiting_entries = result

@@ -21,7 +21,8 @@ from credbroker.stores.records import (
     rewind_records,
     spool_key_records,
 )
-from credbroker.stores.vault import FAILOVER_SECONDS, AppRoleLogin, VaultClient
+from credbroker.stores.vault import FAILOVER_SECONDS, VaultClient
+from credbroker.stores.vault_logins import AppRoleLogin
 from credbroker.wire.records import write_grant
 from tests.fakes.clock import FakeClock
 from tests.fakes.door import FakeDoor, answer

@@ -23,10 +23,10 @@ from credbroker.stores.vault import (
     FAILOVER_SECONDS,
     LOGIN_PAUSE_SECONDS,
     LOOK_AGAIN_SECONDS,
-    AppRoleLogin,
     VaultClient,
 )
 from credbroker.stores.vault_answers import age_seconds, json_of
+from credbroker.stores.vault_logins import AppRoleLogin, KubernetesLogin
 from tests.fakes.clock import FakeClock
 from tests.fakes.door import FakeDoor, Reply, Sent, answer
 from tests.fakes.entropy import FakeEntropy
@@ -132,6 +132,21 @@ async def test_a_login_at_a_server_that_fails_is_no_fault_of_the_settings(
     """A standby that has just started does, for a moment: a broker that starts then is started again."""
     with pytest.raises(StoreUnavailable, match="500"):
         await role(NODES, FakeDoor(lambda _: answer(500)), clock).log_in()
+
+
+async def test_a_pod_logs_in_by_its_service_account(clock: FakeClock) -> None:
+    """By POST, at the mount and as the role of the settings."""
+    auth = {"client_token": "s.token-1", "lease_duration": 3600}
+    door = FakeDoor(lambda _: answer(200, {"auth": auth}))
+    login = KubernetesLogin("cluster", "credbroker", lambda: Secret("account", "header.body.sign"))
+    pod = VaultClient(door, [ONE], login, clock=clock, entropy=FakeEntropy(), seconds=5)
+    await pod.log_in()
+    (sent,) = door.sent
+    assert (sent.method, sent.url) == ("POST", f"{ONE}/v1/auth/cluster/login")
+    assert json.loads(sent.body or b"") == {"role": "credbroker", "jwt": "header.body.sign"}
+    door.reply_next(answer(403, {"errors": ["permission denied"]}))
+    with pytest.raises(StoreMisconfigured, match="Kubernetes login"):
+        await pod.log_in()
 
 
 @pytest.mark.parametrize(

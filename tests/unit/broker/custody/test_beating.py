@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 from structlog.typing import EventDict
 
+from credbroker.broker.custody.beating import Beating
 from credbroker.domain.errors import StoreUnavailable
 from credbroker.domain.secret import Secret
 from tests.unit.broker.world import World
@@ -52,6 +54,46 @@ async def test_what_could_not_be_handed_in_is_counted() -> None:
     await world.rewrite(generation=3, write_id="later")
     await beating.beat()
     assert beating.waiting_entries == 0
+
+
+async def a_spool_that_waits(world: World) -> Beating:
+    """Return the pulse of a replica that could not yet hand in what a dead one left."""
+    grant = await world.give_grant()
+    world.replica("dead")
+    late = replace(grant, refresh_token=Secret("refresh token", "late"), generation=2)
+    await world.spools["dead"].keep(late)
+    world.spools["dead"].die()
+    beating = world.replica("alive").engine.beating
+    world.grants.fail_next(AWAY)
+    await beating.beat()
+    return beating
+
+
+async def test_who_is_about_to_go_hands_in_what_still_waits() -> None:
+    """Nobody may see this host's folder again for a long time."""
+    world = World()
+    beating = await a_spool_that_waits(world)
+    world.grants.mend()
+    assert await beating.empty_spool(10) == 0
+    assert world.grant.generation == 2
+
+
+async def test_who_is_about_to_go_waits_for_vault_a_little_and_no_longer() -> None:
+    """What stays lies sealed on this host, for its next life."""
+    world = World()
+    beating = await a_spool_that_waits(world)
+    for _ in range(99):
+        world.grants.fail_next(AWAY)
+    emptying = asyncio.ensure_future(beating.empty_spool(10))
+    await world.clock.pass_time(9)
+    assert not emptying.done()
+    await world.clock.pass_time(2)
+    assert emptying.done()
+
+
+async def test_an_empty_spool_holds_nobody_up() -> None:
+    """Most replicas go at once."""
+    assert await World().replica().engine.beating.empty_spool(10) == 0
 
 
 async def test_beats_come_every_ten_seconds_and_the_first_at_once() -> None:

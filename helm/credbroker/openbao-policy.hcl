@@ -1,0 +1,1 @@
+../../docs/openbao-policy.hcl
