@@ -6,7 +6,7 @@ A visitor is whom the issuer named in this very browser, within the last 15 minu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 
@@ -17,8 +17,11 @@ from credbroker.api.outlook import Outlook
 from credbroker.api.strangers import Strangers
 from credbroker.broker.logins.visiting import VISIT_SECONDS, Visiting
 from credbroker.broker.my_grants import MyGrants
+from credbroker.broker.notices.choosing import Choosing
 from credbroker.domain.errors import NotAllowed
+from credbroker.domain.grants import Grant
 from credbroker.domain.names import GrantKey
+from credbroker.domain.notices import Choice
 from credbroker.wire.visits import Visitor
 
 PLACE = "/mine"
@@ -35,8 +38,11 @@ class GrantsPages:
         strangers: Strangers,
         forms: Forms,
         outlook: Outlook,
+        *,
+        choosing: Choosing,
     ) -> None:
         """Serve these deeds; `strangers` counts who comes, `outlook` says what to expect."""
+        self._choosing = choosing
         self._visiting = visiting
         self._my_grants = my_grants
         self._strangers = strangers
@@ -53,6 +59,7 @@ class GrantsPages:
             f"{PLACE}/grant": self.log_out,
             f"{PLACE}/lease": self.end_lease,
             f"{PLACE}/ssh-key": self.remove_ssh_key,
+            f"{PLACE}/notices": self.choose_notices,
         }
         return [
             *(
@@ -76,6 +83,7 @@ class GrantsPages:
             visitor=visitor,
             grants=list(zip(found.grants, outlooks, strict=True)),
             ssh_keys=[(key.kind, key.fingerprint()) for key in found.ssh_keys],
+            mails=await self._mails(visitor, [held.grant for held in found.grants]),
         )
 
     async def begin(self, request: web.Request) -> web.Response:
@@ -131,6 +139,26 @@ class GrantsPages:
         visitor, form = await self._form(request)
         await self._my_grants.remove_ssh_key(visitor, form.get("key", ""), origin(request))
         return pages.onward(PLACE)
+
+    async def choose_notices(self, request: web.Request) -> web.Response:
+        """Send mails to the visitor from now on, or none."""
+        visitor, form = await self._form(request)
+        choice = Choice(visitor.issuer, visitor.subject, form.get("mail") == "on")
+        where = origin(request)
+        await self._choosing.choose(
+            choice, request_id=where.request_id, address=where.address, visit=visitor.visit,
+            issuer=visitor.issuer, credkey=visitor.credkey,
+        )  # fmt: skip
+        return pages.onward(PLACE)
+
+    async def _mails(
+        self, visitor: Visitor, grants: Sequence[Grant]
+    ) -> tuple[bool, list[str]] | None:
+        """Return whether mails are sent to the visitor, and where to; None if none ever are."""
+        addresses = sorted({one.mail for one in grants if one.mail})
+        if not self._choosing.offers_mail or not addresses:
+            return None
+        return (await self._choosing.of(visitor.issuer, visitor.subject)).mail, addresses
 
     def _visitor(self, request: web.Request) -> Visitor | None:
         return self._visiting.visitor(cookie_of(request, VISIT_COOKIE))

@@ -19,9 +19,13 @@ from credbroker.broker.minting import Minted, Minting
 from credbroker.broker.stepping import Stepping
 from credbroker.domain.attenuation import Wanted
 from credbroker.domain.errors import Malformed
+from credbroker.domain.grants import GrantState
 from credbroker.domain.leases import Lease, check_login
+from credbroker.domain.losses import why_lost
 from credbroker.domain.scopes import ScopeSet
 from credbroker.wire import native
+
+_GOOD = frozenset({GrantState.READY, GrantState.CLAIMED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +163,7 @@ class NativeApi:
         caller = await self._caller(request)
         grant, _ = await self._minting.grant_of(caller)
         lease, outlook = caller.lease, self._outlook.grant(grant)
+        refused = None if grant.state in _GOOD else why_lost(grant)
         scopes = lease.ceiling.scopes if lease.ceiling.scopes is not None else grant.scopes.rights()
         return answer_with(
             native.LeaseStatus(
@@ -177,6 +182,8 @@ class NativeApi:
                 narrowing=outlook.narrowing,
                 starts=_starts_of(lease),
                 most_starts=lease.starts.most if lease.starts is not None else None,
+                last_error=refused.sentence if refused is not None else None,
+                remedy=refused.remedy if refused is not None else None,
             )
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from credbroker.domain.attenuation import Right
 from credbroker.domain.names import GrantKey
@@ -85,6 +85,8 @@ class Grant:
     """What came with the last refresh, unchecked: another replica may serve it instead of asking."""
     access_right: Right | None = None
     """The right that was asked for with it."""
+    mail: str = field(default="", repr=False)
+    """The verified address of its person, where the settings have people told by mail."""
 
     @property
     def is_over(self) -> bool:

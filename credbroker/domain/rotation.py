@@ -271,6 +271,7 @@ def log_out(grant: Grant, write_id: str) -> Grant:
         refresh_token=None,
         access_token=None,
         access_right=None,
+        mail="",
         generation=grant.generation + 1,
         posts=0,
         steps=0,

@@ -35,6 +35,8 @@ class Endpoints:
     revocation: str | None
     authorization: str | None = None
     """Where a browser is sent to log in; None if the issuer has no such page."""
+    userinfo: str | None = None
+    """Where the issuer says more of a person; None if it does so nowhere, or on another host."""
 
 
 class Metadata:
@@ -96,6 +98,7 @@ class Metadata:
             jwks=self._secure(fields.text("jwks_uri")),
             revocation=self._own(revocation) if revocation is not None else None,
             authorization=self._secure(authorization) if authorization is not None else None,
+            userinfo=self._own_or_none(fields),
         )
 
     def _validate(self, fields: Fields) -> None:
@@ -116,6 +119,13 @@ class Metadata:
         if urlsplit(address).netloc != urlsplit(self._issuer_url).netloc:
             raise IssuerMisbehaved("The issuer's metadata sends requests to another host.")
         return self._secure(address)
+
+    def _own_or_none(self, fields: Fields) -> str | None:
+        """Return where it speaks of persons: no login is worth less without."""
+        try:
+            return self._own(fields.text("userinfo_endpoint"))
+        except (Malformed, IssuerMisbehaved):
+            return None
 
     def _secure(self, address: str) -> str:
         if urlsplit(address).scheme != urlsplit(self._issuer_url).scheme:

@@ -195,6 +195,19 @@ class OidcIssuer:
             raise IssuerMisbehaved("The issuer's ID token is from the future: is a clock wrong?")
         return claims
 
+    async def userinfo(self, access_token: Secret, *, seconds: float) -> Mapping[str, object]:
+        """Ask for what it says of a person; see `ports.Issuer`."""
+        address = (await self._metadata.endpoints()).userinfo
+        if address is None:
+            return {}
+        shown = {"Accept": "application/json", "Authorization": f"Bearer {access_token.reveal()}"}
+        try:
+            answer = await self._door.get(address, headers=shown, seconds=seconds)
+        except (NotSentError, NoAnswerError) as error:
+            raise IssuerUnreachable("The issuer does not answer.") from error
+        fields = check_success(answer.status, answer.body, "What the issuer says of a person")
+        return {name: fields.raw(name) for name in ("sub", "email", "email_verified")}
+
     async def refresh(
         self,
         refresh_token: Secret,

@@ -30,3 +30,6 @@ from credbroker.ports.running import Clock as Clock
 from credbroker.ports.running import Entropy as Entropy
 from credbroker.ports.running import Waypoint as Waypoint
 from credbroker.ports.running import Waypoints as Waypoints
+from credbroker.ports.telling import Channel as Channel
+from credbroker.ports.telling import Letter as Letter
+from credbroker.ports.telling import LetterRefusedError as LetterRefusedError

@@ -76,6 +76,13 @@ class Issuer(Protocol):
         OpenID Connect Core section 3.1.3.7. Raises `IssuerMisbehaved` if anything is off.
         """
 
+    async def userinfo(self, access_token: Secret, *, seconds: float) -> Mapping[str, object]:
+        """Return `sub`, `email` and `email_verified` as the issuer says them of a token's person.
+
+        OpenID Connect Core section 5.3. Empty if it says nothing there; waits for `seconds` at the
+        most. Raises `IssuerUnreachable` and its like.
+        """
+
     async def refresh(
         self,
         refresh_token: Secret,

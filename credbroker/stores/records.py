@@ -27,6 +27,7 @@ from credbroker.domain.marks import (
     SpoolKey,
 )
 from credbroker.domain.narrow import NarrowToken
+from credbroker.domain.notices import Choice, ToldRecord
 from credbroker.domain.revocations import Revocations
 from credbroker.domain.robots import Robots
 from credbroker.domain.secret import Secret
@@ -63,6 +64,7 @@ from credbroker.wire.marks import (
     write_spool_key,
 )
 from credbroker.wire.narrow import read_narrow, write_narrow
+from credbroker.wire.notices import read_choice, read_told, write_choice, write_told
 from credbroker.wire.ordered import (
     read_announced,
     read_delivery,
@@ -252,6 +254,16 @@ def signing_key_records(client: VaultClient, mount: str) -> VaultRecords[Signing
 def issued_records(client: VaultClient, mount: str) -> VaultRecords[IssuedRefresh]:
     """Return the store of refresh tokens that services of our communities were given."""
     return VaultRecords(client, mount, "issued", write_issued, read_issued)
+
+
+def told_records(client: VaultClient, mount: str) -> VaultRecords[ToldRecord]:
+    """Return the store of what was told of grants and issuers."""
+    return VaultRecords(client, mount, "notices", write_told, read_told)
+
+
+def choice_records(client: VaultClient, mount: str) -> VaultRecords[Choice]:
+    """Return the store of whom no mails are sent to."""
+    return VaultRecords(client, mount, "notices", write_choice, read_choice)
 
 
 async def check_mount(client: VaultClient, mount: str) -> None:

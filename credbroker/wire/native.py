@@ -244,6 +244,10 @@ class LeaseStatus(Message):
     """Where the secret of a job's lease is used once: when the job was started."""
     most_starts: Optional[int] = None
     """And how often it may be, in all."""
+    last_error: Optional[str] = None
+    """Why the grant cannot be used as it is, in a sentence; absent while it can."""
+    remedy: Optional[str] = None
+    """And what mends that."""
 
 
 @dataclass(frozen=True)

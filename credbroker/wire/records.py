@@ -58,6 +58,7 @@ def write_grant(grant: Grant) -> Record:
         access_token=grant.access_token.reveal() if grant.access_token else None,
         access_scopes=grant.access_right.scopes.texts() if grant.access_right else None,
         access_audiences=list(grant.access_right.audiences) if grant.access_right else None,
+        mail=grant.mail or None,
     )
 
 
@@ -106,6 +107,7 @@ def read_grant(record: object) -> Grant:
             if access_scopes is not None
             else None
         ),
+        mail=fields.optional("mail", fields.text) or "",
     )
 
 

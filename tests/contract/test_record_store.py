@@ -33,7 +33,8 @@ from credbroker.stores.records import (
     robot_records,
     spool_key_records,
 )
-from credbroker.stores.vault import LOGIN_PAUSE_SECONDS, AppRoleLogin, VaultClient
+from credbroker.stores.vault import LOGIN_PAUSE_SECONDS, VaultClient
+from credbroker.stores.vault_logins import AppRoleLogin
 from credbroker.wire.records import read_grant, read_lease, write_grant, write_lease
 from tests.fakes.leaping_clock import LeapingClock
 from tests.fakes.store import MemoryRecords

@@ -16,7 +16,6 @@ from credbroker.broker.issuing.signing import Signing, Statement
 from credbroker.broker.running import Deeds, Means
 from credbroker.demo.certificates import Authority
 from credbroker.demo.openbao import OpenBaoServer
-from credbroker.demo.openbao.policy import POLICY_NAME, broker_policy
 from credbroker.domain.errors import StoreMisconfigured, StoreUnavailable
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.signing_keys import ALGORITHMS
@@ -24,6 +23,7 @@ from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
 from credbroker.host.http import OutgoingHttp
 from credbroker.issuers.signers import OwnKeysmith
+from credbroker.stores.broker_place import POLICY_NAME, broker_policy
 from credbroker.stores.records import signing_key_records
 from credbroker.stores.transit import TransitKeys
 from credbroker.wire.compact import part, put_together

@@ -30,7 +30,7 @@ from credbroker.domain.errors import (
 from credbroker.domain.leases import LeaseToken
 from credbroker.domain.secret import Secret
 from credbroker.domain.starts import Start, Starts, Verdict
-from credbroker.wire import native
+from credbroker.wire import choosing, native
 from credbroker.wire.fields import parse_object
 from credbroker.wire.problem import problem_of, write_problem
 
@@ -105,6 +105,9 @@ class FakeBroker:
     """What is known of each lease whose secrets are used once, by its id."""
     verdicts: list[Verdict] = field(default_factory=list)
     verifies: bool = True
+    notices: choosing.NoticesChosen = field(
+        default_factory=lambda: choosing.NoticesChosen(True, True, "alice@example.org")
+    )
     takes_no_step: bool = False
     """As while OpenBao/Vault is away."""
     _pending: dict[str, native.LoginStarted] = field(default_factory=dict)
@@ -151,6 +154,8 @@ class FakeBroker:
             ("DELETE", native.LEASE_SELF): self._end,
             ("POST", SHORTER_LEASES): self._shorter,
             ("DELETE", native.GRANT_SELF): self._log_out,
+            ("GET", choosing.NOTICES): self._notices,
+            ("PUT", choosing.NOTICES): self._notices,
         }
         return deeds[request.method, request.target](request)
 
@@ -281,6 +286,13 @@ class FakeBroker:
         self.ended.update(self.leases)
         return 200, native.LoggedOut(True, self._in(1800)).write()
 
+    def _notices(self, request: Request) -> tuple[int, bytes]:
+        self._caller(request)
+        if request.method == "PUT":
+            wanted = choosing.ChooseNotices.read(request.body)
+            self.notices = dataclasses.replace(self.notices, mail=wanted.mail)
+        return 200, self.notices.write()
+
     def _step(self, request: Request, next_hash: str | None) -> bool | None:
         """Check the lease, and take a step if its secrets are used once; see `broker.stepping`."""
         shown = LeaseToken.parse(_shown(request))
@@ -354,6 +366,7 @@ class ServedBroker:
 
 class _QuietServer(http.server.ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing: a client that breaks off is part of the tests."""

@@ -99,6 +99,8 @@ class FakeIssuer:
         self.down: CredbrokerError | None = None
         self.widen: Widen = lambda one: one
         self.is_stored: Callable[[str], bool] = lambda _: True
+        self.says_of_people: Mapping[str, object] = {}
+        self.asked_of_people = 0
         self.connections = 0
         self.probes = 0
         self.posts: Counter[str] = Counter()
@@ -225,6 +227,14 @@ class FakeIssuer:
     async def verify_identity(self, id_token: Secret) -> Mapping[str, object]:
         """Return the claims that `confirmed` was given; see `ports.Issuer`."""
         return self._identities[id_token.reveal()]
+
+    async def userinfo(self, access_token: Secret, *, seconds: float) -> Mapping[str, object]:
+        """Say what `says_of_people` holds; see `ports.Issuer`."""
+        self._raise_if_down()
+        self.asked_of_people += 1
+        if not await self._answers(seconds, self.answer_seconds):
+            raise IssuerUnreachable("The issuer does not answer.")
+        return self.says_of_people
 
     async def refresh(
         self,

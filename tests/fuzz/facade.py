@@ -27,6 +27,7 @@ from credbroker.domain.limits import Allowance
 from tests.fuzz.crowd import Crowd
 from tests.fuzz.line import AtOnce, exchange
 from tests.fuzz.watch import Finding, Heard, Watch
+from tests.unit.broker.notices_world import choosing_of
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -129,7 +130,10 @@ async def _serve(crowd: Crowd) -> web.Server:
     world = crowd.world
     strangers = Strangers(Allowance(per_second=1e6, burst=1_000_000), world.clock)
     outlook = Outlook(crowd.replica.engine, world.clock, 0.0)
-    around = Around(strangers, world.clock, world.entropy, crowd.seal, _name, _OPTIONS, outlook)
+    choosing = choosing_of(world, crowd.replica)
+    around = Around(
+        strangers, world.clock, world.entropy, crowd.seal, _name, _OPTIONS, outlook, choosing
+    )
     app = web.Application(
         middlewares=[answering_problems(world.entropy, world.audit)],
         client_max_size=LARGEST_REQUEST_BYTES,

@@ -165,6 +165,7 @@ grants = st.builds(
     unused_seconds=st.floats(0.0, 1e9),
     refresh_expires_at=st.none() | instants,
     tokens_until=st.none() | instants,
+    mail=st.just("") | names,
 )
 ceilings = st.builds(
     Ceiling, st.none() | scope_sets, st.none() | st.lists(names, max_size=3).map(tuple)

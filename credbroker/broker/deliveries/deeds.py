@@ -24,6 +24,7 @@ class Deliveries:
     ordering: Ordering
     delivering: Delivering
     clearing: DeliveryClearing
+    standing: Standing
 
 
 def assemble(
@@ -65,4 +66,5 @@ def assemble(
             stores.held, standing, means, leasing=engine.leasing, minting=engine.minting
         ),
         clearing=DeliveryClearing(stores, engine.replicas, means),
+        standing=standing,
     )

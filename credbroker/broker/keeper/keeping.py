@@ -122,6 +122,8 @@ class Keeping:
         self._warned: dict[str, float] = {}
         self._expiring: dict[str, float] = {}
         self.passes = 0
+        self.listeners: list[Callable[[Grant], None]] = []
+        """Told of each grant that is read for keeping, or stored by this replica."""
 
     async def run(self) -> None:
         """Keep for ever."""
@@ -135,6 +137,7 @@ class Keeping:
         """Learn of a record that this replica has just stored."""
         segment = grant.key.segment()
         self._candidates.learn(grant)
+        self._tell(grant)
         if not self._is_ours(segment):
             return
         first_met = segment not in self._index
@@ -155,6 +158,10 @@ class Keeping:
     def census(self) -> Mapping[Standing, int]:
         """Return how many grants of this replica's shards stand how, by issuer and state."""
         return self._index.census()
+
+    def due(self) -> Mapping[str, int]:
+        """Return how many deeds are due and not done, by issuer; most are renewals."""
+        return {issuer: lane.unfinished for issuer, lane in self._at_issuers.items()}
 
     @property
     def expiring(self) -> int:
@@ -298,6 +305,7 @@ class Keeping:
     def _learn(self, segment: str, grant: Grant) -> None:
         self._index.stand(segment, _standing(grant))
         self._candidates.learn(grant)
+        self._tell(grant)
         days = expiry_warning(grant, self._clock.now(), self._rules.warn_seconds)
         if days is None:
             self._expiring.pop(segment, None)
@@ -307,6 +315,10 @@ class Keeping:
             log.warning(
                 "grant_expires", issuer=issuer, credkey=credkey, role=role, days_left=round(days, 1)
             )
+
+    def _tell(self, grant: Grant) -> None:
+        for listener in self.listeners:
+            listener(grant)
 
     def _next_deed(self, segment: str, stored: Stored[Grant]) -> Deed:
         warned_at = self._warned.get(segment)

@@ -32,6 +32,11 @@ class Lane(Generic[T]):
             self._busy += 1
             self._start(self._work_off())
 
+    @property
+    def unfinished(self) -> int:
+        """How many things wait or are being seen to."""
+        return len(self._waiting) + self._busy
+
     async def _work_off(self) -> None:
         try:
             while self._waiting:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import structlog
 
 from credbroker.broker.containing import Containing
+from credbroker.broker.logins.addresses import address_of
 from credbroker.broker.running import Means, served
 from credbroker.broker.storing import put_surely
 from credbroker.domain.confirming import check_not_ended
@@ -30,11 +31,15 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """How people log in at one issuer: the claim that names them, and scopes by role, default first."""
+    """How people log in at one issuer: the claim that names them, and scopes by role, default first.
+
+    Whether a person's mail address is kept is said by `keeps_mail`.
+    """
 
     issuer: Issuer
     credkey_claim: str
     roles: Mapping[str, ScopeSet]
+    keeps_mail: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +102,12 @@ class TakingIn:
                 "The issuer gave no refresh token or no ID token.",
                 "The operator must allow the broker's client offline_access and openid.",
             )
-        subject, credkey = await self.who(asked.issuer, answer.id_token, nonce)
+        claims = await self._claims(asked.issuer, answer.id_token, nonce)
+        subject, credkey = self._named(asked.issuer, claims)
         now, key = self._clock.now(), GrantKey(asked.issuer, credkey, asked.role)
         granted = answer.scopes if answer.scopes is not None else asked.scopes
+        keeps_mail = self._enrolments[asked.issuer].keeps_mail
+        mail = await address_of(issuer, claims, answer, granted) if keeps_mail else ""
         return Grant(
             key=key,
             line=self._entropy.token(16),
@@ -118,6 +126,7 @@ class TakingIn:
             used_at=now,
             refresh_expires_at=_after(now, answer.refresh_expires_in),
             tokens_until=_after(now, answer.expires_in),
+            mail=mail,
         )
 
     async def who(self, issuer: str, id_token: Secret, nonce: str | None) -> tuple[str, str]:
@@ -126,9 +135,17 @@ class TakingIn:
         A `nonce` must be repeated in it. Raises `IssuerMisbehaved`, and `Malformed` for a credkey
         that is none.
         """
+        return self._named(issuer, await self._claims(issuer, id_token, nonce))
+
+    async def _claims(
+        self, issuer: str, id_token: Secret, nonce: str | None
+    ) -> Mapping[str, object]:
         claims = await self.issuer(issuer).verify_identity(id_token)
         if nonce is not None and claims.get("nonce") != nonce:
             raise IssuerMisbehaved("The issuer's ID token belongs to another login.")
+        return claims
+
+    def _named(self, issuer: str, claims: Mapping[str, object]) -> tuple[str, str]:
         subject = claims.get("sub")
         credkey = claims.get(self._enrolments[issuer].credkey_claim)
         if not isinstance(subject, str) or not isinstance(credkey, str) or not subject:

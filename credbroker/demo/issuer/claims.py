@@ -14,6 +14,8 @@ from credbroker.demo.issuer.scopes import GROUPS
 from credbroker.demo.issuer.settings import ANY_AUDIENCE
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from credbroker.demo.issuer.consent import Grant
     from credbroker.demo.issuer.settings import Person
 
@@ -71,6 +73,13 @@ def identity_claims(grant: Grant, stamp: Stamp) -> Claims:
     if grant.nonce:
         claims["nonce"] = grant.nonce
     return claims
+
+
+def mail_claims(person: Person, scopes: Collection[str]) -> Claims:
+    """Return the verified address of a person who has one (OpenID Connect Core section 5.4)."""
+    if "email" not in scopes or not person.mail:
+        return {}
+    return {"email": person.mail, "email_verified": True}
 
 
 def groups_of(person: Person, scopes: tuple[str, ...]) -> list[str]:

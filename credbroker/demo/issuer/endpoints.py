@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from credbroker.demo.issuer import clients, metadata, scopes
+from credbroker.demo.issuer.claims import mail_claims
 from credbroker.demo.issuer.consent import Asked, audience_asked
 from credbroker.demo.issuer.errors import OAuthError
 from credbroker.demo.issuer.faults import Endpoint, Flaw, Lost, Slow, Spoiled, flaws_of
@@ -71,6 +72,7 @@ class Endpoints:
             except OAuthError as refusal:
                 return _refused(refusal)
             entry = self._state.journal.open(self._state.clock.now(), endpoint, client_id, form)
+            entry.request_id = request.headers.get("X-Request-Id", "")
             met = self._state.faults.take(endpoint, form)
             entry.faults = tuple(type(fault).__name__ for fault in met)
             spoiled = await self._suffer(met, request, form, acted=False)
@@ -157,7 +159,11 @@ class Endpoints:
             raise OAuthError("invalid_token", "An access token with openid is needed.", 401)
         for person in self._state.people.values():
             if person.subject == claims["sub"]:
-                return {"sub": person.subject, "preferred_username": person.name}
+                return {
+                    "sub": person.subject,
+                    "preferred_username": person.name,
+                    **mail_claims(person, claims["scope"].split()),
+                }
         raise OAuthError("invalid_token", "The access token is not a person's.", 401)
 
     def _access_claims(self, value: str) -> dict[str, Any] | None:

@@ -44,6 +44,8 @@ class Entry:
     """When the issuer did it or refused, which a fault may have put off."""
     jti: str = ""
     """The `jti` of the access token in the answer; empty when there was none."""
+    request_id: str = ""
+    """The `X-Request-Id` that it came with."""
 
 
 class Journal:

@@ -27,6 +27,7 @@ ALL_GRANTS = (DEVICE_CODE, "authorization_code", "refresh_token", "client_creden
 USUAL_SCOPES = (
     "openid",
     "profile",
+    "email",
     "offline_access",
     "wlcg",
     "wlcg.groups",
@@ -87,6 +88,8 @@ class Person:
     optional_groups: tuple[str, ...] = ()
     """Groups that come only when asked for by name."""
     sub: str = ""
+    mail: str = ""
+    """A verified address, told where the scope `email` is granted."""
 
     @property
     def subject(self) -> str:

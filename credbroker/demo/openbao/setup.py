@@ -10,12 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from credbroker.demo.openbao.policy import POLICY_NAME, broker_policy
+from credbroker.stores.broker_place import Part, Place, parts
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-ROLE_NAME = "credbroker"
 ADMIN_NAME = "admin"
 
 _ADMIN_POLICY = """\
@@ -138,33 +137,23 @@ def configuration(
 
 
 def _first_requests(layout: Layout, settings: OpenBaoSettings) -> list[dict[str, Any]]:
-    kv = {"type": "kv", "options": {"version": "2"}}
-    return [
-        _request("mount", f"sys/mounts/{settings.mount}", kv),
-        *_broker_login(layout, settings),
-        *(_admin_login(layout) if settings.with_admin else []),
-        # Last, because a new KV mount refuses requests for its first milliseconds.
-        _request("keep", f"{settings.mount}/config", {"max_versions": 1, "cas_required": True}),
-    ]
+    made = [one for part in parts(Place(settings.mount)) for one in _making(part, layout, settings)]
+    return [*(_admin_login(layout) if settings.with_admin else []), *made]
 
 
-def _broker_login(layout: Layout, settings: OpenBaoSettings) -> list[dict[str, Any]]:
-    role = f"auth/approle/role/{ROLE_NAME}"
-    rights = {
+def _making(part: Part, layout: Layout, settings: OpenBaoSettings) -> list[dict[str, Any]]:
+    """Return the requests for one part of what a broker needs; its login is made here."""
+    if part.name != "role":
+        return [_request(part.name, part.path, dict(part.body))]
+    own = {
         "role_id": _content_of(layout.role_id_file),
-        "token_policies": [POLICY_NAME],
-        # The default policy is evaluated on every request and halves the server's rate.
-        "token_no_default_policy": True,
         "token_ttl": settings.token_ttl_seconds,
         "token_max_ttl": settings.token_max_ttl_seconds,
     }
     secret_id = {"secret_id": _content_of(layout.secret_id_file)}
-    policy = {"policy": broker_policy(settings.mount)}
     return [
-        _request("broker-policy", f"sys/policies/acl/{POLICY_NAME}", policy),
-        _request("approle", "sys/auth/approle", {"type": "approle"}),
-        _request("broker-role", role, rights),
-        _request("broker-secret-id", f"{role}/custom-secret-id", secret_id),
+        _request("role", part.path, {**part.body, **own}),
+        _request("secret-id", f"{part.path}/custom-secret-id", secret_id),
     ]
 
 

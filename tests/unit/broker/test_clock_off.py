@@ -9,7 +9,8 @@ import pytest
 from credbroker.domain.errors import ClockOff, LeaseEnded
 from credbroker.domain.grants import GrantState
 from credbroker.domain.secret import Secret
-from credbroker.stores.vault import AppRoleLogin, VaultClient
+from credbroker.stores.vault import VaultClient
+from credbroker.stores.vault_logins import AppRoleLogin
 from tests.fakes.clock import FakeClock
 from tests.fakes.door import FakeDoor, Reply, Sent, answer
 from tests.fakes.entropy import FakeEntropy

@@ -11,6 +11,7 @@ from credbroker.domain.secret import Secret
 from credbroker.domain.ssh_keys import SshKey, SshKeys, place_of
 from tests.unit.broker.confirming_world import ADA
 from tests.unit.broker.htvault_world import deeds_of
+from tests.unit.broker.notices_world import choosing_of
 from tests.unit.broker.world import ISSUER, KEY, LINE, ORIGIN, READ, Replica, World
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from credbroker.broker.htvault import Htvault
     from credbroker.broker.logins.visiting import SentOn
+    from credbroker.broker.notices.choosing import Choosing
     from credbroker.domain.leases import Lease
     from credbroker.domain.names import GrantKey
     from credbroker.wire.visits import Visitor
@@ -35,11 +37,13 @@ class VisitWorld:
     world: World = field(default_factory=World)
     replica: Replica = field(init=False)
     deeds: Htvault = field(init=False)
+    choosing: Choosing = field(init=False)
 
     def __post_init__(self) -> None:
         """Begin with nobody."""
         self.replica = self.world.replica()
         self.deeds = deeds_of(self.world, self.replica, self.by_device)
+        self.choosing = choosing_of(self.world, self.replica)
 
     async def sent(self) -> SentOn:
         """Begin a visit."""

@@ -295,6 +295,7 @@ def test_later_files_win_key_by_key(tmp_path: Path) -> None:
     folder = write(tmp_path, b=over, a=right(tmp_path), c="# nothing\n")
     read = load(folder)
     assert read.vault.addresses == ["https://v3.test"]
+    assert read.vault.approle is not None
     assert read.vault.approle.secret_id_file == tmp_path / "secret-id"
     assert read.log.level == "debug"
 
@@ -393,3 +394,27 @@ def test_all_secret_files_are_listed(tmp_path: Path) -> None:
     del tree["issuers"]["cms"]["client_secret_file"]
     listed = secret_files(load(write(tmp_path, a=tree)))
     assert [file.name for _, file in listed] == ["role-id", "secret-id", "client-secret"]
+
+
+def test_a_pod_may_log_in_by_its_service_account(tmp_path: Path) -> None:
+    """Its token is a secret like others, and its method may be mounted anywhere."""
+    tree = right(tmp_path)
+    del tree["vault"]["approle"]
+    file = tmp_path / "account"
+    tree["vault"]["kubernetes"] = {"role": "credbroker", "token_file": str(file)}
+    read = load(write(tmp_path, a=tree))
+    assert read.vault.kubernetes is not None
+    assert read.vault.kubernetes.mount == "kubernetes"
+    assert ("service account's token", file) in secret_files(read)
+
+
+@pytest.mark.parametrize("ways", [[], ["approle", "kubernetes"]])
+def test_no_way_into_vault_and_two_are_refused(tmp_path: Path, ways: list[str]) -> None:
+    """With two it would be anybody's guess which one counts."""
+    tree = right(tmp_path)
+    account = {"role": "credbroker", "token_file": "/x"}
+    both = {"approle": tree["vault"].pop("approle"), "kubernetes": account}
+    tree["vault"] |= {way: both[way] for way in ways}
+    assert ": vault: name one way to log in, `approle` or `kubernetes`." in refused(
+        write(tmp_path, a=tree)
+    )

@@ -391,7 +391,8 @@ def test_a_new_login_remembers_those_before_it_on_its_line() -> None:
 
 def test_a_new_login_after_a_logout_begins_a_new_line() -> None:
     """A lease from before can never come back, whoever logs in."""
-    tombstone = log_out(grant(generation=7), "w")
+    tombstone = log_out(grant(generation=7, mail="ada@example.org"), "w")
+    assert tombstone.mail == ""
     after = succeed(tombstone, grant(line="line-2", subject="sub-bob"))
     assert (after.line, after.generation) == ("line-2", 9)
 

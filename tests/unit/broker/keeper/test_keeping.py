@@ -441,6 +441,7 @@ async def test_a_black_hole_takes_no_place_from_other_issuers() -> None:
     async with running(kept.keeping):
         await kept.clock.pass_time(10)
         assert Counter(wish.key.issuer for wish in kept.asked) == {"hole": 8, "cms": 40}
+        assert kept.keeping.due() == {"hole": 40, "cms": 0}
         assert all(wish.kept for wish in kept.asked)
 
 

@@ -22,10 +22,11 @@ async def test_no_more_is_done_at_once_than_there_are_places() -> None:
         lane = Lane(3, see_to, tasks.create_task)
         for number in range(7):
             lane.add(number)
-        for done in ([0, 1, 2], [0, 1, 2, 3, 4, 5], list(range(7))):
+        for done, unfinished in (([0, 1, 2], 7), ([0, 1, 2, 3, 4, 5], 4), (list(range(7)), 1)):
             await turns()
-            assert begun == done
+            assert (begun, lane.unfinished) == (done, unfinished)
             clock.advance(1)
+    assert lane.unfinished == 0
 
 
 async def test_what_is_urgent_goes_first() -> None:

@@ -99,3 +99,14 @@ def test_names_that_are_not_served_are_said() -> None:
         takes.role("moon", None)
     with pytest.raises(NotFound, match="no role 'king'"):
         takes.role(ISSUER, "king")
+
+
+async def test_an_address_is_kept_only_where_people_are_told_by_mail() -> None:
+    """A new login brings its own; without the setting there is none."""
+    world = World()
+    takes, _, _ = taking_in(world)
+    knows(world, email="ada@example.org", email_verified=True)
+    assert (await takes.grant(ASKED, answer())).mail == ""
+    enrolment = takes._enrolments[ISSUER]
+    takes._enrolments = {ISSUER: replace(enrolment, keeps_mail=True)}
+    assert (await takes.grant(ASKED, answer())).mail == "ada@example.org"

@@ -1,0 +1,1 @@
+"""Tells people before their work stops, and an operator of issuers in trouble."""

@@ -1,0 +1,1 @@
+"""Notices: what is due, to whom, once, whatever fails on the way."""
