@@ -1,7 +1,8 @@
 """The one program: `credbroker COMMAND`, also as `python -m credbroker` and `credbroker.pyz`.
 
 A command's module is loaded when the command is called and not before, so each loads only what it
-needs. It offers `add_arguments(parser)` and `run(args) -> int`, and may offer an `EXAMPLE`. What
+needs. It offers `add_arguments(parser)` and `run(args) -> int`, and may offer an `EXAMPLE`, and
+`read_foreign(words)` for words that another program understands. What
 goes wrong ends as one sentence on standard error and an exit code that says whose turn it is; the
 code is the same if nobody can read the sentence.
 """
@@ -34,11 +35,16 @@ class Command:
 COMMANDS = {
     "login": Command("credbroker.cli.login", "log in with a browser, on this or another device"),
     "token": Command("credbroker.cli.token", "get a fresh access token"),
+    "exec": Command(
+        "credbroker.edge.job.exec_command", "run a program with a token that is kept fresh"
+    ),
     "status": Command("credbroker.cli.status", "show how your logins stand"),
     "inspect": Command(
         "credbroker.cli.inspect", "say what a token is good for, and what a storage would allow"
     ),
     "logout": Command("credbroker.cli.logout", "end a login everywhere"),
+    "shims": Command("credbroker.cli.shims", "write stand-ins for htgettoken and its companions"),
+    "notices": Command("credbroker.cli.notices", "choose whether mails are sent about your logins"),
     "job": Command("credbroker.cli.job", "make a job's own narrow lease, look at it, end it"),
     "deliver": Command(
         "credbroker.cli.deliver", "have this host keep a token ready whenever you are logged in"
@@ -56,6 +62,10 @@ COMMANDS = {
     "admin": Command(
         "credbroker.admin.commands",
         "contain an incident, measure an issuer, trust it again, go on after a restore",
+    ),
+    "audit": Command(
+        "credbroker.admin.audit",
+        "check the audit trail, or follow a token, a job or a person in it",
     ),
     "config": Command(
         "credbroker.admin.config_check", "check a broker's settings, or make them from an HTVault's"
@@ -113,7 +123,7 @@ def _run(name: str, arguments: List[str]) -> int:
         module = _module(name)
         if module is None:
             return 2
-        args = _parser(name, module).parse_args(arguments)
+        args = _foreign(module, arguments) or _parser(name, module).parse_args(arguments)
         return _called(module, args)
     except KeyboardInterrupt:
         return _interrupted()
@@ -128,6 +138,13 @@ def _module(name: str) -> Optional[ModuleType]:
             f" (missing here: {missing.name})\n"
         )
         return None
+
+
+def _foreign(module: ModuleType, arguments: List[str]) -> Optional[argparse.Namespace]:
+    """Return what the command makes of another program's words; None if these are its own."""
+    reader = getattr(module, "read_foreign", None)
+    foreign: Optional[argparse.Namespace] = reader(arguments) if reader else None
+    return foreign
 
 
 def _called(module: ModuleType, args: argparse.Namespace) -> int:

@@ -11,9 +11,8 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Iterator, List, Mapping, Optional, Tuple
 
-from credbroker.client.reaching import CA_FILE_VARIABLE
 from credbroker.delivery import lease_file
-from credbroker.domain.errors import LocalFileUnfit, LoginNeeded, Malformed
+from credbroker.domain.errors import LocalFileUnfit, LoginNeeded, Malformed, NotFound
 from credbroker.domain.scopes import ScopeSet
 
 if TYPE_CHECKING:
@@ -21,8 +20,10 @@ if TYPE_CHECKING:
 
     from credbroker.client.broker import Broker
     from credbroker.delivery.lease_file import LeaseFile
+    from credbroker.wire.native import StartLogin
 
 ADDRESS_VARIABLE = "CREDBROKER_URL"
+CA_FILE_VARIABLE = "CREDBROKER_CA_FILE"
 
 
 def add_login_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +68,10 @@ def choose_issuer(said: Optional[str], broker: Broker) -> str:
     """Return the issuer to log in at; raise `Malformed` with the list if it must be said."""
     if said:
         return said
-    names = [one.name for one in broker.issuers().issuers]
+    return _only([one.name for one in broker.issuers().issuers])
+
+
+def _only(names: List[str]) -> str:
     if len(names) != 1:
         listed = ", ".join(names) or "none"
         raise Malformed(
@@ -75,6 +79,26 @@ def choose_issuer(said: Optional[str], broker: Broker) -> str:
             "Name one, as in: credbroker login ISSUER",
         )
     return names[0]
+
+
+def choose_place(issuer: Optional[str], role: Optional[str], broker: Broker) -> StartLogin:
+    """Return which login is meant, its role named: the broker's first one if none is said.
+
+    Raises:
+        Malformed: There are several issuers; the sentence lists them.
+        NotFound: The broker does not serve this one.
+    """
+    from credbroker.wire.native import StartLogin
+
+    if issuer and role:
+        return StartLogin(issuer, role)
+    offered = {one.name: one.roles for one in broker.issuers().issuers}
+    name = issuer or _only(list(offered))
+    if not offered.get(name):
+        raise NotFound(
+            f"The broker has no issuer {name}.", f"It has: {', '.join(offered) or 'none'}."
+        )
+    return StartLogin(name, role or offered[name][0])
 
 
 def choose_login(
@@ -87,7 +111,7 @@ def choose_login(
         Malformed: There are several; the sentence lists them.
         LocalFileUnfit: The only one there is cannot be used.
     """
-    paths = [one for one in lease_file.person_paths(environ) if _matches(one, issuer, role)]
+    paths = login_paths(issuer, role, environ)
     if not paths:
         wanted = "".join([f" {issuer}" if issuer else "", f" --role {role}" if role else ""])
         where = f" at {issuer}" if issuer else ""
@@ -118,9 +142,11 @@ def choose_audiences(said: Optional[List[str]]) -> Optional[List[str]]:
     return None if said is None else " ".join(said).split()
 
 
-def _matches(path: Path, issuer: Optional[str], role: Optional[str]) -> bool:
-    its_issuer, _, its_role = path.stem.partition("+")
-    return issuer in {None, its_issuer} and role in {None, its_role}
+def login_paths(
+    issuer: Optional[str], role: Optional[str], environ: Mapping[str, str]
+) -> List[Path]:
+    """Return the person's lease files, of one issuer or role only if that is said."""
+    return lease_file.person_paths(environ, issuer, role)
 
 
 def readable_logins(environ: Mapping[str, str]) -> Iterator[Tuple[Path, LeaseFile]]:

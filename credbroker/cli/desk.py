@@ -6,15 +6,13 @@ came from elsewhere is made harmless before it reaches a terminal.
 
 from __future__ import annotations
 
+import io
 import os
-import shutil
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, Mapping, Optional, TextIO
 
-from credbroker.client.address import parse_address
-from credbroker.client.blocking import Door
-from credbroker.client.broker import Broker, Send
+from credbroker.cli import browser
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
 
@@ -22,10 +20,15 @@ if TYPE_CHECKING:
     import datetime
 
     from credbroker.client.blocking import BlockingClock
+    from credbroker.client.broker import Broker, Send
+    from credbroker.client.http11 import Answer, Request
     from credbroker.delivery.lease_file import LeaseFile
     from credbroker.ports import Entropy
 
-OpenDoor = Callable[[str, "BlockingClock", Optional[str], Optional[str]], Send]
+_SECONDS_COLUMNS = 12
+"""What else stands on a line of progress: one that is too long could not be erased."""
+
+OpenDoor = Callable[[str, "BlockingClock", Optional[str], Optional[str]], "Send"]
 """Makes the way to a broker: from its address, a clock, and authorities, as a file or as PEM text."""
 
 
@@ -33,6 +36,10 @@ def open_door(
     address: str, clock: BlockingClock, ca_file: Optional[str], ca_pem: Optional[str]
 ) -> Send:
     """Return what sends requests to the broker at `address`; raise `Malformed`."""
+    # TLS takes long to load; a command that asks nobody is quicker without.
+    from credbroker.client.address import parse_address
+    from credbroker.client.blocking import Door
+
     return Door(parse_address(address), clock, ca_file, ca_pem=ca_pem).send
 
 
@@ -49,11 +56,25 @@ class Desk:
     columns: int = 80
     open_door: OpenDoor = open_door
     inp: Optional[TextIO] = None
+    open_page: browser.Open = browser.open_page
 
     def broker(self, address: str, ca_file: Optional[str], ca_pem: Optional[str] = None) -> Broker:
-        """Return the broker at `address`, without a lease; raise `Malformed`."""
+        """Return the broker at `address`, without a lease; raise `Malformed`.
+
+        A person at a terminal is told what is waited for, once that takes long.
+        """
+        from credbroker.cli.progress import progress
+        from credbroker.client.broker import Broker
+
         door = self.open_door(address, self.clock, ca_file, ca_pem)
-        return Broker(door, self.clock, self.entropy)
+
+        what = plain(f"Waiting for the broker at {address},")[: self.columns - _SECONDS_COLUMNS]
+
+        def send(request: Request) -> Answer:
+            with progress(self.err, what):
+                return door(request)
+
+        return Broker(send, self.clock, self.entropy)
 
     def broker_of(self, lease: LeaseFile, ca_file: Optional[str] = None) -> Broker:
         """Return the broker of a lease file, asked under its lease."""
@@ -82,7 +103,9 @@ class Desk:
 
 
 def system_desk() -> Desk:
-    """Return the desk of this machine."""
+    """Return the desk of this machine; what its standard output cannot write appears escaped."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     return Desk(
         clock=SystemClock(),
         entropy=SystemEntropy(),
@@ -90,9 +113,17 @@ def system_desk() -> Desk:
         euid=os.geteuid(),
         out=sys.stdout,
         err=sys.stderr,
-        columns=shutil.get_terminal_size().columns,
+        columns=_columns(sys.stderr),
         inp=sys.stdin,
     )
+
+
+def _columns(err: TextIO) -> int:
+    """Return how wide the terminal is that a person reads; 80 if it is none, or does not tell."""
+    try:
+        return os.get_terminal_size(err.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
 
 
 def plain(text: str) -> str:

@@ -1,7 +1,8 @@
 """Which exit code says which kind of failure; scripts rely on these.
 
-0 done · 1 something unforeseen · 2 usage or settings · 3 not reachable now, try later · 4 log in
-again · 5 refused · 6 no token lives long enough · 130 stopped by ^C
+0 done · 1 something unforeseen · 2 usage or settings · 3 not reachable now, try later · 4 a login is
+needed, or was refused or not confirmed in time · 5 refused · 6 no token, or login, lasts long
+enough · 130 stopped by ^C
 """
 
 from __future__ import annotations

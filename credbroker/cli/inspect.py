@@ -106,6 +106,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, desk: Optional[Desk] = None) -> int:
     """Print what the token says and what it is good for; raise what went wrong."""
     desk = desk or system_desk()
+    _check_deeds([deed for deed, _ in args.can])
     value, place = _value(args.file, desk)
     now = desk.clock.now()
     try:
@@ -146,6 +147,13 @@ def _value(named: Optional[str], desk: Desk) -> Tuple[Secret, str]:
     if value is None:
         raise LocalFileUnfit(f"{named} is not there, or empty.", "Name the file of a token.")
     return value, named
+
+
+def _check_deeds(named: List[str]) -> None:
+    """Raise `Malformed` for what is no deed, before anybody is shown anything."""
+    for deed in named:
+        if deed not in DEEDS:
+            raise Malformed(f"There is no deed {deed[:32]!r}.", f"Say one of {', '.join(DEEDS)}.")
 
 
 def _answer(
@@ -241,7 +249,8 @@ def _as_fields(
         "jti": token.jti,
         "issuer": token.issuer_url,
         "subject": token.subject,
-        "audiences": list(token.audiences),
+        "audience": list(token.audiences),
+        "scope": str(token.scopes),
         "groups": list(token.groups),
         "scopes": [{"scope": str(item), "meaning": meaning(item)} for item in token.scopes],
         "not_before": write_instant(token.not_before),

@@ -1,16 +1,20 @@
 """`credbroker login`: logs a person in by device flow (RFC 8628) and keeps the lease.
 
 Whether a lease can be kept here is found out first, so nobody confirms a login in vain. Address and
-code are then shown at once. Until the login has succeeded no lease is written, so breaking it off
-leaves none behind. A broker that is away for a while only lengthens the wait.
+code are then shown at once, also where the address is opened in a browser. Until the login has
+succeeded no lease is written, so breaking it off leaves none behind; what was begun at the issuer
+runs out there, since nobody asks for its outcome any more. A broker that is away for a while only
+lengthens the wait.
 """
 
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Iterator, Optional
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Dict, Iterator, Optional
 
-from credbroker.cli import qr
+from credbroker.cli import browser, qr
 from credbroker.cli.choice import (
     add_ca_argument,
     choose_address,
@@ -20,9 +24,10 @@ from credbroker.cli.choice import (
 from credbroker.cli.desk import at_minute, plain, system_desk
 from credbroker.cli.durations import spoken
 from credbroker.cli.terminal import Countdown
-from credbroker.delivery import lease_file
+from credbroker.delivery import lease_file, whole_file
 from credbroker.delivery.lease_file import LeaseFile
 from credbroker.domain.errors import BrokerUnreachable, LoginExpired, Unavailable
+from credbroker.wire.fields import write_instant
 from credbroker.wire.native import StartLogin
 
 if TYPE_CHECKING:
@@ -38,6 +43,7 @@ example:
 """
 
 _LEAST_INTERVAL_SECONDS = 1.0
+_NO_LIBRARY = "No QR code can be drawn: the Python package segno is not installed.\n"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,41 +56,55 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_ca_argument(parser)
     parser.add_argument(
         "--qr",
-        choices=("auto", "always", "never"),
+        metavar="WHEN",
         default="auto",
-        help="draw a QR code: auto means on a terminal that can show it",
+        help="draw a QR code: auto (on a terminal that can show it), always, never, or into a FILE"
+        " (.png or .svg), which is gone when the login is done",
     )
+    parser.add_argument(
+        "--no-browser", action="store_true", help="open no browser, even where there is a screen"
+    )
+    parser.add_argument("--json", action="store_true", help="print the login, or the list, as JSON")
     parser.add_argument("--list", action="store_true", help="list issuers and roles, and end")
 
 
 def run(args: argparse.Namespace, desk: Optional[Desk] = None) -> int:
     """Log in, or list where one can; raise what went wrong."""
     desk = desk or system_desk()
+    qr_wish = qr.check_wish(args.qr)
     address = choose_address(args.broker, desk.environ)
     ca_file = choose_ca_file(args, desk.environ)
     broker = desk.broker(address, ca_file)
     if args.list:
-        _list(broker, desk)
+        _list(broker, desk, as_json=args.json)
         return 0
-    lease = log_in(
-        StartLogin(choose_issuer(args.issuer, broker), args.role), args.qr, desk, address, ca_file
-    )
+    wanted = StartLogin(choose_issuer(args.issuer, broker), args.role)
+    lease = log_in(wanted, qr_wish, desk, address, ca_file, may_browse=not args.no_browser)
+    if args.json:
+        desk.answer(json.dumps(_as_fields(lease)))
     desk.say(f"Fetch a token with: credbroker token {lease.issuer} --role {lease.role}")
     return 0
 
 
 def log_in(
-    wanted: StartLogin, qr_wish: str, desk: Desk, address: str, ca_file: Optional[str] = None
+    wanted: StartLogin,
+    qr_wish: str,
+    desk: Desk,
+    address: str,
+    ca_file: Optional[str] = None,
+    *,
+    may_browse: bool = True,
 ) -> LeaseFile:
     """Take the person through a login at the broker, and return its lease, which is then kept.
 
-    `qr_wish` is auto, always or never. Raises `LoginExpired`, `LoginDenied`, `LocalFileUnfit`.
+    `qr_wish` is auto, always, never or a file for the picture. A browser is opened only if it
+    `may_browse` and the person would see it. Raises `LoginExpired`, `LoginDenied`, `LocalFileUnfit`.
     """
     broker = desk.broker(address, ca_file)
     lease_file.make_leases_folder(desk.environ, desk.entropy)
     started = broker.start_login(wanted)
-    _show(started, desk, qr_wish)
-    state = _wait(started, broker, desk)
+    with _shown(started, desk, qr_wish, may_browse=may_browse):
+        state = _wait(started, broker, desk)
     lease = _lease(started, state, address, ca_file)
     path = lease_file.person_path(desk.environ, lease.issuer, lease.role)
     lease_file.write(path, lease, desk.entropy)
@@ -92,31 +112,65 @@ def log_in(
     return lease
 
 
-def _list(broker: Broker, desk: Desk) -> None:
-    for one in broker.issuers().issuers:
+def _list(broker: Broker, desk: Desk, *, as_json: bool) -> None:
+    offered = broker.issuers().issuers
+    if as_json:
+        desk.answer(json.dumps([{"issuer": one.name, "roles": one.roles} for one in offered]))
+        return
+    for one in offered:
         desk.answer(plain(f"{one.name}: {', '.join(one.roles)}"))
 
 
-def _show(started: LoginStarted, desk: Desk, qr_wish: str) -> None:
-    """Print address and code, and the QR code where it can be read."""
-    complete = started.verification_uri_complete
+def _as_fields(lease: LeaseFile) -> Dict[str, object]:
+    return {
+        "issuer": lease.issuer,
+        "issuer_url": lease.issuer_url,
+        "role": lease.role,
+        "credkey": lease.credkey,
+        "broker": lease.broker,
+        "login_ends_at": write_instant(lease.lease_ends_at),
+    }
+
+
+@contextlib.contextmanager
+def _shown(started: LoginStarted, desk: Desk, qr_wish: str, *, may_browse: bool) -> Iterator[None]:
+    """Show address and code during a `with` block, and what else helps to get there."""
+    address = started.verification_uri_complete or started.verification_uri
+    _show(started, address, desk)
+    if may_browse and desk.err.isatty() and browser.is_here(desk.environ):
+        desk.say("Your browser is being told to open it.\n")
+        desk.open_page(address, desk.environ)
+    if not qr.is_picture(qr_wish):
+        _draw(address, desk, qr_wish)
+        yield
+        return
+    picture = Path(qr_wish)
+    if not qr.save(address, picture, desk.entropy):
+        desk.say(_NO_LIBRARY)
+    try:
+        yield
+    finally:
+        whole_file.remove(picture)
+
+
+def _show(started: LoginStarted, address: str, desk: Desk) -> None:
+    is_complete = started.verification_uri_complete is not None
     desk.say(plain(f"To log in to {started.issuer} in the role {started.role}, open"))
-    desk.say(f"\n    {plain(complete or started.verification_uri)}\n")
-    desk.say("and confirm this code there:" if complete else "and type this code there:")
+    desk.say(f"\n    {plain(address)}\n")
+    desk.say("and confirm this code there:" if is_complete else "and type this code there:")
     desk.say(f"\n    {plain(started.user_code)}\n")
-    for line in _qr_lines(complete or started.verification_uri, desk, qr_wish):
-        desk.say(line)
 
 
-def _qr_lines(address: str, desk: Desk, wish: str) -> Iterator[str]:
+def _draw(address: str, desk: Desk, wish: str) -> None:
+    """Draw the QR code where it can be read, or where somebody insists."""
     if wish == "never" or (wish == "auto" and not desk.err.isatty()):
         return
-    lines = qr.draw(address)
-    if lines is None:
+    drawn = qr.draw(address, desk.err.encoding)
+    if drawn is None:
         if wish == "always":
-            yield "No QR code can be drawn: the Python package segno is not installed.\n"
-    elif wish == "always" or qr.fits(lines, desk.columns, desk.err.encoding):
-        yield from (*lines, "")
+            desk.say(_NO_LIBRARY)
+    elif wish == "always" or drawn.columns <= desk.columns:
+        desk.say("\n".join([*drawn.lines, ""]))
 
 
 def _wait(started: LoginStarted, broker: Broker, desk: Desk) -> LoginState:

@@ -6,8 +6,9 @@ token file is removed only if the token in it can be this login's and no other's
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Dict, Optional
 
 from credbroker.cli.choice import (
     add_login_arguments,
@@ -20,7 +21,9 @@ from credbroker.cli.durations import spoken
 from credbroker.delivery import discovery, whole_file
 from credbroker.domain.errors import CredbrokerError, LeaseEnded, LeaseUnknown, LoginNeeded
 from credbroker.domain.scopes import ScopeSet
+from credbroker.wire.fields import write_optional_instant
 from credbroker.wire.jwt import read_access_token
+from credbroker.wire.native import LoggedOut
 
 if TYPE_CHECKING:
     import argparse
@@ -39,6 +42,7 @@ example:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `credbroker logout`."""
     add_login_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print what was ended as JSON")
 
 
 def run(args: argparse.Namespace, desk: Optional[Desk] = None) -> int:
@@ -46,10 +50,9 @@ def run(args: argparse.Namespace, desk: Optional[Desk] = None) -> int:
     desk = desk or system_desk()
     path, lease = choose_login(args.issuer, args.role, desk.environ)
     broker = desk.broker_of(lease, choose_ca_file(args, desk.environ))
-    valid_until = None
+    ended = LoggedOut(revoked=False)
     try:
         ended = broker.log_out()
-        valid_until = ended.valid_until
         desk.say(f"Logged out of {lease.issuer} in the role {lease.role}.")
         if not ended.revoked:
             desk.say("The issuer offers no way to revoke the login there; the broker forgot it.")
@@ -60,8 +63,19 @@ def run(args: argparse.Namespace, desk: Optional[Desk] = None) -> int:
         whole_file.remove(token_path)
         desk.say(f"Removed the token file {token_path}.")
     whole_file.remove(path)
-    _warn_of_living_tokens(valid_until, broker.now(), desk)
+    _warn_of_living_tokens(ended.valid_until, broker.now(), desk)
+    if args.json:
+        desk.answer(json.dumps(_as_fields(lease, ended)))
     return 0
+
+
+def _as_fields(lease: LeaseFile, ended: LoggedOut) -> Dict[str, object]:
+    return {
+        "issuer": lease.issuer,
+        "role": lease.role,
+        "revoked": ended.revoked,
+        "tokens_valid_until": write_optional_instant(ended.valid_until),
+    }
 
 
 def _own_token_file(lease_path: Path, lease: LeaseFile, desk: Desk) -> Optional[Path]:

@@ -2,19 +2,20 @@
 
 What this machine knows is shown even if a broker is away; so is what the person should know of what
 is to come, such as the end of the login at the issuer. The exit code is that of the worst row,
-by who must act first: the person (4, then 5), nobody (3), whoever keeps the files here (2).
+by who must act first: the person (4, then 5, then 6), nobody (3), whoever keeps the files here (2).
+On a terminal it is a table; elsewhere the rows' cells stand between tabs, as scripts want them.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Dict, Iterable, List, Mapping, Optional, Tuple
 
-from credbroker.cli.choice import add_ca_argument, choose_ca_file
+from credbroker.cli.choice import add_login_arguments, choose_ca_file, login_paths
 from credbroker.cli.desk import at_minute, plain, system_desk
-from credbroker.cli.durations import spoken
+from credbroker.cli.durations import parse_duration, spoken
 from credbroker.cli.exits import (
     FAILED,
     LOGIN_NEEDED,
@@ -24,6 +25,7 @@ from credbroker.cli.exits import (
     USAGE,
     exit_code,
 )
+from credbroker.cli.terminal import Colour, has_colours, painted
 from credbroker.delivery import discovery, lease_file
 from credbroker.delivery.lease_file import login_remedy
 from credbroker.domain.errors import (
@@ -49,10 +51,13 @@ if TYPE_CHECKING:
 EXAMPLE = """\
 example:
   credbroker status
+  credbroker status cms --check --for 8h || credbroker login cms
 """
 
 _GOOD = frozenset({GrantState.READY.value, GrantState.CLAIMED.value})
 _UNKNOWN = "?"
+_STATE_COLUMN = 5
+_COLOURS = {0: Colour.GREEN, UNREACHABLE: Colour.YELLOW, TOO_SOON_EXPIRED: Colour.YELLOW}
 _WORST_FIRST = (LOGIN_NEEDED, REFUSED, TOO_SOON_EXPIRED, UNREACHABLE, USAGE, FAILED, 0)
 
 
@@ -66,8 +71,9 @@ class Standing:
     told: Optional[LeaseStatus]
     token_until: Optional[datetime.datetime]
     state: str
-    remedy: str
     code: int
+    last_error: str = ""
+    remedy: str = ""
 
     @property
     def login_until(self) -> Optional[datetime.datetime]:
@@ -75,6 +81,24 @@ class Standing:
         if self.told is not None:
             return self.told.lease_ends_at
         return None if self.lease is None else self.lease.lease_ends_at
+
+    @property
+    def good_until(self) -> Optional[datetime.datetime]:
+        """Until when it is good without a new login, as far as that is to be seen."""
+        before = None if self.told is None else self.told.log_in_before
+        return min((one for one in (self.login_until, before) if one is not None), default=None)
+
+    def held_against(self, least_seconds: int, now: datetime.datetime) -> Standing:
+        """Return the same, with its own code and remedy if it is good but ends too soon."""
+        until = self.good_until
+        if self.code or self.lease is None or until is None:
+            return self
+        left = (until - now).total_seconds()
+        if left >= least_seconds:
+            return self
+        sooner = f"The login ends in {spoken(left)}, sooner than {spoken(least_seconds)}."
+        remedy = login_remedy(self.lease)
+        return replace(self, code=TOO_SOON_EXPIRED, last_error=sooner, remedy=remedy)
 
     @property
     def refreshed_at(self) -> Optional[datetime.datetime]:
@@ -102,25 +126,52 @@ class Standing:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `credbroker status`."""
-    add_ca_argument(parser)
-    parser.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
+    add_login_arguments(parser)
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
+    forms.add_argument(
+        "--check",
+        action="store_true",
+        help="print nothing; the exit code is 0 if all is well, and else says who must act",
+    )
+    parser.add_argument(
+        "--for",
+        dest="least",
+        metavar="TIME",
+        type=parse_duration,
+        default=0,
+        help="a login that ends sooner is not good enough (exit code 6): seconds, or as in 8h",
+    )
 
 
 def run(args: argparse.Namespace, desk: Optional[Desk] = None) -> int:
     """Print how each login stands; raise `LoginNeeded` if there is none."""
     desk = desk or system_desk()
     ca_file = choose_ca_file(args, desk.environ)
-    token = _delivered_token(desk)
+    token, now = _delivered_token(desk), desk.clock.now()
     standings = [
-        _look_up(path, token, ca_file, desk) for path in lease_file.person_paths(desk.environ)
+        _look_up(path, token, ca_file, desk).held_against(args.least, now)
+        for path in login_paths(args.issuer, args.role, desk.environ)
     ]
     if args.json:
         desk.answer(json.dumps([_as_fields(one) for one in standings]))
     if not standings:
-        raise LoginNeeded("You are not logged in anywhere.", "Log in with: credbroker login")
-    if not args.json:
-        _print_table(standings, desk)
+        raise _not_logged_in(args)
+    if args.check:
+        _complain(standings, desk)
+    elif not args.json:
+        _print_rows(standings, now, desk)
     return min((one.code for one in standings), key=_WORST_FIRST.index)
+
+
+def _not_logged_in(args: argparse.Namespace) -> LoginNeeded:
+    where = "".join(
+        [f" {args.issuer}" if args.issuer else "", f" --role {args.role}" if args.role else ""]
+    )
+    return LoginNeeded(
+        f"You are not logged in {'there' if where else 'anywhere'}.",
+        f"Log in with: credbroker login{where}",
+    )
 
 
 def _delivered_token(desk: Desk) -> Optional[AccessToken]:
@@ -134,31 +185,40 @@ def _delivered_token(desk: Desk) -> Optional[AccessToken]:
 def _look_up(
     path: Path, token: Optional[AccessToken], ca_file: Optional[str], desk: Desk
 ) -> Standing:
+    issuer, _, role = path.stem.partition("+")
     try:
         lease = lease_file.read(path)
     except LocalFileUnfit as unfit:
-        issuer, _, role = path.stem.partition("+")
-        remedy = f"{unfit.sentence} {unfit.remedy}"
-        return Standing(issuer, role, None, None, None, "unreadable", remedy, exit_code(unfit))
-    told, state, remedy, code = _ask(lease, ca_file, desk)
+        return _failed(Standing(issuer, role, None, None, None, "unreadable", 0), unfit)
     is_its_own = token is not None and token.issuer_url == lease.issuer_url
     until = token.expires_at if token is not None and is_its_own else None
-    return Standing(lease.issuer, lease.role, lease, told, until, state, remedy, code)
-
-
-def _ask(
-    lease: LeaseFile, ca_file: Optional[str], desk: Desk
-) -> Tuple[Optional[LeaseStatus], str, str, int]:
-    """Return what the broker says, the state in a word, the remedy if any, and the exit code."""
+    known = Standing(lease.issuer, lease.role, lease, None, until, GrantState.READY.value, 0)
     try:
-        told = desk.broker_of(lease, ca_file).lease_status()
+        return _told(known, desk.broker_of(lease, ca_file).lease_status(), lease)
     except (LeaseEnded, LeaseUnknown) as over:
-        return None, "ended", login_remedy(lease), exit_code(over)
+        over.remedy = login_remedy(lease)
+        return _failed(replace(known, state="ended"), over)
     except CredbrokerError as error:
-        return None, "not known now", f"{error.sentence} {error.remedy}", exit_code(error)
-    if told.grant_state not in _GOOD:
-        return told, told.grant_state, login_remedy(lease), LOGIN_NEEDED
-    return told, GrantState.READY.value, "", 0
+        return _failed(replace(known, state="not known now"), error)
+
+
+def _failed(one: Standing, error: CredbrokerError) -> Standing:
+    code = exit_code(error)
+    return replace(one, code=code, last_error=error.sentence, remedy=error.remedy)
+
+
+def _told(known: Standing, told: LeaseStatus, lease: LeaseFile) -> Standing:
+    """Return what is known with what the broker says of it."""
+    if told.grant_state in _GOOD:
+        return replace(known, told=told)
+    return replace(
+        known,
+        told=told,
+        state=told.grant_state,
+        code=LOGIN_NEEDED,
+        last_error=told.last_error or "",
+        remedy=told.remedy or login_remedy(lease),
+    )
 
 
 def _as_fields(one: Standing) -> Dict[str, object]:
@@ -171,6 +231,7 @@ def _as_fields(one: Standing) -> Dict[str, object]:
         "state": one.state,
         "login_ends_at": write_optional_instant(one.login_until),
         "token_expires_at": write_optional_instant(one.token_until),
+        "last_error": one.last_error or None,
         "last_refresh_at": write_optional_instant(one.refreshed_at),
         "log_in_before": write_optional_instant(told.log_in_before if told else None),
         "trouble": told.trouble if told else None,
@@ -180,17 +241,49 @@ def _as_fields(one: Standing) -> Dict[str, object]:
     }
 
 
-def _print_table(standings: List[Standing], desk: Desk) -> None:
-    head = ("ISSUER", "ROLE", "WHO", "LOGIN LEFT", "TOKEN LEFT", "STATE", "LAST REFRESH")
-    now = desk.clock.now()
-    rows = [head, *(_row(one, now) for one in standings)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths)]
-        desk.answer("  ".join(cells).rstrip())
+def _complain(standings: List[Standing], desk: Desk) -> None:
     for one in standings:
-        for sentence in filter(None, [one.remedy, " ".join(one.notices)]):
-            desk.answer(f"\n{plain(f'{one.issuer}, {one.role}')}: {plain(sentence)}")
+        if one.code:
+            desk.say(_said_of(one, filter(None, [one.last_error, one.remedy])))
+
+
+def _said_of(one: Standing, sentences: Iterable[str]) -> str:
+    return plain(f"{one.issuer}, {one.role}: {' '.join(sentences)}")
+
+
+def _print_rows(standings: List[Standing], now: datetime.datetime, desk: Desk) -> None:
+    head = ("ISSUER", "ROLE", "WHO", "LOGIN LEFT", "TOKEN LEFT", "STATE", "LAST REFRESH")
+    rows = [_row(one, now) for one in standings]
+    if desk.out.isatty():
+        _print_table(head, rows, [one.code for one in standings], desk)
+    else:
+        for row in (head, *rows):
+            desk.answer("\t".join(row))
+    for one in standings:
+        wrong = " ".join(filter(None, [one.last_error, one.remedy]))
+        for sentence in filter(None, [wrong, " ".join(one.notices)]):
+            desk.answer("\n" + _said_of(one, [sentence]))
+
+
+def _print_table(
+    head: Tuple[str, ...], rows: List[Tuple[str, ...]], codes: List[int], desk: Desk
+) -> None:
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    paint = has_colours(desk.out, desk.environ)
+
+    def line(row: Tuple[str, ...], colours: Mapping[int, Colour]) -> str:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths)]
+        cells[-1] = row[-1]
+        if paint:
+            cells = [
+                painted(cell, colours[at]) if at in colours else cell
+                for at, cell in enumerate(cells)
+            ]
+        return "  ".join(cells)
+
+    desk.answer(line(head, dict.fromkeys(range(len(head)), Colour.BOLD)))
+    for row, code in zip(rows, codes):
+        desk.answer(line(row, {_STATE_COLUMN: _COLOURS.get(code, Colour.RED)}))
 
 
 def _row(one: Standing, now: datetime.datetime) -> Tuple[str, ...]:

@@ -1,11 +1,13 @@
-"""Says how long a person still has: one line, rewritten each second on a terminal.
+"""What only a terminal shows: colours, and a countdown, one line that is rewritten each second.
 
-Where standard error is no terminal, one line at the start is all there is.
+Where standard error is no terminal, one line at the start is all there is of the countdown. Colours
+are only where the terminal has them and the person did not ask for none (`NO_COLOR`).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TextIO, Type
+import enum
+from typing import TYPE_CHECKING, Mapping, TextIO, Type
 
 from credbroker.cli.durations import spoken
 
@@ -14,8 +16,29 @@ if TYPE_CHECKING:
 
     from credbroker.client.blocking import BlockingClock
 
-_ERASE_LINE = "\r\x1b[K"
+ERASE_LINE = "\r\x1b[K"
 _TICK_SECONDS = 1.0
+_PLAIN = "\x1b[0m"
+
+
+class Colour(enum.Enum):
+    """How something is set off, by the number that terminals have for it (ECMA-48 section 8.3.117)."""
+
+    BOLD = 1
+    RED = 31
+    GREEN = 32
+    YELLOW = 33
+
+
+def has_colours(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """True if `stream` is a terminal with colours, and its person wants them."""
+    wanted = not environ.get("NO_COLOR") and environ.get("TERM", "dumb") != "dumb"
+    return wanted and stream.isatty()
+
+
+def painted(text: str, colour: Colour) -> str:
+    """Return `text` in a colour."""
+    return f"\x1b[{colour.value}m{text}{_PLAIN}"
 
 
 class Countdown:
@@ -41,7 +64,7 @@ class Countdown:
         trace: TracebackType | None,
     ) -> None:
         if self._rewrites:
-            self._err.write(_ERASE_LINE)
+            self._err.write(ERASE_LINE)
             self._err.flush()
 
     def left(self) -> float:
@@ -53,6 +76,6 @@ class Countdown:
         end = self._clock.elapsed() + seconds
         while self._clock.elapsed() < end:
             if self._rewrites:
-                self._err.write(f"{_ERASE_LINE}Waiting for you, {spoken(self.left())} left ... ")
+                self._err.write(f"{ERASE_LINE}Waiting for you, {spoken(self.left())} left ... ")
                 self._err.flush()
             self._clock.block(min(_TICK_SECONDS, end - self._clock.elapsed()))

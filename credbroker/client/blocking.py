@@ -44,7 +44,9 @@ class BlockingClock(Protocol):
 class Door:
     """The way to one broker.
 
-    `ca_file`, or else the PEM text `ca_pem`, replaces the system's certificate authorities.
+    `ca_file`, or else the PEM text `ca_pem`, replaces the system's certificate authorities; those in
+    `ca_folder` are trusted as well. The server's certificate must be for `certificate_name`, or else
+    for the host of the address.
     """
 
     address: Address
@@ -53,6 +55,8 @@ class Door:
     connect_seconds: float = CONNECT_SECONDS
     total_seconds: float = TOTAL_SECONDS
     ca_pem: Optional[str] = None
+    ca_folder: Optional[str] = None
+    certificate_name: Optional[str] = None
 
     def send(self, request: Request) -> Answer:
         """Send `request` once and return its answer, whatever its status.
@@ -62,7 +66,7 @@ class Door:
             LocalFileUnfit: The certificate authorities cannot be used.
         """
         deadline = self.clock.elapsed() + self.total_seconds
-        tls = trust(self.ca_file, self.ca_pem) if self.address.is_tls else None
+        tls = trust(self.ca_file, self.ca_pem, self.ca_folder) if self.address.is_tls else None
         with in_words(self.address), self._connection(tls, deadline) as connection:
             connection.settimeout(self._left(deadline))
             connection.sendall(write_request(request, self.address.authority))
@@ -86,7 +90,7 @@ class Door:
                 connection = closing.enter_context(
                     tls.wrap_socket(
                         connection,
-                        server_hostname=self.address.host,
+                        server_hostname=self.certificate_name or self.address.host,
                         do_handshake_on_connect=False,
                     )
                 )

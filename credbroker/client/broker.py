@@ -18,7 +18,7 @@ from credbroker.domain.attenuation import Right
 from credbroker.domain.errors import BrokerUnreachable, IssuerMisbehaved, Malformed
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.tokens import AccessToken, allows_more, check_times, serves
-from credbroker.wire import deliveries, native
+from credbroker.wire import choosing, deliveries, native
 from credbroker.wire.jwt import read_access_token
 from credbroker.wire.problem import read_problem
 
@@ -219,6 +219,14 @@ class Broker:
     def log_out(self) -> native.LoggedOut:
         """Revoke the person's grant at the issuer and end all its leases."""
         return self._ask("DELETE", native.GRANT_SELF, native.LoggedOut.read)
+
+    def notices(self) -> choosing.NoticesChosen:
+        """Return whether mails are sent about the person's logins."""
+        return self._ask("GET", choosing.NOTICES, choosing.NoticesChosen.read)
+
+    def choose_notices(self, wanted: choosing.ChooseNotices) -> choosing.NoticesChosen:
+        """Choose whether they are."""
+        return self._ask("PUT", choosing.NOTICES, choosing.NoticesChosen.read, wanted.write())
 
     def consent(self, named: str, wanted: deliveries.ConsentDelivery) -> deliveries.DeliveryShown:
         """Consent, under the lease of a login, to a delivery that a host has announced."""

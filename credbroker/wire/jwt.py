@@ -43,10 +43,11 @@ def _header(text: str) -> Fields:
 
 
 def _part(text: str, what: str) -> Fields:
-    return parse_object(_decoded(text, what), what)
+    return parse_object(decoded(text, what), what)
 
 
-def _decoded(text: str, what: str) -> bytes:
+def decoded(text: str, what: str) -> bytes:
+    """Return what base64url `text` holds; raise `Malformed`, naming `what`, if it is none."""
     try:
         if _BASE64URL.match(text):
             return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

@@ -191,6 +191,19 @@ def test_a_person_logs_in_fetches_a_token_looks_and_logs_out(node: Node) -> None
 
 
 @pytest.mark.slow
+def test_a_person_runs_a_program_with_a_token_that_is_kept_fresh(node: Node) -> None:
+    """The program's exit code is the answer; what was written beside it is gone."""
+    assert node.run("exec", "--", "true").returncode == 4
+    show = 'cat "$BEARER_TOKEN_FILE"; exit 7'
+    done = node.run("exec", "--login", "--", "sh", "-c", show)
+    assert (done.returncode, done.stdout) == (7, node.fake.given[0].access_token.reveal())
+    assert "Logged in to cms as alice" in done.stderr
+    assert not list(node.folder.glob("credbroker-exec-*"))
+    log = node.folder / ".local" / "state" / "credbroker" / "exec.log"
+    assert " credbroker-exec: ready " in log.read_text()
+
+
+@pytest.mark.slow
 def test_parts_that_are_not_in_it_say_how_to_get_them(node: Node) -> None:
     """The daemon, the demo and the settings check need the full installation."""
     for name in ("serve", "demo", "config"):

@@ -6,20 +6,21 @@ import contextlib
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Dict, Iterator, Mapping, Optional
+from typing import TYPE_CHECKING, Callable, Iterator, Mapping
 
 from credbroker.client.address import parse_address
 from credbroker.client.blocking import Door
 from credbroker.client.broker import Broker
 from credbroker.client.reaching import CA_FILE_VARIABLE
 from credbroker.delivery import lease_file
-from credbroker.delivery.discovery import FILE_VARIABLE, VALUE_VARIABLE
-from credbroker.domain.errors import CredbrokerError, LocalFileUnfit, Malformed
+from credbroker.delivery.discovery import FILE_VARIABLE
+from credbroker.domain.errors import LocalFileUnfit, Malformed
 from credbroker.edge.job.beside_condor import FOLDER_VARIABLE, BesideCondor
 from credbroker.edge.job.chain import Chain, Chained, alone
 from credbroker.edge.job.keeping import Agent
 from credbroker.edge.job.log import Log
 from credbroker.edge.job.program import Program, WakingClock
+from credbroker.edge.job.under_agent import environ_of_program, run_under
 from credbroker.edge.job.watched import Watched
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
@@ -94,31 +95,10 @@ def _run_with_program(
         raise Malformed(
             "With a program of its own the agent watches no other.", "Drop --while-pid."
         )
-    path = _token_path(args, environ)
-    program = Program(args.program, _environ_of_program(environ, path))
+    program = Program(args.program, environ_of_program(environ, _token_path(args, environ)))
     program.take_signals()
     with _agent(args, environ, WakingClock(), say) as agent:
-        agent.job_runs, agent.on_ready = program.is_running, program.start
-        try:
-            agent.run()
-        except SystemExit:  # told to stop before the program was started
-            agent.leave()
-            raise
-        except Exception as error:
-            if not program.was_started:
-                agent.leave()
-                raise
-            # The program is not ended for it: the token that it has may last as long as it needs.
-            say("no more tokens", **_told_of(error))
-            program.exit_code()
-            agent.leave()
-    return program.exit_code()
-
-
-def _told_of(error: Exception) -> Dict[str, Optional[str]]:
-    if isinstance(error, CredbrokerError):
-        return {"why": error.sentence, "remedy": error.remedy, "request": error.request_id}
-    return {"why": f"Something unforeseen went wrong ({type(error).__name__})."}
+        return run_under(agent, program, say)
 
 
 @contextlib.contextmanager
@@ -188,9 +168,3 @@ def _own_path(args: argparse.Namespace, ending: str) -> Path:
             "Name other places with --state and --token-file.",
         ) from None
     return folder / f"{lease.name}.{ending}"
-
-
-def _environ_of_program(environ: Mapping[str, str], path: Path) -> Dict[str, str]:
-    """Return what the program finds: the file that is kept fresh, and no token that goes before it."""
-    kept = {name: value for name, value in environ.items() if name != VALUE_VARIABLE}
-    return {**kept, FILE_VARIABLE: str(path)}

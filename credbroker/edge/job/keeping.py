@@ -72,6 +72,8 @@ class Agent:
     job_runs: Callable[[], bool] = lambda: True
     on_ready: Callable[[], None] = lambda: None
     """Called once, when the first token is in the file."""
+    wanted: Optional[AskToken] = None
+    """What to ask for; None for what the lease of a job says, or all that another one allows."""
     held: Optional[Held] = None
     failed: Optional[Failed] = None
     delivered: Optional[Delivered] = None
@@ -104,10 +106,9 @@ class Agent:
 
     def _renew(self) -> None:
         self.spread = self.entropy.fraction()
-        lease = self.lease
-        wanted = AskToken(lease.scopes, lease.audiences) if lease.job else AskToken()
+        wanted = self.wanted or _whole_wish(self.lease)
         try:
-            with naming_the_login(lease):
+            with naming_the_login(self.lease):
                 fetched = self.source.ask_token(wanted)
             before = self.delivered
             kept = self._kept_for(fetched.token, right_of(wanted))
@@ -165,6 +166,10 @@ class Agent:
         self.say(event, token_file=str(self.path), jti=token.jti, expires=expires_at)
         if before is None:
             self.on_ready()
+
+
+def _whole_wish(lease: LeaseFile) -> AskToken:
+    return AskToken(lease.scopes, lease.audiences) if lease.job else AskToken()
 
 
 def right_of(wanted: AskToken) -> Right:

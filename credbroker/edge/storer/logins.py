@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, TextIO
 
 from credbroker.cli.choice import readable_logins
 from credbroker.cli.login import log_in
+from credbroker.cli.one_login import WAIT_SECONDS, turn_of
+from credbroker.cli.turns import turn
 from credbroker.delivery import lease_file
 from credbroker.delivery.lease_file import LeaseFile, naming_the_login
 from credbroker.domain.errors import (
@@ -25,17 +27,12 @@ from credbroker.domain.errors import (
     NotFound,
 )
 from credbroker.domain.grants import GrantState
-from credbroker.edge.storer.place import Place
-from credbroker.edge.storer.turns import turn
 from credbroker.wire.native import LeaseStatus, StartLogin
 
 if TYPE_CHECKING:
     from credbroker.cli.desk import Desk
     from credbroker.client.broker import Broker
     from credbroker.edge.storer.asked import Service
-
-WAIT_SECONDS = 900.0
-"""Longer than any issuer lets a person take for a login."""
 
 _UNATTENDED = ("_CONDOR_DAGMAN_LOG", "CONDOR_ID", "_CONDOR_JOB_AD")
 """What DAGMan and HTCondor's own jobs have in their environment, and people have not."""
@@ -115,9 +112,9 @@ class Logins:
     def _log_in(self, before: LeaseFile | None, issuer: str, role: str) -> LoggedIn:
         """Return a login that is another one than `before`, made here or in another terminal."""
         desk = self._desk
-        place = Place.of(desk.environ, issuer, role, desk.entropy)
+        lease_file.make_leases_folder(desk.environ, desk.entropy)
         with turn(
-            place.lock("login"),
+            turn_of(desk.environ, issuer, role),
             desk.clock,
             WAIT_SECONDS,
             waiting=lambda: desk.say(f"\nWaiting for your login to {issuer} that is under way."),

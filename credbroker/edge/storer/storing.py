@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from credbroker.cli.turns import turn
 from credbroker.domain.errors import NotAllowed
 from credbroker.domain.names import GrantKey
 from credbroker.edge.storer.place import digest
 from credbroker.edge.storer.tools import Kept, NotStored
-from credbroker.edge.storer.turns import turn
 from credbroker.wire.vault_top import vault_url, write_top
 
 if TYPE_CHECKING:

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from credbroker.cli.desk import at_minute, plain
+from credbroker.cli.turns import turn
 from credbroker.delivery.lease_file import naming_the_login
 from credbroker.domain.errors import LeaseEnded, LeaseUnknown, TooSoonExpired
 from credbroker.edge.storer import lasting, storages
 from credbroker.edge.storer.place import Place
 from credbroker.edge.storer.storing import TURN_SECONDS, Storing, entries
 from credbroker.edge.storer.tools import MINIMUM, USER_VARIABLE, NotStored
-from credbroker.edge.storer.turns import turn
 from credbroker.wire.native import AskToken
 
 if TYPE_CHECKING:

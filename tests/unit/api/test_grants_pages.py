@@ -106,7 +106,9 @@ async def browser() -> AsyncIterator[Browser]:
     world, deeds = around.world, around.deeds
     strangers = Strangers(Allowance(per_second=1.0, burst=60), world.clock)
     forms, outlook = Forms(SEAL, world.entropy), Outlook(around.replica.engine, world.clock, 1e9)
-    mine = GrantsPages(deeds.visiting, deeds.my_grants, strangers, forms, outlook)
+    mine = GrantsPages(
+        deeds.visiting, deeds.my_grants, strangers, forms, outlook, choosing=around.choosing
+    )
     logins = LoginPages(deeds.confirming, deeds.returning, strangers, forms, mine)
     app = web.Application(middlewares=[answering_problems(world.entropy, world.audit)])
     app.add_routes([*logins.routes(), *mine.routes()])
@@ -290,3 +292,27 @@ def test_every_lease_has_its_purpose() -> None:
         )
     }
     assert len(said) == 4
+
+
+async def test_who_gets_mails_says_here_whether_they_want_them(browser: Browser) -> None:
+    """Whoever has no address that mails could go to is asked nothing."""
+    await browser.around.world.give_grant()
+    await browser.log_in()
+    assert "Mails about your logins" not in browser.text
+    await browser.around.world.rewrite(mail="ada@example.org")
+    await browser.go("/mine")
+    assert "a mail goes to\nada@example.org" in browser.text
+    await browser.go("/mine/notices", {"form": browser.form, "mail": browser.button("mail")})
+    assert not (await browser.around.choosing.of(ISSUER, "sub-ada")).mail
+    assert "No mails go to" in browser.text
+    assert browser.around.world.audit.last("notices_chosen")["mail"] is False
+    await browser.go("/mine/notices", {"form": browser.form, "mail": browser.button("mail")})
+    assert (await browser.around.choosing.of(ISSUER, "sub-ada")).mail
+
+
+async def test_no_other_site_chooses_for_a_visitor(browser: Browser) -> None:
+    """A form without the page's own hidden value chooses nothing."""
+    await browser.around.world.give_grant()
+    await browser.log_in()
+    assert await browser.go("/mine/notices", {"form": "0" * 64, "mail": "off"}) == 403
+    assert (await browser.around.choosing.of(ISSUER, "sub-ada")).mail

@@ -24,6 +24,7 @@ from credbroker.domain.limits import Allowance
 from credbroker.domain.scopes import ScopeSet
 from tests.unit.broker.confirming_world import ADA, NONCE, PUBLIC, SEAL, ConfirmingWorld
 from tests.unit.broker.htvault_world import deeds_of
+from tests.unit.broker.notices_world import choosing_of
 from tests.unit.broker.world import ISSUER
 
 BELOW = f"/v1/auth/oidc-{ISSUER}/oidc"
@@ -93,7 +94,14 @@ async def site() -> AsyncIterator[Site]:
     app.add_routes(HtvaultLogin(side.confirming, strangers, world.clock, name).routes())
     forms, visits = Forms(SEAL, world.entropy), deeds_of(world, side.replica)
     outlook = Outlook(side.replica.engine, world.clock, 0.0)
-    mine = GrantsPages(visits.visiting, visits.my_grants, strangers, forms, outlook)
+    mine = GrantsPages(
+        visits.visiting,
+        visits.my_grants,
+        strangers,
+        forms,
+        outlook,
+        choosing=choosing_of(world, side.replica),
+    )
     pages = LoginPages(side.confirming, side.returning, strangers, forms, mine)
     app.add_routes(pages.routes())
     async with TestClient(TestServer(app)) as http:

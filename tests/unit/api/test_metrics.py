@@ -2,23 +2,58 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+import yaml
 from aiohttp.test_utils import make_mocked_request
 from prometheus_client import CollectorRegistry
 
 from credbroker import __version__
 from credbroker.api.metrics import Metrics, Sources
 from credbroker.api.outlook import Outlook
+from credbroker.domain.grants import GrantState
 from credbroker.domain.secret import Secret
+from credbroker.host.siblings import Told
 from credbroker.telemetry.counting import CountedAudit
+from credbroker.telemetry.notices import show_notices
+from credbroker.telemetry.outgoing import Outgoing
+from credbroker.telemetry.summing import GAUGES
+from tests.fakes.door import FakeDoor
+from tests.fakes.door import answer as door_answer
 from tests.house.test_docs_facts import rows
 from tests.unit.api.test_health import fall_silent, lose_vault
 from tests.unit.broker.world import DAY, ISSUER, WANT_READ, Replica, World
 
-OPERATIONS = Path(__file__).parents[3] / "docs" / "operations.md"
+ROOT = Path(__file__).parents[3]
+OPERATIONS = ROOT / "docs" / "operations.md"
+RULES = ROOT / "helm/credbroker/rules/credbroker.rules.yaml"
+DASHBOARD = ROOT / "helm/credbroker/dashboards/credbroker.json"
+
+
+# What a monitoring system adds by itself.
+ADDED = {"instance", "job", "namespace", "pod"}
+
+
+class Others:
+    """Other workers, who say what a test has them say."""
+
+    def __init__(self) -> None:
+        """Nobody is there yet."""
+        self.said = Told()
+        self.told: bytes = b""
+
+    async def tell(self, text: Callable[[], bytes]) -> None:
+        """Hear once what is told."""
+        self.told = text()
+
+    async def ask(self) -> Told:
+        """Say it."""
+        return self.said
 
 
 class Scraped:
@@ -31,13 +66,21 @@ class Scraped:
         self.world.audit = self.audit  # type: ignore[assignment] # all that is done is counted
         self.replica = self.world.replica()
         self.troubles: list[str] = []
+        self.door = FakeDoor(lambda _sent: door_answer(200))
         outlook = Outlook(self.replica.engine, self.world.clock, DAY)
-        self.metrics = Metrics(
-            Sources(
-                self.replica.engine, outlook, self.world.clock, lambda: self.troubles, lambda: -2.5
-            ),
-            self.registry,
+        sources = Sources(
+            self.replica.engine,
+            outlook,
+            self.world.clock,
+            lambda: self.troubles,
+            lambda: -2.5,
+            lambda: 1.5,
         )
+        self.others = Others()
+        self.metrics = Metrics(sources, self.registry, self.others)
+        outgoing = Outgoing(self.world.clock, self.registry)
+        show_notices(lambda: 0.0, self.registry)
+        self.doors = [outgoing.to_vault(self.door), outgoing.to_issuer(ISSUER, self.door)]
 
     async def give_token(self, replica: Replica | None = None) -> None:
         """Let a person's job have a token."""
@@ -68,22 +111,84 @@ async def test_the_operations_page_lists_every_number_with_its_labels_and_meanin
     found = set()
     for family in scraped.registry.collect():
         if family.name.startswith("credbroker_"):
-            sample = family.samples[0]
-            labels = ", ".join(f"`{name}`" for name in sorted(sample.labels))
-            found.add((f"`{sample.name}`", labels, family.documentation))
+            name = family.name + ("_total" if family.type == "counter" else "")
+            of = sorted(family.samples[0].labels.keys() - {"le"}) if family.samples else ["issuer"]
+            labels = ", ".join(f"`{label}`" for label in of)
+            found.add((f"`{name}`", labels, family.documentation))
     assert stated == found
 
 
-async def test_every_alert_is_about_a_number_that_there_is() -> None:
-    """The expressions in the operations page."""
+def expressions() -> dict[str, list[str]]:
+    """Return what the alerts and the dashboard ask for, by where it stands."""
+    groups = yaml.safe_load(RULES.read_text("utf-8"))["groups"]
+    rules = [rule["expr"] for group in groups for rule in group["rules"]]
+    panels = json.loads(DASHBOARD.read_text("utf-8"))["panels"]
+    shown = [target["expr"] for panel in panels for target in panel.get("targets", [])]
+    return {"rules": rules, "dashboard": shown}
+
+
+@pytest.mark.parametrize("place", ["rules", "dashboard"])
+async def test_every_alert_and_panel_is_about_numbers_that_there_are(place: str) -> None:
+    """Each by its name and its labels, as a scrape has them."""
     scraped = Scraped()
     await scraped.give_token()
-    text = await scraped.text()
-    named = {
-        name for row in rows(OPERATIONS, "Alerts") for name in re.findall(r"credbroker_\w+", row[0])
-    }
-    assert named
-    assert [name for name in named if f"\n{name}" not in text] == []
+    served = {
+        sample.name: sample.labels.keys() | ADDED
+        for family in scraped.registry.collect()
+        for sample in family.samples
+    } | {"credbroker_renewals_due": {"issuer", *ADDED}}
+    found = [
+        (name, label)
+        for expr in expressions()[place]
+        for name, inner in re.findall(r"(credbroker_\w+|process_\w+)(?:\{([^}]*)\})?", expr)
+        for label in re.findall(r"(\w+)=", inner) or [None]
+    ]
+    assert found
+    unknown = [(name, label) for name, label in found
+               if name not in served or (label is not None and label not in served[name])]  # fmt: skip
+    assert unknown == []
+
+
+async def test_every_event_and_state_that_an_alert_or_panel_names_exists() -> None:
+    """One that was renamed would never fire."""
+    events = {row[0].strip("`") for row in rows(OPERATIONS, "Events")}
+    states = {one.value for one in GrantState} | {"damaged", "unread"}
+    asked = " ".join(expr for some in expressions().values() for expr in some)
+    for label, known in (("event", events), ("state", states)):
+        named = re.findall(rf'{label}=~?"([^"]+)"', asked)
+        assert {one for names in named for one in names.split("|")} <= known
+
+
+async def test_each_gauge_has_a_rule_for_several_workers() -> None:
+    """And no rule is about a gauge that is gone; those of the program are the library's."""
+    scraped = Scraped()
+    await scraped.give_token()
+    gauges = {one.name for one in scraped.registry.collect() if one.type == "gauge"}
+    assert gauges == GAUGES.keys()
+
+
+async def test_one_scrape_is_answered_for_all_workers() -> None:
+    """Counts add up; who said nothing is counted."""
+    scraped = Scraped()
+    await scraped.give_token()
+    await scraped.metrics.tell()
+    scraped.others.said = Told([scraped.others.told.decode()] * 2, silent=1)
+    refreshes = f'events_total{{event="refresh",issuer="{ISSUER}",state="ready"}}'
+    assert await scraped.value(refreshes) == 3
+    assert await scraped.value(f'grants{{issuer="{ISSUER}",state="ready"}}') == 3
+    assert await scraped.value("replicas_live") == 1
+    assert await scraped.value("workers_silent") == 1
+
+
+async def test_a_service_without_workers_answers_for_itself() -> None:
+    """None is silent."""
+    world, registry = World(), CollectorRegistry()
+    engine = world.replica().engine
+    sources = Sources(engine, Outlook(engine, world.clock, DAY), world.clock,
+                      list, lambda: 0.0, lambda: 0.0)  # fmt: skip
+    answer = await Metrics(sources, registry).scrape(make_mocked_request("GET", "/metrics"))
+    assert isinstance(answer.body, bytes)
+    assert b"\ncredbroker_workers_silent 0.0\n" in answer.body
 
 
 async def test_a_refresh_is_counted_and_the_horizon_is_its_tokens_end() -> None:
@@ -110,6 +215,7 @@ async def test_trouble_shows_in_the_numbers() -> None:
     assert [await scraped.value(name) for name in names] == [0, 0, 0, 0]
     assert await scraped.value(f"issuer_client_accepted{down}") == 1
     assert await scraped.value("replica_clock_off_seconds") == -2.5
+    assert await scraped.value("audit_lag_seconds") == 1.5
     assert await scraped.value(f'build_info{{version="{__version__}"}}') == 1
 
 

@@ -47,6 +47,8 @@ class Table:
     err: Terminal
     asked: list[tuple[str, str | None]]
     inp: Terminal | None = None
+    pages: list[str] = dataclasses.field(default_factory=list)
+    """What was opened in a browser."""
 
     @property
     def token_path(self) -> Path:
@@ -85,7 +87,15 @@ class Table:
             err=self.err,
             open_door=open_door,
             inp=self.inp,
+            open_page=lambda address, _: self.pages.append(address),
         )
+
+    def sit_down(self) -> None:
+        """Let a person sit there, at a terminal that shows colours."""
+        self.inp = Terminal()
+        for end in (self.inp, self.err, self.out):
+            end.is_terminal = True
+        self.environ["TERM"] = "xterm-256color"
 
     def log_in(self, issuer: str = "cms", role: str = "default", **fields: object) -> Path:
         """Put a lease file there as a login does; return its path."""

@@ -8,17 +8,24 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from credbroker.cli import choice
 from credbroker.cli.choice import (
     choose_address,
     choose_ca_file,
     choose_issuer,
     choose_login,
 )
+from credbroker.client import reaching
 from credbroker.delivery import lease_file
 from credbroker.domain.errors import LocalFileUnfit, LoginNeeded, Malformed
 
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Table
+
+
+def test_the_variable_of_authorities_is_the_clients_own() -> None:
+    """Its name stands twice, since the client's room takes longer to load than it does."""
+    assert choice.CA_FILE_VARIABLE == reaching.CA_FILE_VARIABLE
 
 
 def test_the_only_login_need_not_be_named(table: Table) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import io
 import os
 import sys
 
@@ -18,6 +19,17 @@ def test_the_machines_desk_has_the_real_ends() -> None:
     assert (desk.out, desk.err, desk.euid) == (sys.stdout, sys.stderr, os.geteuid())
     with pytest.raises(Malformed):
         desk.broker("ftp://x", None)
+
+
+def test_an_answer_that_cannot_be_written_in_full_is_escaped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A name with an umlaut is no reason to fail where there is no UTF-8."""
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    system_desk().answer("Jürgen")
+    sys.stdout.flush()
+    assert written.getvalue() == b"J\\xfcrgen\n"
 
 
 def test_text_from_elsewhere_cannot_steer_a_terminal() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
+import json
 import os
 from typing import TYPE_CHECKING
 
@@ -19,7 +21,7 @@ from credbroker.domain.errors import (
     NotFound,
     StoreUnavailable,
 )
-from credbroker.wire.native import LOGIN_POLL, LOGINS
+from credbroker.wire.native import LOGIN_POLL, LOGINS, StartLogin
 from tests.fakes.broker import ISSUER_URL
 from tests.unit.cli.conftest import BROKER_URL
 
@@ -176,9 +178,97 @@ def test_a_qr_code_that_cannot_be_drawn_is_no_error(
     table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without the library, only somebody who insists is told."""
-    monkeypatch.setattr(qr, "draw", lambda _: None)
+    monkeypatch.setattr(qr, "draw", lambda *_: None)
     table.err.is_terminal = True
     table.run(login, *AT_BROKER)
     assert "QR" not in table.said()
     table.run(login, *AT_BROKER, "--qr", "always")
     assert "segno is not installed" in table.said()
+
+
+@pytest.mark.parametrize(("columns", "is_drawn"), [(80, True), (20, False)])
+def test_a_qr_code_needs_room(table: Table, columns: int, is_drawn: bool) -> None:
+    """Else it is of no use; who insists has it all the same."""
+    table.sit_down()
+    desk = dataclasses.replace(table.desk(), columns=columns)
+    login.log_in(StartLogin("cms"), "auto", desk, BROKER_URL)
+    assert ("█" in table.said()) is is_drawn
+    login.log_in(StartLogin("cms"), "always", desk, BROKER_URL)
+    assert "█" in table.said()
+
+
+def test_a_qr_code_in_a_file_is_there_for_as_long_as_the_login_waits(table: Table) -> None:
+    """A code that was used is of no use; neither is one of a login that was broken off."""
+    picture = table.folder / "code.png"
+    seen: list[bool] = []
+
+    def look() -> None:
+        seen.append(picture.exists())
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+
+    table.clock.after(0, look)
+    assert table.run(login, *AT_BROKER, "--qr", str(picture)) == 0
+    assert (seen, picture.exists()) == ([True], False)
+    table.clock.after(0, look)
+    with pytest.raises(KeyboardInterrupt):
+        table.run(login, *AT_BROKER, "--qr", str(picture))
+    assert (seen, picture.exists()) == ([True, True], False)
+
+
+def test_without_the_library_a_picture_is_a_sentence(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The address is shown as well, so the login goes on."""
+    monkeypatch.setattr(qr, "save", lambda *_: False)
+    assert table.run(login, *AT_BROKER, "--qr", "code.svg") == 0
+    assert "segno is not installed" in table.said()
+
+
+def test_a_wish_that_cannot_be_met_begins_no_login(table: Table) -> None:
+    """A picture of another kind."""
+    with pytest.raises(Malformed, match=r"code\.gif"):
+        table.run(login, *AT_BROKER, "--qr", "code.gif")
+    assert table.broker.requests == []
+
+
+@pytest.mark.parametrize(
+    ("environ", "arguments", "is_opened"),
+    [
+        ({"DISPLAY": ":0"}, (), True),
+        ({"WAYLAND_DISPLAY": "wayland-0"}, (), True),
+        ({"DISPLAY": ":0"}, ("--no-browser",), False),
+        ({"DISPLAY": ":10", "SSH_CONNECTION": "192.0.2.1 1 192.0.2.2 22"}, (), False),
+        ({}, (), False),
+    ],
+)
+def test_a_browser_is_opened_where_the_person_sees_it(
+    table: Table, environ: dict[str, str], arguments: tuple[str, ...], is_opened: bool
+) -> None:
+    """Not over SSH, not without a screen; the address is printed all the same."""
+    table.environ |= environ
+    address = f"{ISSUER_URL}device?user_code=ABCD-EFGH"
+    table.run(login, *AT_BROKER, *arguments)
+    assert table.pages == []  # nobody sits there
+    table.sit_down()
+    table.said()
+    table.run(login, *AT_BROKER, *arguments)
+    assert table.pages == ([address] if is_opened else [])
+    said = table.said()
+    assert f"\n    {address}\n" in said
+    assert ("Your browser is being told" in said) is is_opened
+
+
+def test_programs_have_the_login_and_the_list_as_json(table: Table) -> None:
+    """Never the lease."""
+    table.run(login, *AT_BROKER, "--json")
+    assert json.loads(table.answered()) == {
+        "issuer": "cms",
+        "issuer_url": ISSUER_URL,
+        "role": "default",
+        "credkey": "alice",
+        "broker": BROKER_URL,
+        "login_ends_at": "2026-06-28T12:00:01Z",
+    }
+    table.run(login, *AT_BROKER, "--list", "--json")
+    assert json.loads(table.answered()) == [{"issuer": "cms", "roles": ["default", "production"]}]

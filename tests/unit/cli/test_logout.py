@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -84,3 +85,16 @@ def test_a_token_that_may_be_another_roles_stays(
     table.token_path.write_text(access_token(table.clock.now(), scope=brought_by_it).reveal())
     table.run(logout, "--role", "default")
     assert table.token_path.exists() == stays
+
+
+def test_programs_have_what_was_ended_as_json(table: Table) -> None:
+    """All else goes to standard error, as ever."""
+    table.log_in()
+    table.run(logout, "--json")
+    assert json.loads(table.answered()) == {
+        "issuer": "cms",
+        "role": "default",
+        "revoked": True,
+        "tokens_valid_until": "2026-06-01T12:30:00Z",
+    }
+    assert "Logged out of cms" in table.said()

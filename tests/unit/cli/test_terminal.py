@@ -1,10 +1,10 @@
-"""The countdown: one line on a terminal, one line in a log."""
+"""What only a terminal shows: a countdown on one line, which is one line in a log, and colours."""
 
 from __future__ import annotations
 
 import pytest
 
-from credbroker.cli.terminal import Countdown
+from credbroker.cli.terminal import Colour, Countdown, has_colours, painted
 from tests.fakes.step_clock import StepClock
 from tests.unit.cli.conftest import Terminal
 
@@ -37,3 +37,28 @@ def test_in_a_log_there_is_one_line() -> None:
     with Countdown(clock, err, clock.elapsed() + 600) as countdown:
         countdown.wait(30)
     assert err.getvalue() == "Waiting for you, for 10 min at the most ...\n"
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "environ", "has_them"),
+    [
+        (True, {"TERM": "xterm-256color"}, True),
+        (True, {"TERM": "xterm-256color", "NO_COLOR": ""}, True),
+        (True, {"TERM": "xterm-256color", "NO_COLOR": "1"}, False),
+        (True, {"TERM": "dumb"}, False),
+        (True, {}, False),
+        (False, {"TERM": "xterm-256color"}, False),
+    ],
+)
+def test_colours_are_for_terminals_that_have_them_and_people_who_want_them(
+    is_terminal: bool, environ: dict[str, str], has_them: bool
+) -> None:
+    """NO_COLOR counts when it is not empty, as its page has it."""
+    out = Terminal()
+    out.is_terminal = is_terminal
+    assert has_colours(out, environ) is has_them
+
+
+def test_a_colour_ends_with_its_text() -> None:
+    """What follows is as before."""
+    assert painted("ready", Colour.GREEN) == "\x1b[32mready\x1b[0m"

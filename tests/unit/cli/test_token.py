@@ -10,9 +10,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from credbroker.cli import token
-from credbroker.domain.errors import BrokerUnreachable, LeaseEnded, LocalFileUnfit, Malformed
+from credbroker.domain.attenuation import ANY_AUDIENCE
+from credbroker.domain.errors import (
+    BrokerUnreachable,
+    LeaseEnded,
+    LocalFileUnfit,
+    Malformed,
+    TooSoonExpired,
+)
 from credbroker.wire.native import TOKENS
-from tests.fakes.broker import access_token
+from tests.fakes.broker import ISSUER_URL, access_token
 
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Table
@@ -98,6 +105,8 @@ def test_another_file_or_none_can_be_asked_for(table: Table) -> None:
     table.log_in()
     table.run(token, "--out", "-")
     assert table.answered() == table.broker.given[0].access_token.reveal() + "\n"
+    table.run(token, "-o", "/dev/stdout")
+    assert table.answered() == table.broker.given[1].access_token.reveal() + "\n"
     assert not table.token_path.exists()
     table.run(token, "--out", str(table.folder / "mine"))
     assert table.answered() == f"{table.folder / 'mine'}\n"
@@ -105,7 +114,7 @@ def test_another_file_or_none_can_be_asked_for(table: Table) -> None:
 
 
 def test_json_says_the_same_from_broker_and_file(table: Table) -> None:
-    """Token, times, scopes and audiences; only the time to come back differs."""
+    """Token, times, scope and audience; only the time to come back differs."""
     table.log_in()
     answers = []
     for _ in range(2):
@@ -113,8 +122,16 @@ def test_json_says_the_same_from_broker_and_file(table: Table) -> None:
         answers.append(json.loads(table.answered()))
         answers[-1].pop("renew_at")
     assert answers[0] == answers[1]
-    assert answers[0]["token_type"] == "Bearer"
-    assert answers[0]["expires_at"] == "2026-06-01T13:00:00Z"
+    assert answers[0] == {
+        "access_token": table.broker.given[0].access_token.reveal(),
+        "expires_at": "2026-06-01T13:00:00Z",
+        "issuer": "cms",
+        "issuer_url": ISSUER_URL,
+        "scope": "storage.read:/",
+        "audience": [ANY_AUDIENCE],
+        "jti": "jti-1",
+        "token_type": "Bearer",
+    }
 
 
 def test_a_variable_that_hides_the_file_is_warned_of(table: Table) -> None:
@@ -123,6 +140,57 @@ def test_a_variable_that_hides_the_file_is_warned_of(table: Table) -> None:
     table.environ["BEARER_TOKEN"] = "old"
     table.run(token)
     assert "unset BEARER_TOKEN" in table.said()
+
+
+@pytest.mark.parametrize("out", [(), ("-o", "-")])
+def test_a_header_is_what_curl_reads(table: Table, out: tuple[str, ...]) -> None:
+    """From a new token and from the file."""
+    table.log_in()
+    for _ in range(2):
+        table.run(token, "--auth-header", *out)
+        value = table.broker.given[-1].access_token.reveal()
+        assert table.answered() == f"Authorization: Bearer {value}\n"
+    assert len(table.broker.given) == (2 if out else 1)
+    assert table.said() == ""
+
+
+def test_a_shell_is_told_where_the_token_is(table: Table) -> None:
+    """The variable that would go before it is taken away; a name with blanks stays one word."""
+    table.log_in()
+    path = table.folder / "my token"
+    table.environ["BEARER_TOKEN"] = "old"
+    table.run(token, "--env", "-o", str(path))
+    assert table.answered() == f"unset BEARER_TOKEN\nexport BEARER_TOKEN_FILE='{path}'\n"
+    table.run(token, "--env", "-o", "-")
+    assert table.answered() == (
+        f"export BEARER_TOKEN={table.broker.given[-1].access_token.reveal()}\n"
+    )
+    assert table.said() == ""
+
+
+def test_a_token_that_ends_too_soon_is_not_passed_off(table: Table) -> None:
+    """Whatever the broker thinks of it; what is in the file stays."""
+    table.log_in()
+    table.run(token)
+    before = table.token_path.read_text()
+    with pytest.raises(TooSoonExpired, match="lasts for 1 h only"):
+        table.run(token, "--minimum", "2h")
+    assert table.token_path.read_text() == before
+    table.broker.problems.append(TooSoonExpired("No token lives that long."))
+    with pytest.raises(TooSoonExpired, match="No token"):
+        table.run(token, "--minimum", "2h")
+
+
+def test_at_a_terminal_a_login_that_is_needed_is_begun(table: Table) -> None:
+    """Then the token is fetched; nobody has to type the command again."""
+    table.log_in(role="production")
+    table.broker.ended.update(table.broker.leases)
+    table.sit_down()
+    assert table.run(token) == 0
+    assert table.token_path.read_text() == table.broker.given[0].access_token.reveal()
+    said = table.said()
+    assert said.startswith("This lease was ended.\nTo log in to cms in the role production, open\n")
+    assert table.answered() == f"{table.token_path}\n"
 
 
 def test_several_scopes_may_stand_in_one_value(table: Table) -> None:

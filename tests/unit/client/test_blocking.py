@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
+import subprocess
 import threading
 from typing import TYPE_CHECKING
 
@@ -91,6 +93,33 @@ def test_authorities_may_be_given_as_text(
         Door(address, SystemClock(), str(other), ca_pem=text).send(ISSUERS)
     with pytest.raises(LocalFileUnfit, match="ca_pem"):
         Door(address, SystemClock(), ca_pem="no certificates").send(ISSUERS)
+
+
+def test_authorities_in_a_folder_are_trusted_as_well(
+    served: ServedBroker, ca_file: Path, tmp_path: Path
+) -> None:
+    """By their hashed names, beside the system's."""
+    hashed = ["openssl", "x509", "-noout", "-hash", "-in", str(ca_file)]
+    name = subprocess.run(hashed, check=True, capture_output=True, text=True).stdout.strip()
+    shutil.copy(ca_file, tmp_path / f"{name}.0")
+    address = Address("https", "localhost", port_of(served.url))
+    door = Door(address, SystemClock(), ca_folder=str(tmp_path))
+    assert door.send(ISSUERS).status == 200
+
+
+def test_a_certificate_may_be_another_names(
+    served: ServedBroker, ca_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then it must be that one's; the server is reached by its own name all the same."""
+    place = (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port_of(served.url)))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [place])
+    address = Address("https", "one.of.several.example", port_of(served.url))
+    with pytest.raises(BrokerUnreachable, match="not trusted"):
+        Door(address, SystemClock(), str(ca_file)).send(ISSUERS)
+    door = Door(address, SystemClock(), str(ca_file), certificate_name="localhost")
+    assert door.send(ISSUERS).status == 200
+    with pytest.raises(BrokerUnreachable, match="not trusted"):
+        Door(address, SystemClock(), str(ca_file), certificate_name="other").send(ISSUERS)
 
 
 def test_an_untrusted_certificate_is_named_with_its_remedy(served: ServedBroker) -> None:

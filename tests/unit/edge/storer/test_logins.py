@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from credbroker.cli.one_login import turn_of
+from credbroker.cli.turns import turn
 from credbroker.delivery import lease_file
 from credbroker.domain.errors import (
     BrokerUnreachable,
@@ -17,8 +19,6 @@ from credbroker.domain.errors import (
 )
 from credbroker.edge.storer.asked import Service
 from credbroker.edge.storer.logins import is_attended
-from credbroker.edge.storer.place import Place
-from credbroker.edge.storer.turns import turn
 from credbroker.wire.native import LOGINS
 from tests.unit.cli.conftest import Terminal
 from tests.unit.edge.storer.conftest import logins
@@ -33,10 +33,9 @@ CMS = Service("cms")
 
 def prompting(table: Table) -> AbstractContextManager[bool]:
     """Hold the turn of a login at cms, as a storer in another terminal does."""
-    place = Place.of(table.environ, "cms", "default", table.desk().entropy)
-    return turn(
-        place.lock("login"), table.clock, 0, waiting=lambda: None, in_vain=lambda: OSError("taken")
-    )
+    lease_file.make_leases_folder(table.environ, table.desk().entropy)
+    path = turn_of(table.environ, "cms", "default")
+    return turn(path, table.clock, 0, waiting=lambda: None, in_vain=lambda: OSError("taken"))
 
 
 def test_a_login_that_is_there_is_used(table: Table) -> None:

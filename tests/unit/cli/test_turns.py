@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from credbroker.cli.turns import turn
 from credbroker.domain.errors import LocalFileUnfit, LoginNeeded
-from credbroker.edge.storer.turns import turn
 from tests.fakes.step_clock import StepClock
 
 if TYPE_CHECKING:
@@ -99,3 +99,25 @@ def test_a_lock_that_fails_is_told_in_words(
         taken(tmp_path / "lock", StepClock(), []),
     ):
         pass
+
+
+def test_a_turn_that_is_not_needed_any_more_is_not_waited_for(tmp_path: Path) -> None:
+    """What it was wanted for came about in another way; whoever has the turn keeps it."""
+    clock, told = StepClock(), list[str]()
+    begun = clock.elapsed()
+    with (
+        taken(tmp_path / "lock", clock, told),
+        turn(
+            tmp_path / "lock",
+            clock,
+            60.0,
+            waiting=lambda: told.append("waiting"),
+            in_vain=lambda: LoginNeeded("In vain."),
+            enough=lambda: clock.elapsed() - begun >= 3,
+        ) as waited,
+    ):
+        assert waited
+        assert 3 <= clock.elapsed() - begun < 4
+        with pytest.raises(LoginNeeded), taken(tmp_path / "lock", clock, told):
+            pass
+    assert told == ["waiting", "waiting"]

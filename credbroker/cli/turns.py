@@ -11,16 +11,16 @@ import contextlib
 import errno
 import fcntl
 import os
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Callable, Iterator, NamedTuple
 
 from credbroker.domain.errors import LocalFileUnfit
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from credbroker.client.blocking import BlockingClock
 
-_LOOK_SECONDS = 0.1
+_LOOK_SECONDS = 0.2
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 """What file systems say that have no locks, as some homes on the network."""
 
@@ -33,6 +33,7 @@ def turn(
     *,
     waiting: Callable[[], object],
     in_vain: Callable[[], Exception],
+    enough: Callable[[], bool] = lambda: False,
 ) -> Iterator[bool]:
     """Hold the turn at `path` for the length of a `with` block; yield whether it was waited for.
 
@@ -42,6 +43,7 @@ def turn(
         seconds: How long to wait at the most.
         waiting: Called once before the first wait.
         in_vain: Makes the error to raise when the wait is over.
+        enough: Asked while waiting: True if the turn is not needed any more, and not to be held.
     """
     try:
         opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -49,7 +51,7 @@ def turn(
         raise LocalFileUnfit(f"{path} cannot be opened: {failure.strerror}.") from None
     try:
         try:
-            waited = _wait(opened, clock, seconds, waiting, in_vain)
+            waited = _wait(opened, _Waiting(clock, seconds, waiting, in_vain, enough))
         except OSError as failure:
             raise LocalFileUnfit(f"{path} cannot be locked: {failure.strerror}.") from None
         yield waited
@@ -57,21 +59,25 @@ def turn(
         os.close(opened)  # which ends the turn
 
 
-def _wait(
-    opened: int,
-    clock: BlockingClock,
-    seconds: float,
-    waiting: Callable[[], object],
-    in_vain: Callable[[], Exception],
-) -> bool:
-    deadline, waited = clock.elapsed() + seconds, False
+class _Waiting(NamedTuple):
+    clock: BlockingClock
+    seconds: float
+    waiting: Callable[[], object]
+    in_vain: Callable[[], Exception]
+    enough: Callable[[], bool]
+
+
+def _wait(opened: int, how: _Waiting) -> bool:
+    deadline, waited = how.clock.elapsed() + how.seconds, False
     while not _try(opened):
         if not waited:
-            waiting()
+            how.waiting()
         waited = True
-        if clock.elapsed() >= deadline:
-            raise in_vain()
-        clock.block(_LOOK_SECONDS)
+        if how.enough():
+            break
+        if how.clock.elapsed() >= deadline:
+            raise how.in_vain()
+        how.clock.block(_LOOK_SECONDS)
     return waited
 
 

@@ -1,0 +1,1 @@
+"""Stands in for htgettoken and its companions: their words, their files, their exit codes."""
