@@ -3,15 +3,24 @@
 Numbers are read when they are asked for, from what the deeds know anyway; only events are counted,
 by `telemetry.counting`. A label is an issuer's short name, a state or an event: never a person, a
 lease or anything that somebody typed. So whoever reaches the port may read it.
+
+Of several workers behind one port any may be scraped: it asks the others, and answers for all.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, ProcessCollector, disable_created_metrics
+from prometheus_client import (
+    CollectorRegistry,
+    Gauge,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -21,6 +30,7 @@ from credbroker.api.outlook import IssuerOutlook, Outlook
 from credbroker.broker.engine import Engine
 from credbroker.domain.breaker import Phase
 from credbroker.ports import Clock
+from credbroker.telemetry.summing import summed
 
 Samples = Iterable[tuple[Sequence[str], float]]
 """Values by their labels."""
@@ -31,7 +41,7 @@ class Sources:
     """What the numbers of one replica are read from.
 
     `troubles` says why this replica is not ready, `seconds_off` how far its clock is ahead of
-    OpenBao/Vault's.
+    OpenBao/Vault's, `audit_lag` for how many seconds a line of the audit trail waits for the disk.
     """
 
     engine: Engine
@@ -39,18 +49,52 @@ class Sources:
     clock: Clock
     troubles: Callable[[], list[str]]
     seconds_off: Callable[[], float]
+    audit_lag: Callable[[], float]
+
+
+class Others(Protocol):
+    """The other workers behind the port; see `host.siblings`."""
+
+    async def tell(self, text: Callable[[], bytes]) -> None:
+        """Say `text` to whoever of them asks, for ever."""
+
+    async def ask(self) -> Told:
+        """Return what they say."""
+
+
+class Told(Protocol):
+    """What they said; `silent` of them said nothing."""
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """What each of the others said."""
+
+    @property
+    def silent(self) -> int:
+        """How many said nothing in time."""
 
 
 class Metrics:
     """Answers scrapes."""
 
-    def __init__(self, sources: Sources, registry: CollectorRegistry) -> None:
-        """Add the numbers of `sources`, and this program's own, to what `registry` counts."""
+    def __init__(
+        self, sources: Sources, registry: CollectorRegistry, others: Others | None = None
+    ) -> None:
+        """Add the numbers of `sources`, and this program's own, to what `registry` counts.
+
+        If there are `others`, an answer is for them, too.
+        """
         # When each counter began would double the answer, and nobody asks.
         disable_created_metrics()  # type: ignore[no-untyped-call] # from the library
         self._registry = registry
+        self._others = others
         registry.register(_Gauges(sources))
         ProcessCollector(registry=registry)
+        self._silent = Gauge(
+            "credbroker_workers_silent",
+            "workers behind this port that did not say within a second what to add for them",
+            registry=registry,
+        )
 
     def routes(self) -> list[web.RouteDef]:
         """Return the scrape's route."""
@@ -58,9 +102,24 @@ class Metrics:
 
     async def scrape(self, _request: web.Request) -> web.Response:
         """Answer with every number as it is now."""
-        return web.Response(
-            body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
-        )
+        return web.Response(body=await self._body(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def tell(self) -> None:
+        """Tell the other workers our numbers whenever they ask, for ever."""
+        if self._others is None:
+            await asyncio.Event().wait()
+        else:
+            await self._others.tell(self._own)
+
+    async def _body(self) -> bytes:
+        if self._others is None:
+            return self._own()
+        told = await self._others.ask()
+        self._silent.set(told.silent)
+        return summed([self._own().decode(), *told.texts])
+
+    def _own(self) -> bytes:
+        return generate_latest(self._registry)
 
 
 ISSUER_GAUGES: Sequence[tuple[str, str, Callable[[IssuerOutlook], float]]] = (
@@ -140,6 +199,12 @@ class _Gauges(Collector):
             _one(keeping.expiring),
         )
         yield _gauge(
+            "renewals_due",
+            "renewals ahead, and what else logins need, that are due here and not done",
+            [([issuer], count) for issuer, count in keeping.due().items()],
+            ["issuer"],
+        )
+        yield _gauge(
             "keeper_warm",
             "1 once this replica has read all grants that it keeps",
             _one(keeping.is_warm),
@@ -173,6 +238,11 @@ class _Gauges(Collector):
             "replica_ready",
             "1 while `/readyz` is green",
             _one(not self._sources.troubles()),
+        )
+        yield _gauge(
+            "audit_lag_seconds",
+            "for how long the oldest line of the audit trail has waited that is not on disk",
+            _one(self._sources.audit_lag()),
         )
         yield _gauge(
             "replica_clock_off_seconds",

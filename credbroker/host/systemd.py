@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 from credbroker.ports import Clock
@@ -35,6 +36,11 @@ def notify(state: str) -> None:
             out.sendto(state.encode(), address)
         except OSError:
             return  # systemd went away; that is its business
+
+
+def reloading() -> str:
+    """Return what tells systemd that settings are being read again; `READY=1` ends that."""
+    return f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}"
 
 
 def watchdog_seconds(environ: Mapping[str, str] = os.environ) -> float | None:

@@ -3,6 +3,8 @@
 - systemd hears of them as of one program: it is ready once all are, and its watchdog is fed each time
   that all who serve have fed theirs. One that is being started again does not count until it is ready.
 - SIGTERM and SIGINT go to all of them; each ends in good order, and with the last the service ends.
+- SIGHUP goes to all of them, to one that is starting once it has started; systemd hears that the service
+  reloads until all are ready anew.
 - They end in good order, too, if this program is killed: each is told by `tell_when_alone`.
 - One that dies takes no other with it. One that says that the settings are wrong ends all of them, and
   so does any that ends before all were ready.
@@ -22,7 +24,8 @@ from tempfile import TemporaryDirectory
 
 import structlog
 
-from credbroker.host.systemd import notify
+from credbroker.host.siblings import WORKER
+from credbroker.host.systemd import notify, reloading
 from credbroker.ports import Clock
 
 BAD_SETTINGS = 2
@@ -42,6 +45,10 @@ class _Worker:
     child: asyncio.subprocess.Process | None = None
     ready: bool = False
     fed: bool = False
+    owed: bool = False
+    """It is to be told by SIGHUP once it listens."""
+    renewing: bool = False
+    """It was told so, and is not ready anew."""
 
 
 class Workers:
@@ -55,12 +62,14 @@ class Workers:
         self._stopping = asyncio.Event()
         self._status = 0
         self._told_ready = False
+        self._owes_ready = True
 
     async def run(self) -> int:
         """Run them until told to stop; return the exit status of the service."""
         loop = asyncio.get_running_loop()
         for number in _TOLD_BY:
             loop.add_signal_handler(number, self._stop)
+        loop.add_signal_handler(signal.SIGHUP, self._renew)
         with TemporaryDirectory(prefix="credbroker-workers-") as folder:
             self._workers = [
                 _Worker(command, Path(folder) / f"{number}.sock")
@@ -78,11 +87,21 @@ class Workers:
             self._stopping.set()
             notify("STOPPING=1")
             for worker in self._workers:
-                self._end(worker)
+                _tell(worker, signal.SIGTERM)
 
-    def _end(self, worker: _Worker) -> None:
-        if worker.child is not None and worker.child.returncode is None:
-            worker.child.send_signal(signal.SIGTERM)
+    def _renew(self) -> None:
+        """Have all read their settings again; one that starts may have read the old ones already."""
+        if self._told_ready:
+            self._owes_ready = True
+            notify(reloading())
+        for worker in self._workers:
+            worker.owed = True
+            self._pay(worker)
+
+    def _pay(self, worker: _Worker) -> None:
+        if worker.ready and worker.owed:
+            worker.owed, worker.renewing = False, True
+            _tell(worker, signal.SIGHUP)
 
     async def _keep(self, worker: _Worker) -> None:
         """Have this worker run until all are to stop."""
@@ -109,32 +128,45 @@ class Workers:
             log.warning("worker_not_started", why=error.strerror)
             return 1
         if self._stopping.is_set():
-            self._end(worker)
+            _tell(worker, signal.SIGTERM)
         status = await worker.child.wait()
         if self._stopping.is_set():
             self._status = self._status or _worth(status)
         return status
 
     async def _after(self, worker: _Worker, status: int) -> None:
-        worker.ready = worker.fed = False
+        worker.ready = worker.fed = worker.renewing = False
         if status == BAD_SETTINGS or not self._told_ready:
             self._stop(status if status > 0 else 1)
             return
         log.error("worker_ended", status=status)
+        self._tell_ready()
         await self._clock.sleep(PAUSE_SECONDS)
 
     def _hear(self, worker: _Worker, listener: socket.socket) -> None:
         lines = listener.recv(_LARGEST_MESSAGE_BYTES).decode(errors="replace").split("\n")
-        worker.ready = worker.ready or "READY=1" in lines
         worker.fed = worker.fed or "WATCHDOG=1" in lines
-        if not self._told_ready and all(one.ready for one in self._workers):
-            self._told_ready = True
-            notify("READY=1")
+        if "READY=1" in lines:
+            worker.ready, worker.renewing = True, False
+            self._pay(worker)
+            self._tell_ready()
         serving = [one for one in self._workers if one.ready]
         if self._told_ready and all(one.fed for one in serving):
             notify("WATCHDOG=1")
             for one in serving:
                 one.fed = False
+
+    def _tell_ready(self) -> None:
+        """Tell systemd once all are ready, and after a SIGHUP once all are anew that live."""
+        started = self._told_ready or all(one.ready for one in self._workers)
+        if started and self._owes_ready and not any(one.renewing for one in self._workers):
+            self._told_ready, self._owes_ready = True, False
+            notify("READY=1")
+
+
+def _tell(worker: _Worker, number: signal.Signals) -> None:
+    if worker.child is not None and worker.child.returncode is None:
+        worker.child.send_signal(number)
 
 
 def tell_when_alone(told: Callable[[], None]) -> None:
@@ -162,6 +194,9 @@ def _worth(status: int) -> int:
 
 
 def _for_worker(environment: Mapping[str, str], place: Path) -> dict[str, str]:
-    """Return a worker's environment: what it says about itself comes here, not to systemd."""
+    """Return a worker's environment: what it says about itself comes here, not to systemd.
+
+    It names the worker's place, beside which it finds the others; see `host.siblings`.
+    """
     kept = {name: value for name, value in environment.items() if name != "WATCHDOG_PID"}
-    return {**kept, "NOTIFY_SOCKET": str(place)}
+    return {**kept, "NOTIFY_SOCKET": str(place), WORKER: str(place.with_suffix(""))}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 from credbroker.ports import Audit
 
@@ -24,6 +26,10 @@ class CountedAudit:
         )
         # Looking one up takes a lock, and more time than counting. They are as few as the labels.
         self._counters: dict[tuple[str, str, str], Counter] = {}
+
+    def label_with(self, issuers: Collection[str]) -> None:
+        """Label with the names in `issuers` from now on."""
+        self._issuers = frozenset(issuers)
 
     async def record(self, event: str, /, **fields: object) -> None:
         """Write one line, then count it; see `ports.Audit`."""
@@ -46,3 +52,18 @@ class CountedAudit:
         if counter is None:
             counter = self._counters[labels] = self._events.labels(*labels)
         counter.inc()
+
+
+def registry_over(counted: CollectorRegistry) -> CollectorRegistry:
+    """Return a registry that has what is in `counted`, and room for more that does not go there."""
+    registry = CollectorRegistry()
+    registry.register(_Counted(counted))
+    return registry
+
+
+class _Counted(Collector):
+    def __init__(self, counted: CollectorRegistry) -> None:
+        self._counted = counted
+
+    def collect(self) -> Iterable[Metric]:
+        return self._counted.collect()

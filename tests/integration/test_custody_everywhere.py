@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from credbroker.demo.issuer import faults
@@ -36,6 +39,7 @@ DEADLY: dict[str, Fault] = {
     "bob": faults.LEAKY_ERROR,
     "carol": faults.Spoiled(502, "<html>{refresh_token}</html>", "text/html"),
 }
+NUMBERS = ("/metrics", "/health", "/readyz", "/livez", "/api/v1/openapi.json")
 GIVEN_OUT = ("access_token", "lease_token", "login_token")
 
 
@@ -51,6 +55,7 @@ async def live_through_everything(world: BrokerWorld, broker: Served) -> None:
     await broker.ask("POST", native.TOKENS, lease, b"{" + lease.encode())
     await broker.ask("GET", native.LEASE_SELF + f"?access_token={lease}")
     await broker.ask("GET", f"/{lease}")
+    await speak_as_htgettoken(world, broker, lease)
     for number, fault in enumerate(HARMLESS):
         world.on_refresh(fault)
         wrong = await broker.token(lease, f"storage.read:/{number}", audiences=["https://se"])
@@ -69,10 +74,31 @@ async def live_through_everything(world: BrokerWorld, broker: Served) -> None:
     assert (await broker.ask("DELETE", native.GRANT_SELF, again)).status == 200
 
 
+def may_dump(pid: int) -> str:
+    """Return how large a core file of a process may be."""
+    limits = Path(f"/proc/{pid}/limits").read_text()
+    (largest,) = re.findall(r"^Max core file size +\S+ +(\S+)", limits, re.MULTILINE)
+    return str(largest)
+
+
+async def speak_as_htgettoken(world: BrokerWorld, broker: Served, lease: str) -> None:
+    """Go the ways of HTVault's clients, with what is right and what is not."""
+    mount = f"/v1/secret/oauth/creds/{world.issuer_name}"
+    for shown in (lease, lease + "x", "s." + "x" * 24):
+        vault = {"X-Vault-Token": shown}
+        await broker.ask("GET", f"{mount}/alice:default?minimum_seconds=60", headers=vault)
+        await broker.ask("POST", "/v1/auth/token/create", body={"ttl": "1h"}, headers=vault)
+        await broker.ask("POST", f"{mount}/{shown}", body={"refresh_token": shown}, headers=vault)
+    await broker.ask("POST", f"/v1/auth/oidc-{world.issuer_name}/oidc/poll", body={"state": lease})
+
+
 async def test_after_a_whole_run_no_secret_is_where_it_must_not_be(
     openbao: OpenBaoServer, open_world: WorldFactory, unused_tcp_port: int
 ) -> None:
-    """Refresh tokens, the client's secret and the Vault login: nowhere. Tokens: in answers alone."""
+    """Refresh tokens, the client's secret and the Vault login: nowhere. Tokens: in answers alone.
+
+    Looked at are log, trail, files, arguments, environment and numbers. No core can be dumped.
+    """
     world = await open_world(openbao, report_denial=True)
     broker = await world.serve(port=unused_tcp_port, log={"level": "debug"})
     await live_through_everything(world, broker)
@@ -87,8 +113,12 @@ async def test_after_a_whole_run_no_secret_is_where_it_must_not_be(
         for name, value in _given_out(answer.body):
             # The first half of a lease token is the lease's id, which the trail is there to name.
             elsewhere.plant(name, value if name == "access_token" else value.rpartition(".")[2])
+    for numbers in NUMBERS:
+        told = await broker.ask("GET", numbers)
+        elsewhere.search_text(numbers, told.body + str(told.headers).encode())
     assert broker.child is not None
-    elsewhere.search_arguments([broker.child.pid], environment=False)
+    elsewhere.search_arguments([broker.child.pid], environment=os.geteuid() == 0)
+    assert may_dump(broker.child.pid) == "0"
     await asyncio.to_thread(openbao.stop)
     elsewhere.search_folder(world.folder, except_for=["config-served/client-secret"])
     elsewhere.search_folder(openbao.log_file.parent, except_for=[openbao.secret_id_file])

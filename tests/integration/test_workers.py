@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.integration.broker_world import Served
@@ -49,3 +53,62 @@ async def test_no_worker_goes_on_when_the_one_who_runs_them_was_killed(
     with socket.socket() as free:
         free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         free.bind(("127.0.0.1", unused_tcp_port))
+
+
+async def test_one_scrape_sums_all_workers_and_says_who_is_silent(
+    broker_world: BrokerWorld, unused_tcp_port: int
+) -> None:
+    """Whichever of them is scraped; one that died counts again once it is back."""
+    folder = broker_world.write_settings("scraped", port=unused_tcp_port)
+    served = Served(
+        f"https://127.0.0.1:{unused_tcp_port}", broker_world, folder=folder,
+        log_file=broker_world.folder / "scraped.log", words=("--workers", "2"),
+    )  # fmt: skip
+    await served.start("scraped")
+    try:
+        await broker_world.until(lambda: served.said().count('"event": "ready"') == 2)
+        lease = await served.log_in()
+        for _ in range(8):
+            asked = {"Connection": "close"}  # so that any worker may get the next one
+            await served.ask("GET", "/readyz", headers=asked)
+            assert (await served.token(lease)).status == 200
+        trail = broker_world.audit_lines()
+        given = sum(line["event"] in {"mint", "delivery"} for line in trail)
+        for _ in range(6):
+            numbers = await scraped(served)
+            assert numbers['event="mint"'] + numbers['event="delivery"'] == given == 8
+            assert numbers["silent"] == 0
+        os.kill(workers_of(served)[0], signal.SIGKILL)
+        await scraped_until(served, silent=1)
+        await broker_world.until(lambda: served.said().count('"event": "ready"') == 3)
+        await scraped_until(served, silent=0)
+    finally:
+        assert await served.terminate() == 0
+
+
+async def scraped(served: Served) -> dict[str, float]:
+    """Return how many tokens were given out, by event, and how many workers are silent."""
+    answer = await served.ask("GET", "/metrics", headers={"Connection": "close"})
+    text = answer.body.decode()
+    numbers = {'event="mint"': 0.0, 'event="delivery"': 0.0}
+    for event, count in re.findall(
+        r"^credbroker_events_total{(event=\"\w+\").*} (\S+)$", text, re.MULTILINE
+    ):
+        numbers[event] = numbers.get(event, 0.0) + float(count)
+    (silent,) = re.findall(r"^credbroker_workers_silent (\S+)$", text, re.MULTILINE)
+    return {**numbers, "silent": float(silent)}
+
+
+async def scraped_until(served: Served, *, silent: int) -> None:
+    """Scrape until so many are silent."""
+    for _ in range(1000):
+        if (await scraped(served))["silent"] == silent:
+            return
+    raise AssertionError(f"never were {silent} workers silent")
+
+
+def workers_of(served: Served) -> list[int]:
+    """Return the process ids of the workers."""
+    assert served.child is not None
+    pid = served.child.pid
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-# Says what it is told to (and after `pause` goes on by SIGUSR1), counts its starts in a file, and ends on SIGTERM with a status.
+# Says what it is told to (and after `pause` goes on by SIGUSR1), counts its starts in a file, is ready anew
+# on SIGHUP (and notes that), and ends on SIGTERM with a status.
 PROGRAM = """
 import os, signal, socket, sys
 folder, name, says, ends = sys.argv[1:]
@@ -30,6 +31,11 @@ def end(*_):
         os.kill(os.getpid(), -int(ends))
     os._exit(int(ends))
 signal.signal(signal.SIGTERM, end)
+def renew(*_):
+    with open(os.path.join(folder, name + ".renewed"), "a") as renewals:
+        renewals.write("once\\n")
+    out.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+signal.signal(signal.SIGHUP, renew)
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
 out = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 for word in says.split():
@@ -103,6 +109,44 @@ async def test_a_worker_that_dies_is_started_again_and_takes_no_other_with_it(
     os.kill(starts(tmp_path, "w0")[0], signal.SIGKILL)
     await until(lambda: len(starts(tmp_path, "w0")) == 2, clock)
     assert len(starts(tmp_path, "w1")) == 1
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await running == 0
+
+
+async def test_all_are_told_to_take_new_settings_and_systemd_hears_when_they_have(
+    tmp_path: Path, systemd: socket.socket
+) -> None:
+    """Each by SIGHUP; nobody is started anew for that."""
+    commands = [command(tmp_path, f"w{n}", "READY=1") for n in range(2)]
+    running = asyncio.ensure_future(Workers(commands, FakeClock()).run())
+    assert await heard(systemd) == "READY=1"
+    os.kill(os.getpid(), signal.SIGHUP)
+    assert (await heard(systemd)).startswith("RELOADING=1\nMONOTONIC_USEC=")
+    assert await heard(systemd) == "READY=1"
+    for name in ("w0", "w1"):
+        assert (tmp_path / f"{name}.renewed").read_text() == "once\n"
+        assert len(starts(tmp_path, name)) == 1
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await running == 0
+
+
+async def test_one_that_is_starting_is_told_of_new_settings_once_it_is_ready(
+    tmp_path: Path, systemd: socket.socket
+) -> None:
+    """It may have read the old ones, and would die of the signal before it listens to it."""
+    commands = [command(tmp_path, "w0", "READY=1"), command(tmp_path, "w1", "READY=1")]
+    clock = FakeClock()
+    running = asyncio.ensure_future(Workers(commands, clock).run())
+    assert await heard(systemd) == "READY=1"
+    commands[1][-2] = "pause READY=1"
+    os.kill(starts(tmp_path, "w1")[0], signal.SIGKILL)
+    await until(lambda: len(starts(tmp_path, "w1")) == 2, clock)
+    os.kill(os.getpid(), signal.SIGHUP)
+    assert (await heard(systemd)).startswith("RELOADING=1")
+    assert await heard(systemd) == "READY=1"
+    assert not (tmp_path / "w1.renewed").exists()
+    os.kill(starts(tmp_path, "w1")[1], signal.SIGUSR1)
+    await until((tmp_path / "w1.renewed").exists, clock)
     os.kill(os.getpid(), signal.SIGTERM)
     assert await running == 0
 

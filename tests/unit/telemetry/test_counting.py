@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge
 
 from credbroker.domain.errors import AuditUnavailable
-from credbroker.telemetry.counting import CountedAudit
+from credbroker.telemetry.counting import CountedAudit, registry_over
 from tests.fakes.audit import FakeAudit
 
 
@@ -50,3 +50,25 @@ async def test_what_could_not_be_written_is_not_counted() -> None:
     with pytest.raises(AuditUnavailable):
         await CountedAudit(audit, [], registry).record("mint")
     assert count(registry, "mint") == 0
+
+
+async def test_an_issuer_that_new_settings_name_is_a_label_from_then_on() -> None:
+    """What was counted before stays."""
+    registry = CollectorRegistry()
+    counted = CountedAudit(FakeAudit(), ["cms"], registry)
+    await counted.record("mint", issuer="cms")
+    counted.label_with(["cms", "atlas"])
+    await counted.record("mint", issuer="atlas")
+    assert (count(registry, "mint", "cms"), count(registry, "mint", "atlas")) == (1, 1)
+
+
+async def test_a_registry_over_another_has_its_numbers_and_keeps_its_own_to_itself() -> None:
+    """So that two brokers, one after the other, count on in one."""
+    registry = CollectorRegistry()
+    counted = CountedAudit(FakeAudit(), ["cms"], registry)
+    over = [registry_over(registry) for _ in range(2)]
+    for one in over:
+        Gauge("one_of_a_kind", "of each broker", registry=one)
+    await counted.record("mint", issuer="cms")
+    assert [count(one, "mint", "cms") for one in over] == [1, 1]
+    assert registry.get_sample_value("one_of_a_kind") is None
