@@ -68,7 +68,7 @@ COMMANDS = {
         "check the audit trail, or follow a token, a job or a person in it",
     ),
     "config": Command(
-        "credbroker.admin.config_check", "check a broker's settings, or make them from an HTVault's"
+        "credbroker.admin.config_check", "check a broker's settings, show them, or make some"
     ),
     "policy": Command(
         "credbroker.admin.policy", "say whether a token would be signed, and by which line"

@@ -12,6 +12,7 @@ import re
 from typing import Iterable, Iterator, Optional, Tuple, Union
 from urllib.parse import urlsplit
 
+from credbroker.domain.attenuation import ANY_AUDIENCE
 from credbroker.domain.errors import Malformed, NotAllowed
 
 Place = Tuple[str, int]
@@ -67,7 +68,7 @@ def _named(named: Union[str, Iterable[str]]) -> Iterator[Place]:
 
 
 def _meant(audiences: Iterable[str]) -> Iterator[Place]:
-    places = (_place(one) for one in audiences)
+    places = (_place(one) for one in audiences if one != ANY_AUDIENCE)
     return (one for one in places if one is not None)
 
 

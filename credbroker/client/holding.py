@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import threading
 from concurrent.futures import Future
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 AGAIN_SECONDS = 30.0
 """How long nobody is asked again after a failure, while the present token will do."""
+
+LEAST_SECONDS = 5.0
+"""How long a token is the newest there is: who asks again so soon is given the same."""
 
 _LOG = logging.getLogger("credbroker.client")
 
@@ -63,6 +67,7 @@ class BootClock(Protocol):
 
 class _Held(NamedTuple):
     token: AccessToken
+    asked_at: float
     ends_at: float
     renew_at: float
 
@@ -101,7 +106,7 @@ class Holding:
         while True:
             seen = self._look(wish, instead_of)
             if seen.leads:
-                self._fly(wish)
+                self._fly(wish, instead_of)
             elif seen.token is not None:
                 return seen.token
             assert seen.flight is not None
@@ -114,7 +119,8 @@ class Holding:
             seen = self._look(wish, instead_of)
             if seen.leads:
                 # Not one of the loop's threads: who is cancelled must not take the request along.
-                threading.Thread(target=self._fly, args=(wish,), daemon=True).start()
+                deed = functools.partial(self._fly, wish, instead_of)
+                threading.Thread(target=deed, daemon=True).start()
             if seen.token is not None:
                 return seen.token
             assert seen.flight is not None
@@ -128,24 +134,23 @@ class Holding:
 
     def _look(self, wish: Wish, instead_of: Optional[Secret]) -> _Seen:
         with self._lock:
-            held = self._held.get(wish.kind)
+            now, held = self._clock.elapsed(), self._held.get(wish.kind)
             if held is not None and held.token.value == instead_of:
-                del self._held[wish.kind]
-                held = None
+                held = held if now - held.asked_at < LEAST_SECONDS else None
             if held is not None and self._lacks(held, wish):
                 held = None
             flight = self._flights.get(wish)
-            is_due = held is None or self._clock.elapsed() >= held.renew_at
+            is_due = held is None or now >= held.renew_at
             leads = is_due and flight is None
             if leads:
                 flight = self._flights[wish] = Future()
                 flight.set_running_or_notify_cancel()  # so nobody who waits can cancel it for all
             return _Seen(held and held.token, flight, leads)
 
-    def _fly(self, wish: Wish) -> None:
+    def _fly(self, wish: Wish, instead_of: Optional[Secret]) -> None:
         """Ask once, and tell all who wait for it."""
         try:
-            token = self._renewed(wish)
+            token = self._renewed(wish, instead_of)
         except Exception as error:  # noqa: BLE001 - whatever it is, nobody must wait for ever
             self._landed(wish).set_exception(error)
         except BaseException:
@@ -158,24 +163,28 @@ class Holding:
         with self._lock:
             return self._flights.pop(wish)
 
-    def _renewed(self, wish: Wish) -> AccessToken:
+    def _renewed(self, wish: Wish, instead_of: Optional[Secret]) -> AccessToken:
         try:
             taken = self._take(wish)
         except (GrantLost, TooSoonExpired, Unavailable) as error:
             return self._kept_in_spite_of(error, wish)
-        held = self._hold(wish.kind, taken)
+        held = self._hold(wish.kind, taken, instead_of)
         if self._lacks(held, wish):
             raise TooSoonExpired("No token can be had now that lasts for as long as was asked.")
         return held.token
 
-    def _hold(self, kind: Wish, taken: Taken) -> _Held:
+    def _hold(self, kind: Wish, taken: Taken, instead_of: Optional[Secret]) -> _Held:
         """Hold what was taken, or what is held if that lasts longer; let go of what has ended."""
         with self._lock:
             now = self._clock.elapsed()
-            new = _Held(taken.token, now + taken.lasts_seconds, now + taken.renew_in_seconds)
-            before = self._held.get(kind)
-            if before is not None and before.ends_at > new.ends_at:
-                new = before._replace(renew_at=new.renew_at)
+            renew_at = now + max(taken.renew_in_seconds, LEAST_SECONDS)
+            new, before = (
+                _Held(taken.token, now, now + taken.lasts_seconds, renew_at),
+                self._held.get(kind),
+            )
+            is_good = before is not None and before.token.value != instead_of
+            if before is not None and is_good and before.ends_at > new.ends_at:
+                new = before._replace(asked_at=now, renew_at=renew_at)
             self._held = {one: held for one, held in self._held.items() if held.ends_at > now}
             self._held[kind] = new
             return new
@@ -185,8 +194,8 @@ class Holding:
             held = self._held.get(wish.kind)
             if held is None or self._lacks(held, wish):
                 raise error
-            again_at = self._clock.elapsed() + AGAIN_SECONDS
-            self._held[wish.kind] = held._replace(renew_at=again_at)
+            now = self._clock.elapsed()
+            self._held[wish.kind] = held._replace(asked_at=now, renew_at=now + AGAIN_SECONDS)
         _LOG.warning("The access token is kept. %s %s", error.sentence, error.remedy)
         return held.token
 

@@ -158,19 +158,25 @@ def person_path(environ: Mapping[str, str], issuer: str, role: str) -> Path:
     return leases_folder(environ) / name
 
 
-def person_paths(environ: Mapping[str, str]) -> List[Path]:
-    """Return a person's lease files, in order of their names.
+def person_paths(
+    environ: Mapping[str, str], issuer: Optional[str] = None, role: Optional[str] = None
+) -> List[Path]:
+    """Return a person's lease files, in order of their names; of one issuer or role if that is said.
 
     Raises:
         LocalFileUnfit: The folder is there and cannot be read, so nobody knows whether there are any.
     """
     folder = leases_folder(environ)
     try:
-        return sorted(one for one in folder.iterdir() if one.match("*+*.json"))
+        found = sorted(one for one in folder.iterdir() if one.match("*+*.json"))
     except FileNotFoundError:
         return []
     except OSError as failure:
         raise LocalFileUnfit(f"{folder} cannot be read: {failure.strerror}.") from None
+    places = ((one, *one.stem.partition("+")) for one in found)
+    return [
+        one for one, its, _, in_role in places if issuer in {None, its} and role in {None, in_role}
+    ]
 
 
 def make_leases_folder(environ: Mapping[str, str], entropy: Entropy) -> None:

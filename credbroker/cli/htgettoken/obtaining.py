@@ -208,8 +208,8 @@ class _Errand:
         """Of callers that begin together one asks the person; the others use what came of it."""
         with self._turn() as waited:
             self._credkey = self._credkey or _remembered(self._files)
-            there = self._kept() if waited and self._credkey is not None else None
-            return there or self._asking_the_person()
+            may_share = waited and self._credkey is not None and not self._options.registerssh
+            return (self._kept() if may_share else None) or self._asking_the_person()
 
     def _turn(self) -> ContextManager[bool]:
         """Return what waits until nobody else logs in here; where that cannot be known, nobody waits."""

@@ -258,8 +258,11 @@ def test_a_token_that_cannot_be_put_down_is_an_error_of_its_own(person: Person) 
     assert person.server.count(AUTH_URL) == 0
 
 
-def test_of_callers_that_begin_together_one_asks_the_person(person: Person) -> None:
-    """The others wait, and use what came of it; if nothing did, each is next to ask."""
+@pytest.mark.parametrize(("more", "logins"), [((), 0), (("--nobearertoken",), 1)])
+def test_of_callers_that_begin_together_one_asks_the_person(
+    person: Person, more: tuple[str, ...], logins: int
+) -> None:
+    """The others wait, and use what came of it, unless they want a vault token of their own."""
     person.sits_at_a_terminal()
     folder = person.folder / ".config/htgettoken"
     folder.mkdir(parents=True)
@@ -272,8 +275,9 @@ def test_of_callers_that_begin_together_one_asks_the_person(person: Person) -> N
         os.close(held)
 
     person.clock.after(30, logged_in)
-    assert run(person, *BY_BROWSER)
-    assert person.server.count(AUTH_URL) == 0
+    run(person, *BY_BROWSER, *more)
+    assert person.server.count(AUTH_URL) == logins
+    assert person.vault_file.read_text() == f"{NEW_VAULT_TOKEN if logins else 'hvs.kept'}\n"
     assert "another login of yours" in person.err.getvalue()
 
 
