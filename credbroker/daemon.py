@@ -1,8 +1,6 @@
-"""`credbroker serve`: runs the broker that `building` builds from its settings, and stops it.
+"""`credbroker serve`: builds a broker from its settings, and has it served.
 
-Any task that ends, even without an error, ends the process;
-systemd starts it again. On SIGTERM nothing new is taken and every refresh in flight is awaited and
-stored before the process ends.
+`serving` says how it runs, stops, and takes new settings.
 """
 
 from __future__ import annotations
@@ -12,20 +10,16 @@ import asyncio
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
 
-import structlog
-from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from credbroker.api.app import build_app
 from credbroker.api.batch import BatchApi
-from credbroker.api.connections import Runner
 from credbroker.api.containment import ContainmentApi
 from credbroker.api.deliveries import DeliveriesApi
 from credbroker.api.files import FilesApi
@@ -34,55 +28,51 @@ from credbroker.api.htvault_surface import Around, htvault_routes
 from credbroker.api.inspecting import InspectApi
 from credbroker.api.metrics import Metrics, Sources
 from credbroker.api.native import NativeApi, Offered
+from credbroker.api.notices import NoticesApi
 from credbroker.api.oauth import issuer_routes
 from credbroker.api.outlook import Outlook
 from credbroker.api.strangers import Strangers
 from credbroker.broker.engine import Engine
-from credbroker.broker.htvault import Htvault
 from credbroker.broker.running import Deeds, Means, NoWaypoints
 from credbroker.building import (
+    Kept,
     build_communities,
     build_deliveries,
     build_engine,
     build_htvault,
+    build_notices,
     build_responding,
     build_verifiers,
     lasting_of,
     open_all,
+    open_kept,
     open_signers,
     server_tls,
 )
+from credbroker.config.changes import changed, check_takeable
 from credbroker.config.load import DEFAULT_FOLDER, load
-from credbroker.config.schema import Hosts, Listen, Settings
-from credbroker.domain.errors import BadSettings
+from credbroker.config.schema import Settings
+from credbroker.domain.errors import BadSettings, CredbrokerError
 from credbroker.domain.limits import Allowance
-from credbroker.host import hardening, systemd
+from credbroker.host import hardening
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
 from credbroker.host.loop import quick_loop, take_turns
 from credbroker.host.names import HostNames
-from credbroker.host.workers import Workers, tell_when_alone
+from credbroker.host.siblings import Siblings
+from credbroker.host.workers import Workers
 from credbroker.ports import Clock, Entropy, Waypoints
-from credbroker.stores.vault import VaultClient
+from credbroker.serving import Daemon
 from credbroker.telemetry.audit import AuditTrail
-from credbroker.telemetry.counting import CountedAudit
+from credbroker.telemetry.counting import CountedAudit, registry_over
 from credbroker.telemetry.logging import configure
-
-# Callers are answered for this long after SIGTERM; with a refresh in flight (120 s) and its storing
-# that stays below the 180 s that systemd is told to wait.
-STOP_ANSWER_SECONDS = 15.0
-KEPT_ALIVE_SECONDS = 75.0
-# A Kerberos ticket with what Active Directory puts into it travels in one header.
-LONGEST_HEADER_BYTES = 64 * 1024
-# A slow Vault keeps the port closed for no longer than this.
-FIRST_BEAT_SECONDS = 5.0
+from credbroker.telemetry.notices import show_notices
+from credbroker.telemetry.outgoing import Outgoing
 
 EXAMPLE = """\
 example:
   credbroker serve --config /etc/credbroker/config.d
 """
-
-log = structlog.get_logger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -105,6 +95,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve until told to stop; return the exit status."""
     hardening.forbid_core_dumps()
+    # Until the settings are read there is nothing to be read again.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     settings = load(args.config)
     configure(settings.log.level)
     take_turns()
@@ -117,6 +109,7 @@ def run(args: argparse.Namespace) -> int:
             SystemClock(),
             SystemEntropy(),
             one_of_several=args.one_of_several,
+            read=lambda: load(args.config),
         )
         runner.run(serving)
     return 0
@@ -141,104 +134,67 @@ async def serve(
     *,
     waypoints: Waypoints | None = None,
     one_of_several: bool = False,
+    read: Callable[[], Settings] | None = None,
 ) -> None:
     """Run one replica until SIGTERM or SIGINT; `waypoints` are for tests that stop or kill it.
 
     A worker, `one_of_several`, shares its port with the others, and stops when it is left alone.
+    On SIGHUP the settings are `read` again.
     """
     async with AsyncExitStack() as stack:
-        daemon = await build(settings, replica, clock, entropy, stack, waypoints=waypoints)
-        await daemon.run(one_of_several=one_of_several)
+        ground = await open_ground(settings, replica, clock, entropy, stack, waypoints=waypoints)
+        daemon = await build_over(ground, settings)
+        again = Again(read, settings, ground) if read is not None else None
+        await daemon.run(one_of_several=one_of_several, anew=again)
 
 
 @dataclass(frozen=True, slots=True)
-class Daemon:
-    """A broker that is built and not yet running; `also` runs for as long as it does."""
+class Ground:
+    """What outlives a change of settings: the trail, what is counted, Vault, this host's folders."""
 
-    app: web.Application
-    listen: Listen
-    vault: VaultClient
-    engine: Engine
-    htvault: Htvault
-    deeds: Deeds
-    troubles: list[str]
+    replica: str
     clock: Clock
     entropy: Entropy
-    hosts: Hosts = field(default_factory=Hosts)
-    also: Mapping[str, Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=dict)
+    waypoints: Waypoints
+    trail: AuditTrail
+    counted: CollectorRegistry
+    audit: CountedAudit
+    outgoing: Outgoing
+    kept: Kept
 
-    async def run(self, *, one_of_several: bool = False) -> None:
-        """Answer HTTP and keep the Vault login until told to stop; finish what was begun."""
-        stopping = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-        if one_of_several:
-            tell_when_alone(stopping.set)
-        runner = Runner(
-            self.app,
-            self.entropy,
-            handle_signals=False,
-            shutdown_timeout=STOP_ANSWER_SECONDS,
-            keepalive_timeout=KEPT_ALIVE_SECONDS,
-            max_field_size=LONGEST_HEADER_BYTES,
-        )
-        await runner.setup()
-        tls = server_tls(self.listen, self.hosts)
-        sites = [
-            web.TCPSite(runner, one, self.listen.port, ssl_context=tls, reuse_port=one_of_several)
-            for one in self.listen.addresses
-        ]
+
+class Again:
+    """Builds the broker once more over the same ground, by the settings as they are written now."""
+
+    def __init__(self, read: Callable[[], Settings], settings: Settings, ground: Ground) -> None:
+        """Compare what `read` returns with `settings`, by which the broker runs."""
+        self._read = read
+        self._settings = settings
+        self._ground = ground
+
+    async def __call__(self) -> Daemon:
+        """Return a broker that is to take over. Raises `BadSettings`, and what `build` raises."""
+        audit = self._ground.audit
         try:
-            await self.look_around()
-            await _listening(sites, self.listen)
-            systemd.notify("READY=1")
-            log.info("ready", address=", ".join(self.listen.addresses), port=self.listen.port)
-            async with asyncio.TaskGroup() as tasks:
-                lasting = {
-                    name: tasks.create_task(_for_ever(run), name=name)
-                    for name, run in self._lasting().items()
-                }
-                await stopping.wait()
-                systemd.notify("STOPPING=1")
-                self.troubles.append("This replica is stopping.")
-                for one in ("keeping", "recovering", "expiring"):
-                    lasting[one].cancel()
-                # First everybody is answered, so that nothing new begins; then all is finished.
-                await runner.cleanup()
-                await self.deeds.finish()
-                for task in lasting.values():
-                    task.cancel()
-        finally:
-            await runner.cleanup()
-            await self.deeds.finish()
-        log.info("stopped")
+            settings, daemon = await self._built()
+        except CredbrokerError as error:
+            with suppress(CredbrokerError):
+                await audit.record("settings_refused", why=error.sentence)
+            raise
+        try:
+            await audit.record("settings_taken", changed=changed(self._settings, settings))
+        except CredbrokerError:
+            await daemon.opened.aclose()
+            raise
+        self._settings = settings
+        audit.label_with(settings.issuers)
+        configure(settings.log.level)
+        return daemon
 
-    async def look_around(self) -> None:
-        """Learn who else runs and what is known of the issuers, before anybody is answered.
-
-        If OpenBao/Vault is slow, that goes on while callers are answered.
-        """
-        beat = self.deeds.begin(self.engine.beating.beat(), "first beat")
-        await self.deeds.is_done(beat, FIRST_BEAT_SECONDS)
-
-    def _lasting(self) -> dict[str, Coroutine[Any, Any, None]]:
-        """Return what runs for as long as the process does."""
-        return {
-            "vault login": self.vault.stay_logged_in(),
-            "beating": self.engine.beating.run(),
-            "keeping": self.engine.keeping.run(),
-            "recovering": self.engine.recovering.run(),
-            "containing": self.engine.containing.run(),
-            "clearing": self.engine.clearing.run(),
-            "expiring": self.htvault.expire_for_ever(),
-            "watchdog": self._watchdog().run(),
-            **{name: run() for name, run in self.also.items()},
-        }
-
-    def _watchdog(self) -> systemd.Watchdog:
-        """Return what systemd kills this process without: neither round waits long for a server."""
-        keeping, containing = self.engine.keeping, self.engine.containing
-        return systemd.Watchdog(self.clock, [lambda: keeping.passes, lambda: containing.rounds])
+    async def _built(self) -> tuple[Settings, Daemon]:
+        settings = self._read()
+        check_takeable(self._settings, settings)
+        return settings, await build_over(self._ground, settings)
 
 
 async def build(
@@ -254,30 +210,74 @@ async def build(
 
     What was opened is closed with `stack`. Raises `Misconfigured` or `StoreUnavailable` kinds.
     """
+    ground = await open_ground(settings, replica, clock, entropy, stack, waypoints=waypoints)
+    daemon = await build_over(ground, settings)
+    stack.push_async_exit(daemon.opened)
+    return daemon
+
+
+async def open_ground(
+    settings: Settings,
+    replica: str,
+    clock: Clock,
+    entropy: Entropy,
+    stack: AsyncExitStack,
+    *,
+    waypoints: Waypoints | None = None,
+) -> Ground:
+    """Open what brokers of this replica, one after the other, stand on; it is closed with `stack`.
+
+    Raises `Misconfigured` or `StoreUnavailable` kinds.
+    """
     trail = AuditTrail(settings.audit.folder, replica, clock)
     stack.callback(trail.close)
     counted = CollectorRegistry()
     audit = CountedAudit(trail, settings.issuers, counted)
-    opened = await open_all(settings, replica, clock, entropy, stack)
-    waypoints, check_clock = waypoints or NoWaypoints(), opened.vault.check_clock
-    means = Means(audit, clock, entropy, Deeds(clock), waypoints, check_clock)
+    outgoing = Outgoing(clock, counted)
+    kept = await open_kept(settings, replica, clock, entropy, stack, outgoing=outgoing)
+    waypoints = waypoints or NoWaypoints()
+    return Ground(replica, clock, entropy, waypoints, trail, counted, audit, outgoing, kept)
+
+
+async def build_over(ground: Ground, settings: Settings) -> Daemon:
+    """Return a broker by `settings`; what they name is opened, and closed again if any of it fails.
+
+    Raises `Misconfigured` or `StoreUnavailable` kinds.
+    """
+    async with AsyncExitStack() as stack:
+        daemon = await _built(ground, settings, stack)
+        return replace(daemon, opened=stack.pop_all())
+
+
+async def _built(ground: Ground, settings: Settings, stack: AsyncExitStack) -> Daemon:
+    clock, entropy, audit, vault = ground.clock, ground.entropy, ground.audit, ground.kept.vault
+    tls = server_tls(settings.listen, settings.hosts)
+    opened = await open_all(settings, ground.kept, clock, stack, outgoing=ground.outgoing)
+    means = Means(audit, clock, entropy, Deeds(clock), ground.waypoints, vault.check_clock)
     signers = await open_signers(settings, opened, means, stack)
-    engine = build_engine(settings, opened, means, replica, signers)
+    engine = build_engine(settings, opened, means, ground.replica, signers)
     htvault = build_htvault(settings, opened, engine, means)
     communities = build_communities(settings, opened, engine, signers, means)
     deliveries = build_deliveries(settings, opened, engine, means)
     responding = build_responding(settings, opened, engine, means)
+    notices = await build_notices(settings, opened, engine, deliveries, means, stack=stack)
     outlook = Outlook(engine, clock, settings.keeper.warn_seconds)
     strangers, names = _strangers(settings, clock), HostNames()
     stack.callback(names.close)
     options_file, seal = settings.htvault.options_file, opened.proofs.seal
-    around = Around(strangers, clock, entropy, seal, names.of, options_file, outlook)
+    around = Around(
+        strangers, clock, entropy, seal, names.of, options_file, outlook, notices.choosing
+    )
     troubles: list[str] = []
 
     def own_troubles() -> list[str]:
-        return [*troubles, *opened.vault.troubles(), *signers.troubles()]
+        return [*troubles, *vault.troubles(), *signers.troubles()]
 
-    sources = Sources(engine, outlook, clock, own_troubles, lambda: opened.vault.seconds_off)
+    seconds_off, siblings = (lambda: vault.seconds_off), Siblings.named()
+    sources = Sources(engine, outlook, clock, own_troubles, seconds_off, ground.trail.lag_seconds)
+    registry = registry_over(ground.counted)
+    show_notices(lambda: notices.telling.waiting, registry)
+    metrics = Metrics(sources, registry, siblings)
     app = build_app(
         [
             *_native(settings, engine, outlook, strangers).operations(),
@@ -285,11 +285,12 @@ async def build(
             *ContainmentApi(responding, engine.leasing, strangers).operations(),
             *DeliveriesApi(deliveries, engine.leasing, strangers).operations(),
             *FilesApi(communities, strangers, clock).operations(),
+            *NoticesApi(notices.choosing, engine.minting, engine.leasing, strangers).operations(),
             *InspectApi(build_verifiers(opened, signers), engine.leasing, strangers).operations(),
         ],
         [
             *Health(own_troubles, outlook).routes(),
-            *Metrics(sources, counted).routes(),
+            *metrics.routes(),
             *htvault_routes(engine, htvault, around),
             *issuer_routes(communities, strangers, clock),
         ],
@@ -298,8 +299,9 @@ async def build(
         settings.public_url,
     )
     return Daemon(
-        app, settings.listen, opened.vault, engine, htvault, means.deeds, troubles, clock, entropy, settings.hosts,
-        {"clearing deliveries": deliveries.clearing.run, **lasting_of(settings, opened, engine, signers, means)},
+        app, settings.listen, vault, engine, htvault, means.deeds, troubles, clock, entropy, tls,
+        {"clearing deliveries": deliveries.clearing.run, "telling workers": metrics.tell,
+         **notices.lasting, **lasting_of(settings, opened, engine, signers, means)},
     )  # fmt: skip
 
 
@@ -323,19 +325,3 @@ def _strangers(settings: Settings, clock: Clock) -> Strangers:
     allowance = Allowance(limits.per_address_per_second, limits.per_address_burst)
     shared = [ip_network(one, strict=False) for one in settings.htvault.shared_hosts]
     return Strangers(allowance, clock, shared)
-
-
-async def _listening(sites: Sequence[web.TCPSite], listen: Listen) -> None:
-    for site, address in zip(sites, listen.addresses, strict=True):
-        try:
-            await site.start()
-        except OSError as error:
-            raise BadSettings(
-                f"Cannot listen on {address} port {listen.port} ({error.strerror})."
-            ) from None
-
-
-async def _for_ever(task: Coroutine[Any, Any, None]) -> None:
-    """Treat a plain return as a failure too: a task that silently ended is a fault."""
-    await task
-    raise RuntimeError("a task that should run for ever has ended")

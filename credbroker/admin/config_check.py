@@ -1,6 +1,6 @@
 """`credbroker config`: are the settings right? `check` says so, or names file and key.
 
-First what is on this host: settings, secrets, certificates, the rules about people's rights. Then OpenBao/Vault is asked if there
+`show` says which are in force and who says so; `example` writes all that there are. Of a check first what is on this host: settings, secrets, certificates, the rules about people's rights. Then OpenBao/Vault is asked if there
 are logins that these settings would leave behind; that it cannot be reached is no fault of theirs.
 """
 
@@ -11,7 +11,8 @@ import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from credbroker.admin import import_htvault
+from credbroker.admin import config_example, import_htvault
+from credbroker.admin.config_show import show
 from credbroker.admin.desk import Desk, system_desk
 from credbroker.admin.orphans import Orphans, find_orphans
 from credbroker.building import open_door, open_vault, server_tls
@@ -25,6 +26,8 @@ from credbroker.telemetry.logging import configure
 EXAMPLE = """\
 examples:
   credbroker config check /etc/credbroker/config.d
+  credbroker config show --effective
+  credbroker config example > settings.yaml
   credbroker config import-htvault /etc/htvault-config/config.d --out htvault.yaml
 """
 
@@ -41,6 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--accept-orphans", action="store_true",
         help="logins that these settings leave behind are no fault: their people log in again",
     )  # fmt: skip
+    shows = actions.add_parser("show", help="print the settings, and where each is written")
+    shows.add_argument("folder", nargs="?", type=Path, default=DEFAULT_FOLDER)
+    shows.add_argument("--effective", action="store_true", help="those left at their default, too")
+    shows.add_argument("--json", action="store_true", help="as a list of objects")
+    actions.add_parser("example", help="write all settings with their defaults and meanings")
     import_htvault.add_arguments(
         actions.add_parser("import-htvault", help="make settings from those of an HTVault")
     )
@@ -52,6 +60,12 @@ def run(args: argparse.Namespace, desk: Desk | None = None) -> int:
     configure("error")
     if args.action == "import-htvault":
         return import_htvault.import_htvault(args, desk)
+    if args.action == "show":
+        return show(args.folder, desk, effective=args.effective, as_json=args.json)
+    if args.action == "example":
+        for line in config_example.text().splitlines():
+            desk.answer(line)
+        return 0
     return _check(args, desk)
 
 
@@ -93,7 +107,8 @@ def _check_files(settings: Settings) -> None:
     server_tls(settings.listen, settings.hosts)
     issuers = settings.issuers.values()
     former = [one.legacy.ca_file for one in issuers if one.legacy is not None]
-    for ca_file in (settings.vault.ca_file, *(one.ca_file for one in issuers), *former):
+    told = [one.ca_file for one in (settings.notify.mail, settings.notify.webhook) if one]
+    for ca_file in (settings.vault.ca_file, *(one.ca_file for one in issuers), *former, *told):
         open_door(ca_file)
 
 

@@ -19,6 +19,7 @@ from credbroker.api.outlook import Outlook
 from credbroker.api.strangers import Strangers
 from credbroker.broker.engine import Engine
 from credbroker.broker.htvault import Htvault
+from credbroker.broker.notices.choosing import Choosing
 from credbroker.ports import Clock, Entropy, LoginSeal
 
 
@@ -27,7 +28,7 @@ class Around:
     """What the surface needs beside the deeds: who counts strangers, what seals forms, and so on.
 
     `options_file` is given to htgettoken, `host_name` names addresses for people, `outlook` says how
-    issuers stand.
+    issuers stand, `choosing` knows who wants mails.
     """
 
     strangers: Strangers
@@ -37,6 +38,7 @@ class Around:
     host_name: HostName
     options_file: Path | None
     outlook: Outlook
+    choosing: Choosing
 
 
 def htvault_routes(engine: Engine, htvault: Htvault, around: Around) -> list[web.RouteDef]:
@@ -58,6 +60,13 @@ def htvault_routes(engine: Engine, htvault: Htvault, around: Around) -> list[web
 
 def _pages(htvault: Htvault, around: Around) -> list[web.RouteDef]:
     strangers, forms = around.strangers, Forms(around.seal, around.entropy)
-    mine = GrantsPages(htvault.visiting, htvault.my_grants, strangers, forms, around.outlook)
+    mine = GrantsPages(
+        htvault.visiting,
+        htvault.my_grants,
+        strangers,
+        forms,
+        around.outlook,
+        choosing=around.choosing,
+    )
     logins = LoginPages(htvault.confirming, htvault.returning, strangers, forms, mine)
     return [*logins.routes(), *mine.routes()]

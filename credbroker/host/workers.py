@@ -6,8 +6,8 @@
 - SIGHUP goes to all of them, to one that is starting once it has started; systemd hears that the service
   reloads until all are ready anew.
 - They end in good order, too, if this program is killed: each is told by `tell_when_alone`.
-- One that dies takes no other with it. One that says that the settings are wrong ends all of them, and
-  so does any that ends before all were ready.
+- One that ends before all were ready ends the service. Later one that dies takes no other with it, and
+  is started again, also where the settings have become wrong meanwhile.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from credbroker.host.siblings import WORKER
 from credbroker.host.systemd import notify, reloading
 from credbroker.ports import Clock
 
-BAD_SETTINGS = 2
 PAUSE_SECONDS = 2.0
 _LARGEST_MESSAGE_BYTES = 4096
 _TOLD_BY = frozenset({signal.SIGTERM, signal.SIGINT})
@@ -136,9 +135,10 @@ class Workers:
 
     async def _after(self, worker: _Worker, status: int) -> None:
         worker.ready = worker.fed = worker.renewing = False
-        if status == BAD_SETTINGS or not self._told_ready:
+        if not self._told_ready:
             self._stop(status if status > 0 else 1)
             return
+        # Also if the settings have become wrong meanwhile: the others serve on by the good ones.
         log.error("worker_ended", status=status)
         self._tell_ready()
         await self._clock.sleep(PAUSE_SECONDS)

@@ -11,23 +11,19 @@ from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pytest
 
-from credbroker.api.problems import status_of
 from credbroker.broker import leasing, minting, trail
 from credbroker.broker.deliveries import ordering
 from credbroker.broker.issuing import files
 from credbroker.broker.issuing import trail as signed
-from credbroker.cli import exits
-from credbroker.cli.exits import exit_code
 from credbroker.config import schema
-from credbroker.demo.openbao.policy import broker_policy
+from credbroker.config.meanings import MEANINGS
 from credbroker.demo.report import Report
-from credbroker.domain.errors import CredbrokerError, leaves
 from credbroker.domain.grants import GrantState
-from credbroker.domain.retry import is_final
 from credbroker.domain.rotation import MOVES, Event
+from credbroker.stores.broker_place import broker_policy
+from docs.generate import settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,9 +33,6 @@ README = ROOT / "README.md"
 DOCS = ROOT / "docs"
 PAGES = [README, ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
 ROOMS = sorted(path.stem for path in (ROOT / "credbroker").iterdir() if path.stem[0] != "_")
-
-# Errors that only commands and `serve` itself meet; the API never answers with them.
-NEVER_ANSWERED = {"broker_unreachable", "bad_settings", "local_file_unfit"}
 
 # How the package writes a line of the audit trail, or adds fields to one.
 RECORDING = {
@@ -88,7 +81,7 @@ def test_every_name_of_the_code_that_a_page_mentions_exists(page: Path) -> None:
     """Modules, classes and functions, written as `room.module.name`."""
     written = named(page.read_text("utf-8"))
     pattern = re.compile(rf"(?:credbroker\.)?(?:{'|'.join(ROOMS)})(?:\.\w+)+")
-    names = {one for one in written if pattern.fullmatch(one) and not one.endswith(".py")}
+    names = {one for one in written if pattern.fullmatch(one) and not one.endswith((".py", ".example.org"))}
     keys = dict(settings_of(schema.Settings))
     assert [one for one in sorted(names - keys.keys()) if not exists(one)] == []
 
@@ -210,73 +203,9 @@ def test_every_state_of_a_grant_is_in_the_glossary() -> None:
     assert stated == [state.value for state in GrantState]
 
 
-def test_every_error_is_in_the_glossary_with_what_the_tables_say() -> None:
-    """Family, HTTP status, exit code, and what an agent does about it."""
-    stated = rows(DOCS / "glossary.md", "All errors")
-    assert stated == [error_row(kind) for kind in leaves_by_family()]
-
-
-FAMILIES = [family.__name__ for family in CredbrokerError.__subclasses__()]
-
-
-def leaves_by_family() -> list[type[CredbrokerError]]:
-    """Return all kinds of errors, family by family, as the code lists them."""
-    return sorted(dict.fromkeys(leaves()), key=lambda kind: FAMILIES.index(family_of(kind)))
-
-
-def family_of(kind: type[CredbrokerError]) -> str:
-    """Return the name of the family that a kind of error belongs to."""
-    return kind.__mro__[kind.__mro__.index(CredbrokerError) - 1].__name__
-
-
-def error_row(kind: type[CredbrokerError]) -> list[str]:
-    """Return the row that the glossary should have for this kind."""
-    error = kind("A sentence.")
-    status = "-" if kind.code in NEVER_ANSWERED else str(status_of(error))
-    agent = "ends" if is_final(error) else "goes on"
-    return [f"`{kind.code}`", family_of(kind), status, str(exit_code(error)), agent]
-
-
-def test_every_exit_code_is_in_the_glossary() -> None:
-    """Those of the table of errors, and the few beside it."""
-    stated = {int(row[0]) for row in rows(DOCS / "glossary.md", "Exit codes")}
-    beside = {0, exits.FAILED, exits.INTERRUPTED}
-    assert stated == beside | {code for _, code in exits.EXITS}
-
-
-def test_every_setting_is_in_the_operations_page_with_its_default() -> None:
-    """The reference lists each key of the schema once, and nothing else."""
-    stated = [
-        (row[0].strip("`"), row[1].strip("`")) for row in rows(DOCS / "operations.md", "Settings")
-    ]
-    assert sorted(stated) == sorted(settings_of(schema.Settings))
-
-
-def settings_of(section: type[msgspec.Struct], at: str = "") -> Iterator[tuple[str, str]]:
-    """Walk the settings tree: each key with dots, and its default in words."""
-    for field in msgspec.structs.fields(section):
-        inner = _struct_in(field.type)
-        is_mapping = "dict" in str(field.type)
-        key = f"{at}{field.encode_name}" + (".<name>" if is_mapping else "")
-        if inner is not None:
-            yield from settings_of(inner, f"{key}.")
-        else:
-            yield key, _in_words(field)
-
-
-def _struct_in(kind: Any) -> type[msgspec.Struct] | None:
-    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        return kind
-    arguments = getattr(kind, "__args__", ())
-    return next((found for one in arguments if (found := _struct_in(one)) is not None), None)
-
-
-def _in_words(field: msgspec.structs.FieldInfo) -> str:
-    if field.default_factory is not msgspec.NODEFAULT:
-        return "[]"
-    if field.default is msgspec.NODEFAULT:
-        return "required"
-    return "none" if field.default is None else str(field.default)
+def test_every_setting_has_a_meaning() -> None:
+    """The reference and `config example` are made of these; none is about a setting that is gone."""
+    assert sorted(MEANINGS) == sorted(key for key, _ in settings_of(schema.Settings))
 
 
 def test_every_audit_event_is_in_the_operations_page() -> None:
@@ -317,7 +246,7 @@ def shared_fields() -> Iterator[str]:
     """Return the fields that these put into a line."""
     for module, name in (
         (leasing, "about"), (minting, "_traces"), (trail, "about"), (trail, "names"),
-        (trail, "traces"), (ordering, "of_order"), (signed, "about_signed"),
+        (trail, "own_traces"), (trail, "shared_traces"), (trail, "whence"), (ordering, "of_order"), (signed, "about_signed"),
         (files, "_line"),
     ):  # fmt: skip
         tree = ast.parse(inspect.getsource(getattr(module, name)))

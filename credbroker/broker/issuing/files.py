@@ -164,8 +164,7 @@ class FilesSigning:
         alike: dict[tuple[tuple[str, object], ...], list[dict[str, object]]] = {}
         for token, one in both:
             shared = tuple(shared_traces(token).items())
-            form = "url" if one.url else None
-            alike.setdefault(shared, []).append({"form": form, **own_traces(token)})
+            alike.setdefault(shared, []).append(_line(token, one))
         about = {**_about(caller), "by": "files", "iss": self._signing.url, "sub": caller.client.id}
         await asyncio.gather(
             *[
@@ -305,6 +304,10 @@ def _check_url(entry: AskFile, audience: str) -> None:
         raise ScopeRefused("The URL does not end with the path that its token is to be for.")
     if audience not in storage_at(url).audiences:
         raise AudienceRefused("A URL that holds a token is for its own host alone.")
+
+
+def _line(token: AccessToken, one: _Ready) -> dict[str, object]:
+    return {"form": "url" if one.url else None, **own_traces(token)}
 
 
 def _about(caller: ClientCaller) -> dict[str, object]:

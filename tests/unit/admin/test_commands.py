@@ -75,7 +75,7 @@ def test_wrong_settings_are_one_sentence(
 def test_the_examples_are_commands_that_are_taken() -> None:
     """Each as it stands in the help."""
     lines = [shlex.split(line) for line in commands.EXAMPLE.splitlines()[1:]]
-    assert len(lines) == 8
+    assert len(lines) == 9
     for program, name, *words in lines:
         assert (program, COMMANDS[name].module) == ("credbroker", commands.__name__)
         parsed(*words)

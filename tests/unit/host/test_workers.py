@@ -231,18 +231,21 @@ async def test_one_that_ends_before_all_are_ready_ends_the_service(
     assert await Workers(commands, FakeClock()).run() == status
 
 
-async def test_wrong_settings_end_all_of_them_also_later(
+async def test_one_that_finds_the_settings_wrong_later_leaves_the_others_serving(
     tmp_path: Path, systemd: socket.socket
 ) -> None:
-    """A worker that was started again by new settings that are wrong."""
+    """They serve on by the good ones, and it is tried again until somebody has mended them."""
     commands = [command(tmp_path, "w0", "READY=1"), command(tmp_path, "w1", "READY=1")]
     clock = FakeClock()
     running = asyncio.ensure_future(Workers(commands, clock).run())
     assert await heard(systemd) == "READY=1"
     commands[1][-2] = "2"
     os.kill(starts(tmp_path, "w1")[0], signal.SIGKILL)
-    await until(running.done, clock)
-    assert await running == 2
+    await until(lambda: len(starts(tmp_path, "w1")) == 3, clock)
+    assert len(starts(tmp_path, "w0")) == 1
+    assert not running.done()
+    os.kill(os.getpid(), signal.SIGTERM)
+    await running
 
 
 @pytest.mark.parametrize(("ends", "status"), [("3", 3), ("-9", 1)])

@@ -178,3 +178,16 @@ async def test_whether_it_is_there_is_asked_anew_after_a_while(clock: FakeClock)
         await held.check_there()
     await held.check_there()
     assert len(door.sent) == 3
+
+
+@pytest.mark.parametrize(
+    "said", ["https://evil.test/userinfo", "http://issuer.test/userinfo", 5, None]
+)
+async def test_an_issuer_that_speaks_of_persons_elsewhere_is_not_asked_there(
+    clock: FakeClock, said: object
+) -> None:
+    """Its access tokens are shown to no other host; logins do without."""
+    held, _ = metadata(clock, answer(200, document(userinfo_endpoint=said)))
+    assert (await held.endpoints()).userinfo is None
+    held, _ = metadata(clock, answer(200, document(userinfo_endpoint=f"{URL}userinfo")))
+    assert (await held.endpoints()).userinfo == f"{URL}userinfo"

@@ -13,6 +13,7 @@ from credbroker.domain.attenuation import Right
 from credbroker.domain.errors import (
     ClientRejected,
     IssuerFailed,
+    IssuerMisbehaved,
     IssuerUnreachable,
     NoRevocation,
 )
@@ -270,3 +271,35 @@ async def test_an_exchange_shows_an_access_token_and_asks_for_the_right(clock: F
     by_resource = issuer.client(clock, audience_parameter="resource")
     await by_resource.exchange(Secret("access token", "access-1"), READ)
     assert issuer.form()["resource"] == list(READ.audiences)
+
+
+async def test_what_an_issuer_says_of_a_person_is_asked_with_their_token(clock: FakeClock) -> None:
+    """OpenID Connect Core section 5.3: three claims are read, and no others."""
+    said = {"sub": "ada", "email": "ada@example.org", "email_verified": True, "phone": "1"}
+    issuer = Issuer(userinfo_endpoint=f"{URL}userinfo")
+    issuer.door.reply_next(answer(200, said), to="userinfo")
+    token = Secret("access token", "access-1")
+    found = await issuer.client(clock).userinfo(token, seconds=2.0)
+    assert found == {"sub": "ada", "email": "ada@example.org", "email_verified": True}
+    assert issuer.door.sent[-1].headers["Authorization"] == "Bearer access-1"
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (NotSentError(), IssuerUnreachable),
+        (NoAnswerError(), IssuerUnreachable),
+        (answer(200, []), IssuerMisbehaved),
+        (answer(302, None, location="https://evil.test/"), IssuerMisbehaved),
+    ],
+)
+async def test_an_issuer_that_says_nothing_of_persons_is_told_as_what_it_is(
+    clock: FakeClock, reply: Reply, kind: type[Exception]
+) -> None:
+    """One without such an address says nothing, and nothing is wrong with it."""
+    token = Secret("access token", "access-1")
+    assert await Issuer(userinfo_endpoint=None).client(clock).userinfo(token, seconds=2.0) == {}
+    issuer = Issuer(userinfo_endpoint=f"{URL}userinfo")
+    issuer.door.reply_next(reply, to="userinfo")
+    with pytest.raises(kind):
+        await issuer.client(clock).userinfo(token, seconds=2.0)
