@@ -32,6 +32,9 @@ PARTS = (
 )
 """What goes in, below the package's folder: only rooms that use the standard library alone."""
 
+LEFT_OUT = ("client/httpx_auth.py", "client/jupyter.py", "client/requests_auth.py")
+"""What stays out of these: for programs that have other people's libraries anyway."""
+
 _SHEBANG = b"#!/usr/bin/env python3\n"
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)
 _START = "import sys\nfrom credbroker.__main__ import main\nsys.exit(main())\n"
@@ -55,7 +58,8 @@ def _sources() -> Iterator[tuple[str, bytes]]:
     for part in PARTS:
         place = package / part
         for source in [place] if place.is_file() else place.rglob("*.py"):
-            yield str(source.relative_to(package.parent)), source.read_bytes()
+            if str(source.relative_to(package)) not in LEFT_OUT:
+                yield str(source.relative_to(package.parent)), source.read_bytes()
 
 
 def main(arguments: list[str]) -> int:

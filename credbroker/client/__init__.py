@@ -11,16 +11,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from credbroker.client.fresh import fresh_token, fresh_token_async
-
 __all__ = ["fresh_token", "fresh_token_async"]
 
+if TYPE_CHECKING:
+    from credbroker.client.fresh import fresh_token, fresh_token_async
+else:
 
-def __getattr__(name: str) -> object:
-    """Load what is asked for when it is: commands that only pass by here stay quick (PEP 562)."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from credbroker.client import fresh
+    def __getattr__(name: str) -> object:
+        """Load what is asked for when it is: commands that only pass by here stay quick (PEP 562)."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from credbroker.client import fresh
 
-    return getattr(fresh, name)
+        return getattr(fresh, name)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Iterator, Optional, Protocol
+from typing import TYPE_CHECKING, Iterator, Optional, Protocol, Union
 
 from credbroker.client.address import Address, is_loopback
 from credbroker.client.http11 import Answer, AnswerReader, Request, write_request
@@ -90,7 +90,7 @@ class Door:
                 connection = closing.enter_context(
                     tls.wrap_socket(
                         connection,
-                        server_hostname=self.certificate_name or self.address.host,
+                        server_hostname=_as_bytes(self.certificate_name or self.address.host),
                         do_handshake_on_connect=False,
                     )
                 )
@@ -101,7 +101,8 @@ class Door:
     def _connect(self, deadline: float) -> socket.socket:
         """Try each address of the host in turn; the last failure counts."""
         failure: OSError = OSError("its name has no address")
-        places = socket.getaddrinfo(self.address.host, self.address.port, type=socket.SOCK_STREAM)
+        host = _as_bytes(self.address.host)
+        places = socket.getaddrinfo(host, self.address.port, type=socket.SOCK_STREAM)
         for family, kind, protocol, _, place in places:
             if not self.address.is_tls and not is_loopback(str(place[0])):
                 failure = OSError("plain http would leave this machine")
@@ -121,3 +122,8 @@ class Door:
         if left <= 0:
             raise socket.timeout  # noqa: UP041 - not the same before Python 3.10
         return left
+
+
+def _as_bytes(host: str) -> Union[str, bytes]:
+    """Return a host as it is looked up; for text Python would load the rules of foreign names."""
+    return host.encode() if host.isascii() else host

@@ -18,14 +18,16 @@ from credbroker.domain.attenuation import Right
 from credbroker.domain.errors import BrokerUnreachable, IssuerMisbehaved, Malformed
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.tokens import AccessToken, allows_more, check_times, serves
-from credbroker.wire import choosing, deliveries, native
+from credbroker.wire import asking
 from credbroker.wire.jwt import read_access_token
-from credbroker.wire.problem import read_problem
 
 if TYPE_CHECKING:
     from credbroker.client.blocking import BlockingClock
     from credbroker.domain.secret import Secret
     from credbroker.ports import Entropy
+    from credbroker.wire import choosing, deliveries, native
+
+# What few programs ask for is loaded where it is: most ask for a token, and do so quickly.
 
 Send = Callable[[Request], Answer]
 """Sends one request and returns its answer; `client.blocking.Door.send` is the real one."""
@@ -41,13 +43,20 @@ class WallClock(Protocol):
 
 
 _DELIVERY_ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
+# RFC 9110 section 5.6.7: the one form of date that is still written. strptime loads a whole locale.
+_DATE = re.compile(
+    r"[A-Z][a-z]{2}, (\d\d) (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) (\d{4})"
+    r" (\d\d):(\d\d):(\d\d) GMT\Z",
+    re.ASCII,
+)
+_MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
 
 
 @dataclass(frozen=True)
 class Fetched:
     """An access token that passed its checks, with the broker's answer it came in."""
 
-    given: native.TokenGiven
+    given: asking.TokenGiven
     token: AccessToken
     """`obtained_at` is by the broker's clock, so lifetimes do not depend on this machine's."""
 
@@ -77,6 +86,8 @@ def delivery_target(template: str, named: str) -> str:
 def read_answer(answer: Answer, read: Callable[[bytes], T]) -> T:
     """Return what an answer of the native API says; raise the broker's error if it says one."""
     if not 200 <= answer.status < 300:
+        from credbroker.wire.problem import read_problem
+
         raise read_problem(answer.status, answer.body)
     try:
         return read(answer.body)
@@ -88,12 +99,18 @@ def read_answer(answer: Answer, read: Callable[[bytes], T]) -> T:
 
 def told_at(answer: Answer) -> Optional[datetime.datetime]:
     """Return the server's own time, from the Date of its answer (RFC 9110 section 6.6.1)."""
-    try:
-        # Section 5.6.7: the one form of date that is still written.
-        date = answer.headers.get("date", "")
-        return datetime.datetime.strptime(date + "+0000", "%a, %d %b %Y %H:%M:%S GMT%z")
-    except ValueError:
+    date = _DATE.match(answer.headers.get("date", ""))
+    if date is None:
         return None
+    day, month, year, hour, minute, second = date.groups()
+    number = _MONTHS.index(month) // 3 + 1
+    try:
+        return datetime.datetime(
+            int(year), number, int(day), int(hour), int(minute), int(second),
+            tzinfo=datetime.timezone.utc,
+        )  # fmt: skip
+    except ValueError:
+        return None  # no calendar has that day
 
 
 class BrokerTime:
@@ -116,8 +133,8 @@ class BrokerTime:
 
 
 def checked_token(
-    given: native.TokenGiven,
-    wanted: Union[native.AskToken, native.AskUnder],
+    given: asking.TokenGiven,
+    wanted: Union[asking.AskToken, native.AskUnder],
     now: datetime.datetime,
 ) -> AccessToken:
     """Return the token that came, held against what was asked for. `now` is by the broker's clock.
@@ -175,17 +192,23 @@ class Broker:
 
     def issuers(self) -> native.IssuersOffered:
         """Return which issuers and roles one can log in with."""
+        from credbroker.wire import native
+
         return self._ask("GET", native.ISSUERS, native.IssuersOffered.read)
 
     def start_login(self, wanted: native.StartLogin) -> native.LoginStarted:
         """Begin a device login; its `login_token` polls and becomes the lease."""
+        from credbroker.wire import native
+
         return self._ask("POST", native.LOGINS, native.LoginStarted.read, wanted.write())
 
     def poll_login(self) -> native.LoginState:
         """Ask once whether the login is done. Raises `LoginDenied`, `LoginExpired`."""
+        from credbroker.wire import native
+
         return self._ask("POST", native.LOGIN_POLL, native.LoginState.read)
 
-    def ask_token(self, wanted: native.AskToken, shown: Optional[Secret] = None) -> Fetched:
+    def ask_token(self, wanted: asking.AskToken, shown: Optional[Secret] = None) -> Fetched:
         """Return an access token that serves what is asked for.
 
         Args:
@@ -196,49 +219,69 @@ class Broker:
             IssuerMisbehaved: The token that came is malformed, out of its time, or does not serve
                 what was asked for; nobody else has seen it.
         """
-        given = self._ask("POST", native.TOKENS, native.TokenGiven.read, wanted.write(), shown)
+        given = self._ask("POST", asking.TOKENS, asking.TokenGiven.read, wanted.write(), shown)
         return Fetched(given, checked_token(given, wanted, self.now()))
 
     def inspect(self, value: Secret) -> native.Inspected:
         """Return whether an access token is its issuer's; raise what keeps that from being known."""
+        from credbroker.wire import native
+
         wanted = native.AskInspect(value)
         return self._ask("POST", native.TOKENS_INSPECT, native.Inspected.read, wanted.write())
 
     def ask_lease(self, wanted: native.AskLease) -> native.LeaseGiven:
         """Make a job's narrow lease under this one."""
+        from credbroker.wire import native
+
         return self._ask("POST", native.LEASES, native.LeaseGiven.read, wanted.write())
 
     def lease_status(self) -> native.LeaseStatus:
         """Return how this lease and the grant behind it stand."""
+        from credbroker.wire import native
+
         return self._ask("GET", native.LEASE_SELF, native.LeaseStatus.read)
 
     def end_lease(self) -> None:
         """End this lease and every lease made from it."""
+        from credbroker.wire import native
+
         self._ask("DELETE", native.LEASE_SELF, lambda _: None)
 
     def log_out(self) -> native.LoggedOut:
         """Revoke the person's grant at the issuer and end all its leases."""
+        from credbroker.wire import native
+
         return self._ask("DELETE", native.GRANT_SELF, native.LoggedOut.read)
 
     def notices(self) -> choosing.NoticesChosen:
         """Return whether mails are sent about the person's logins."""
+        from credbroker.wire import choosing
+
         return self._ask("GET", choosing.NOTICES, choosing.NoticesChosen.read)
 
     def choose_notices(self, wanted: choosing.ChooseNotices) -> choosing.NoticesChosen:
         """Choose whether they are."""
+        from credbroker.wire import choosing
+
         return self._ask("PUT", choosing.NOTICES, choosing.NoticesChosen.read, wanted.write())
 
     def consent(self, named: str, wanted: deliveries.ConsentDelivery) -> deliveries.DeliveryShown:
         """Consent, under the lease of a login, to a delivery that a host has announced."""
+        from credbroker.wire import deliveries
+
         target = delivery_target(deliveries.CONSENT, named)
         return self._ask("POST", target, deliveries.DeliveryShown.read, wanted.write())
 
     def my_deliveries(self) -> deliveries.DeliveriesShown:
         """Return the person's standing orders, at whatever host."""
+        from credbroker.wire import deliveries
+
         return self._ask("GET", deliveries.MY_DELIVERIES, deliveries.DeliveriesShown.read)
 
     def end_delivery(self, named: str) -> None:
         """End a standing order; its hosts get no more tokens for it."""
+        from credbroker.wire import deliveries
+
         self._ask("DELETE", delivery_target(deliveries.DELIVERY, named), lambda _: None)
 
     def _ask(

@@ -21,7 +21,7 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [\t\x20-\x7E\x80-
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7E\x80-\xFF]*?)[ \t]*\Z")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[\t\x20-\x7E\x80-\xFF]*)?\Z")
 _LENGTH = re.compile(r"[0-9]{1,10}\Z")
-_UNSAFE = re.compile(r"[\x00-\x1F\x7F-\U0010FFFF]")
+_UNSAFE = re.compile(r"[^\x20-\x7E]")
 
 
 class BrokenAnswerError(Exception):

@@ -137,7 +137,8 @@ def _usable(lease: LeaseFile, path: str) -> LeaseFile:
         return lease
     raise NotAllowed(
         f"The secrets of {path} are used once each, so one agent alone goes by it.",
-        f"Run your program under it, and name no lease file: credbroker agent --job {path} -- PROGRAM",
+        f"Run your program under one, naming no lease file: credbroker agent --job {path} -- PROGRAM;"
+        " or make the lease anew, with: credbroker job new ... --plain",
     )
 
 

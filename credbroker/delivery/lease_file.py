@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Iterator, List, Mapping, Optional
 
 from credbroker.delivery import whole_file
 from credbroker.domain.errors import GrantLost, LeaseEnded, LeaseUnknown, LocalFileUnfit, Malformed
-from credbroker.domain.leases import LeaseToken
+from credbroker.domain.lease_tokens import LeaseToken
 from credbroker.domain.names import check_short_name
 from credbroker.domain.secret import Secret
 from credbroker.wire.fields import Fields, parse_object, write_instant, write_object

@@ -141,18 +141,18 @@ def test_what_may_not_carry_the_token_is_not_sent(
 def test_a_body_that_can_be_read_once_is_not_sent_twice(service: Service) -> None:
     """The next request has the new token."""
 
-    def reached(sent: httpx.Request) -> httpx.Response:
-        body = sent.read()
-        bearer = sent.headers.get("Authorization")
-        status, headers = service.answer(sent.method, str(sent.url), bearer, body)
-        return httpx.Response(status, headers=headers)
+    class Wire(httpx.BaseTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            assert isinstance(request.stream, httpx.SyncByteStream)
+            body, bearer = b"".join(request.stream), request.headers.get("Authorization")
+            status, headers = service.answer(request.method, str(request.url), bearer, body)
+            return httpx.Response(status, headers=headers)
 
     def pieces() -> Iterator[bytes]:
         yield b"a"
         yield b"b"
 
-    transport = httpx.MockTransport(reached)
-    with httpx.Client(auth=BearerAuth(hosts="dav.example.org"), transport=transport) as client:
+    with httpx.Client(auth=BearerAuth(hosts="dav.example.org"), transport=Wire()) as client:
         client.get(f"{DAV}/file")
         service.grow_old()
         assert client.put(f"{DAV}/file", content=pieces()).status_code == 401

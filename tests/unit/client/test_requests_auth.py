@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
-from requests.adapters import BaseAdapter
+from requests.adapters import HTTPAdapter
 
 from credbroker.client import requests_auth
 from credbroker.client.requests_auth import BearerAuth
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 
-class Wire(BaseAdapter):
-    """Takes requests to the service, and counts how its answers are closed."""
+class Wire(HTTPAdapter):
+    """Takes requests to the service, without a socket."""
 
     def __init__(self, service: Service) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class Wire(BaseAdapter):
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         """Answer one request."""
-        body = request.body or b""
+        body: Any = request.body or b""
         sent = body.encode() if isinstance(body, str) else body
         sent = sent if isinstance(sent, bytes) else b"".join(sent)
         status, headers = self.service.answer(
@@ -38,9 +38,6 @@ class Wire(BaseAdapter):
         answer.headers.update(headers)
         answer.url, answer.connection = str(request.url), self
         return answer
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 @pytest.fixture

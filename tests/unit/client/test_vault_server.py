@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import pytest
@@ -177,3 +178,20 @@ def test_the_rest_is_asked_as_htgettoken_asks_it() -> None:
         ("POST", "/v1/auth/ssh/role/ada"),
         ("DELETE", "/v1/secret/oauth/creds"),
     ]
+
+
+def test_an_empty_secret_garbles_no_refusal() -> None:
+    """What a login gives to hand back may be empty."""
+    server, _, _ = asking(refusal(400, "no login here"))
+    with pytest.raises(NotAllowed, match="no login here"):
+        server.store(PATH, "cms", Secret("refresh token", ""), SHOWN)
+
+
+def test_a_ticket_that_is_echoed_is_not_shown() -> None:
+    """Nor pieces of it."""
+    ticket = bytes(range(256)) * 4
+    shown = base64.b64encode(ticket).decode()
+    server, _, _ = asking(refusal(401, f"Negotiate {shown} is not good"))
+    with pytest.raises(LeaseUnknown) as refused:
+        server.by_ticket("auth/kerberos-cms", ticket)
+    assert "Negotiate (not shown) is not good" in refused.value.sentence
