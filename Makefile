@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Compiled modules are kept, whatever the caller's shell says: every command starts quicker.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check fix interop bench chaos fuzz pyz kerberos lock clean
+.PHONY: demo test check fix interop bench chaos fuzz docs pyz packages kerberos lock clean
 
 demo: $(VENV)/.demo  ## the main job on this machine: OpenBao, an issuer, the broker, a job
 	$(BIN)/credbroker demo --report demo-report.json
@@ -45,8 +45,17 @@ fuzz: COUNT = 20000
 fuzz: $(VENV)/.dev  ## odd requests to every path in an HTVault's place (COUNT: how many to each target)
 	$(BIN)/python -m tests.fuzz --count $(COUNT) --seed $(SEED)
 
+docs: $(VENV)/.dev  ## pages for a browser into dist/docs, man pages into dist/man; the reference anew from the code
+	$(BIN)/python -m docs.generate
+	$(BIN)/python -m docs.generate_commands --man dist/man
+	$(BIN)/sphinx-build -q -E -a -W --keep-going -n -c docs -d dist/doctrees . dist/docs
+
 pyz: $(VENV)/.dev  ## build dist/credbroker.pyz, the part that runs without pip
 	$(BIN)/python -m credbroker.zipapp dist/credbroker.pyz
+
+packages: $(VENV)/.dev  ## build dist/*.deb and dist/*.rpm (needs dpkg-deb and rpmbuild)
+	$(BIN)/python -m docs.generate_commands --man dist/man
+	$(BIN)/python systemd/packages/build.py dist
 
 kerberos: $(VENV)/.kerberos  ## what Kerberos logins need (gcc and libkrb5-dev must be there)
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from bench.bare import BareScript, Chain, open_bare
 from bench.ground import Ground, open_ground
 from credbroker.demo.openbao import OpenBaoSettings
-from credbroker.demo.openbao.policy import broker_policy
 from credbroker.host.clock import SystemClock
+from credbroker.stores.broker_place import broker_policy
 
 KEPT = Path(__file__).parent / "results" / "raw"
 # Baked grants must still count as fresh: nobody renews them that early.

@@ -19,9 +19,9 @@ import pytest
 
 from credbroker.demo.certificates import Authority, make_authority
 from credbroker.demo.openbao import OpenBaoError, OpenBaoServer, OpenBaoSettings, find_binary
-from credbroker.demo.openbao.setup import ROLE_NAME
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
+from credbroker.stores.broker_place import ROLE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

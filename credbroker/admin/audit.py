@@ -23,12 +23,12 @@ TAMPERED = 1
 MOST_NAMED = 5
 
 EXAMPLE = """\
+`verify` ends with 0 if all lines are as they were written, with 1 if one was changed, put in or cut out.
+
 examples:
   credbroker audit verify /var/log/credbroker
   credbroker audit trace --job run42 /var/log/credbroker /mnt/other-replica/audit
   credbroker audit trace --jti 3f9c2a7e --json audit-r1.jsonl audit-r2.jsonl.1.gz
-
-`verify` ends with 0 if all lines are as they were written, with 1 if one was changed, put in or cut out.
 """
 
 _SELECTIONS = {
@@ -163,9 +163,12 @@ def _tell(desk: Desk, found: Trace) -> None:
         if names:
             more = f", and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
             desk.say(f"{what}: {len(names)}: {', '.join(sorted(names)[:MOST_NAMED])}{more}")
-    desk.say("To see what would be contained, and without --dry-run to do it:")
-    for kind, name in _to_contain(found):
-        desk.say(f"  credbroker admin contain --dry-run {kind} {shlex.quote(name)}")
+    contained = _to_contain(found)
+    if contained:
+        desk.say("To contain it, once you have seen what would be ended:")
+    for kind, name in contained:
+        behind = "-- " if name.startswith("-") else ""
+        desk.say(f"  credbroker admin contain {kind} {behind}{shlex.quote(name)}")
 
 
 def _to_contain(found: Trace) -> list[tuple[str, str]]:
@@ -173,6 +176,7 @@ def _to_contain(found: Trace) -> list[tuple[str, str]]:
     kind, name = found.selection.kind, found.selection.name
     if kind not in {Followed.TOKEN, Followed.REQUEST}:
         return [(kind.value, name)]
-    itself = [(kind.value, name)] if kind is Followed.TOKEN else []
+    # What another issuer signed is not ours to end.
+    itself = [(kind.value, name)] if kind is Followed.TOKEN and name in found.signed else []
     leases = found.asked_by or found.leases
     return itself + [(Followed.LEASE.value, one) for one in sorted(leases)[:MOST_NAMED]]

@@ -15,9 +15,13 @@ from credbroker.admin.office import Office, open_office
 from credbroker.admin.probe import Wished, probe
 from credbroker.admin.release import release
 from credbroker.admin.restored import restored
+from credbroker.admin.vault_setup import add_arguments as add_vault_setup
+from credbroker.admin.vault_setup import set_up
 from credbroker.admin.withdraw_key import Withdrawal, rehearse_withdrawal, withdraw_key
+from credbroker.cli.exits import FAILED
 from credbroker.config.load import DEFAULT_FOLDER, load
 from credbroker.config.schema import Settings
+from credbroker.domain.errors import Malformed
 from credbroker.domain.revocations import Kind
 from credbroker.host import hardening
 from credbroker.telemetry.logging import configure
@@ -28,10 +32,12 @@ examples:
   credbroker admin issuer release cms --restore
   credbroker admin restored --without old-host
   credbroker admin contain person cms/ada --reason "ticket 4711"
+  credbroker admin contain host 192.0.2.7 --yes
   credbroker admin contained
   credbroker admin withdraw-key --dry-run dteam NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs
   credbroker admin host-join login1.example.org
   credbroker admin legacy --days 7
+  credbroker admin vault-setup --token-file /run/vault-token
 """
 
 
@@ -63,6 +69,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_config(before)
     _add_contain(actions)
     _add_withdraw_key(actions)
+    add_vault_setup(
+        actions.add_parser("vault-setup", help="make what the broker needs in OpenBao/Vault")
+    )
     host = actions.add_parser("host-join", help="print a token by which one host joins")
     host.add_argument("name", metavar="NAME", help="the host's full name, as login1.example.org")
     _add_config(host)
@@ -94,7 +103,7 @@ def _add_contain(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
     ending.add_argument(
         "name", metavar="NAME",
         help="a lease's id, ISSUER/IDENTITY-KEY, a job's name, a host's name or address, an issuer's name,"
-        " COMMUNITY/CLIENT-ID, or a token's jti",
+        " COMMUNITY/CLIENT-ID, or a token's jti; one that begins with a dash comes last, behind --",
     )  # fmt: skip
     moment = ending.add_mutually_exclusive_group()
     moment.add_argument(
@@ -103,9 +112,12 @@ def _add_contain(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
         " and a minute more for clocks that are ahead)",
     )  # fmt: skip
     moment.add_argument("--lift", action="store_true", help="let those leases count again")
-    ending.add_argument(
-        "--dry-run", action="store_true", help="only tell which leases would be ended"
-    )
+    asking = ending.add_mutually_exclusive_group()
+    asking.add_argument("--dry-run", action="store_true", help="only tell what would be ended")
+    asking.add_argument(
+        "--yes", action="store_true",
+        help="do it at once (default: tell what would be ended, and ask)",
+    )  # fmt: skip
     ending.add_argument("--reason", metavar="TEXT", default="", help="why, for the audit trail")
     _add_config(ending)
     _add_config(actions.add_parser("contained", help="print what is contained now"))
@@ -128,15 +140,41 @@ def _add_withdraw_key(actions: argparse._SubParsersAction[argparse.ArgumentParse
 
 
 def run(args: argparse.Namespace, desk: Desk | None = None) -> int:
-    """Do what was asked for; raise what went wrong."""
+    """Do what was asked for; raise what went wrong. 1 is for an operator who was asked, and said no."""
     hardening.forbid_core_dumps()
     configure("error")
-    settings, desk = load(args.config), desk or system_desk()
+    desk = desk or system_desk()
+    if args.action == "vault-setup":
+        set_up(args, desk)
+        return 0
+    settings = load(args.config)
     if args.action == "legacy":
         count_legacy(settings, desk, args.trail, args.days)
+    elif args.action == "contain" and not _is_agreed(args, settings, desk):
+        desk.say("Nothing was contained.")
+        return FAILED
     else:
         asyncio.run(_run(args, settings, desk))
     return 0
+
+
+def _is_agreed(args: argparse.Namespace, settings: Settings, desk: Desk) -> bool:
+    """Return whether to go on with what `contain` was called for, after a rehearsal if need be.
+
+    The operator is asked where nothing else runs, so that ^C ends the command. Raises `Malformed` if
+    there is nobody to ask, and as the rehearsal does.
+    """
+    if args.lift and args.dry_run:
+        raise Malformed("What --lift does is not rehearsed.", "Leave out --dry-run.")
+    if args.lift or args.dry_run or args.yes:
+        return True
+    if not desk.can_ask():
+        raise Malformed(
+            "Nobody can be asked here whether to contain that.",
+            "Give --dry-run to see what would be ended, and --yes to end it.",
+        )
+    asyncio.run(_run(argparse.Namespace(**{**vars(args), "dry_run": True}), settings, desk))
+    return desk.says_yes("Contain it? [y/N] ")
 
 
 async def _run(args: argparse.Namespace, settings: Settings, desk: Desk) -> None:

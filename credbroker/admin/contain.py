@@ -78,6 +78,8 @@ async def rehearse(office: Office, wanted: Wanted) -> None:
     office.desk.answer(f"{wanted.kind.value.capitalize()} {name} would be contained.")
     if wanted.kind in OF_LEASES:
         _tell(office, await _hits(office, wanted.kind, name, over), "These would be")
+    else:
+        office.desk.say(_OF_OURS[wanted.kind])
 
 
 async def lift(office: Office, wanted: Wanted) -> None:

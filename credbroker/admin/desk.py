@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 from typing import TextIO
 
+from credbroker.cli.desk import can_ask, plain, says_yes
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
 from credbroker.ports import Clock, Entropy
@@ -23,6 +24,7 @@ class Desk:
     entropy: Entropy
     out: TextIO
     err: TextIO
+    inp: TextIO | None = None
 
     def answer(self, text: str) -> None:
         """Print one line of the answer."""
@@ -33,12 +35,15 @@ class Desk:
         self.err.write(plain(text) + "\n")
         self.err.flush()
 
+    def can_ask(self) -> bool:
+        """True if an operator sits there and can be asked something."""
+        return can_ask(self.inp, self.err)
+
+    def says_yes(self, question: str) -> bool:
+        """Ask the operator; only a plain yes is one."""
+        return says_yes(plain(question), self.inp, self.err)
+
 
 def system_desk() -> Desk:
     """Return the desk of this machine."""
-    return Desk(SystemClock(), SystemEntropy(), sys.stdout, sys.stderr)
-
-
-def plain(text: str) -> str:
-    """Return `text` without what could move a terminal's cursor or hide something."""
-    return "".join(one if one.isprintable() else "?" for one in text)
+    return Desk(SystemClock(), SystemEntropy(), sys.stdout, sys.stderr, sys.stdin)

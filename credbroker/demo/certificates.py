@@ -27,12 +27,10 @@ if TYPE_CHECKING:
 LIFETIME = datetime.timedelta(days=30)
 BACK_DATED = datetime.timedelta(hours=1)
 
-_NAMES = x509.SubjectAlternativeName(
-    [
-        x509.DNSName("localhost"),
-        x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
-        x509.IPAddress(ipaddress.ip_address("::1")),
-    ]
+_NAMES: tuple[x509.GeneralName, ...] = (
+    x509.DNSName("localhost"),
+    x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
+    x509.IPAddress(ipaddress.ip_address("::1")),
 )
 
 
@@ -55,12 +53,13 @@ class Authority:
         self._certificate = certificate
         self._clock = clock
 
-    def issue(self, name: str, folder: Path) -> tuple[Path, Path]:
+    def issue(self, name: str, folder: Path, *hosts: str) -> tuple[Path, Path]:
         """Write a certificate for localhost, 127.0.0.1 and ::1, and its key, into `folder`.
 
         Args:
             name: What the server is called; it becomes the common name and the files' names.
             folder: An existing folder; files of the same name there are replaced.
+            hosts: Further names that it is good for.
 
         Returns:
             The paths of the certificate (PEM) and of its key (PEM, mode 0600).
@@ -70,8 +69,9 @@ class Authority:
         """
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _builder(name, self._certificate.subject, key, self._clock)
+        names = x509.SubjectAlternativeName([*_NAMES, *map(x509.DNSName, hosts)])
         certificate = (
-            builder.add_extension(_NAMES, critical=False)
+            builder.add_extension(names, critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(digital_signature=True), critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)

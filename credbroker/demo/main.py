@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import itertools
+import os
 import shlex
 import shutil
 import signal
@@ -119,27 +121,40 @@ def _show(report: Report, file: Path | None) -> None:
 
 
 async def _keep(stage: Stage) -> None:
-    """Say what to try, and wait to be told to stop."""
+    """Say what to try, let the issuer go away and come back at each SIGUSR1, until told to stop."""
     sys.stdout.write(_what_to_try(stage))
     sys.stdout.flush()
+    told = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, told.set)
     with contextlib.suppress(asyncio.CancelledError):
-        await asyncio.Event().wait()
+        for goes in itertools.cycle((True, False)):
+            await told.wait()
+            told.clear()
+            await (stage.issuer.go_dark() if goes else stage.issuer.come_back())
+            sys.stdout.write("The issuer is away.\n" if goes else "The issuer is back.\n")
+            sys.stdout.flush()
     sys.stdout.write("\nEnding everything.\n")
 
 
 def _what_to_try(stage: Stage) -> str:
-    environment = stage.environment()
-    names = ("CREDBROKER_URL", "CREDBROKER_CA_FILE", "XDG_STATE_HOME", "XDG_RUNTIME_DIR")
+    """Leave what another terminal needs in a file, and say how to use it."""
+    given = stage.environment() | {
+        "CREDBROKER_DEMO": str(stage.folder),
+        "CREDBROKER_DEMO_PID": str(os.getpid()),
+    }
+    names = [one for one in given if one.startswith(("CREDBROKER_", "XDG_"))]
+    exports = stage.folder / "environment"
+    exports.write_text("".join(f"export {name}={shlex.quote(given[name])}\n" for name in names))
     program = "credbroker" if shutil.which("credbroker") else Path(sys.argv[0]).absolute()
-    exports = "\n".join(f"  export {name}={shlex.quote(environment[name])}" for name in names)
     return f"""
 Everything still runs, below {stage.folder}. In another terminal:
 
-{exports}
+  . {shlex.quote(str(exports))}
   {program} status
   {program} token --minimum 5 --scope storage.read:/home --audience https://se.example.org
-  {program} login demo      # sign in as {ALICE.name}, password {ALICE.password}
   {program} logout
+  {program} login demo      # sign in as {ALICE.name}, password {ALICE.password}
+  kill -USR1 $CREDBROKER_DEMO_PID      # the issuer goes away; once more, and it is back
 
-Press Ctrl-C here to end it all.
+docs/tutorial.md is a walk through all of it. Press Ctrl-C here to end it all.
 """

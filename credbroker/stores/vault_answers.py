@@ -14,7 +14,8 @@ from credbroker.domain.errors import StoreMisconfigured, StoreUnavailable, Store
 from credbroker.ports import HttpAnswer, StaleVersionError
 
 _STALE = "check-and-set parameter did not match"
-_NOT_READY = "upgrade from non-versioned to versioned"
+# "waiting for the primary to upgrade from …" on a standby, "Upgrading from …" on the active node.
+_NOT_READY = "from non-versioned to versioned data"
 
 
 def json_of(answer: HttpAnswer) -> dict[str, Any]:

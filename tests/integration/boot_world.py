@@ -3,7 +3,7 @@
 `boot` lays an overlay over this machine's files, in a mount namespace of its own, installs the units
 into it, boots systemd in a container there (systemd-nspawn, own network), and has it play a story:
 a Python module, run as root inside, that leaves what it saw in one JSON file. Nothing of it is left
-behind, and nothing outside is touched.
+behind, and nothing outside is touched. A story that installs by itself has other files put there.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ import sys
 import sysconfig
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 REPOSITORY = Path(__file__).parents[2]
 UNITS = REPOSITORY / "systemd"
@@ -86,15 +89,19 @@ def why_not(folder: Path) -> str:
     return f"no overlay can be mounted here: {tried.stderr.strip()}" if tried.returncode else ""
 
 
-def boot(folder: Path, module: str) -> dict[str, Any]:
+def boot(
+    folder: Path, module: str, install: Callable[[Path], None] | None = None
+) -> dict[str, Any]:
     """Boot, play the story in `module`, and return what it saw.
 
-    `folder` is empty; the console and what the story said stay there.
+    `folder` is empty; the console and what the story said stay there. `install` lays files into the
+    folder that it is given, as from the machine's root; without it the units are there.
     """
     mounted, added, out = folder / "mounted", folder / "added", folder / "out"
     for one in (mounted, added, out):
         one.mkdir()
-    _install(added, module)
+    (install or install_units)(added)
+    _add_story(added, module)
     binds = {"source": REPOSITORY, "packages": _PACKAGES, "python": sys.base_prefix}
     words = [f"--bind-ro={there}:{INSIDE / name}" for name, there in binds.items()]
     os.environ["OUT"] = str(out)
@@ -113,14 +120,11 @@ def _unshared(folder: Path, script: str, words: list[str]) -> subprocess.Complet
     )
 
 
-def _install(added: Path, module: str) -> None:
+def install_units(added: Path) -> None:
     """Put everything where the comments of the units say."""
     system, user = added / "etc/systemd/system", added / "etc/systemd/user"
     for folder in (system, user, added / "etc/sysusers.d", added / "etc/tmpfiles.d"):
         folder.mkdir(parents=True)
-    (added / "usr/bin").mkdir(parents=True)
-    (added / "var/story").mkdir(parents=True)
-    (added / "etc/machine-id").write_text(uuid.uuid4().hex + "\n")
     for unit in UNITS.glob("*.service"):
         shutil.copy(unit, system)
     probe = (UNITS / "credbroker-sessions.service").read_text()
@@ -131,9 +135,21 @@ def _install(added: Path, module: str) -> None:
         shutil.copy(unit, user)
     shutil.copy(UNITS / "credbroker-sysusers.conf", added / "etc/sysusers.d/credbroker.conf")
     shutil.copy(UNITS / "credbroker-tmpfiles.conf", added / "etc/tmpfiles.d/credbroker.conf")
-    for name, content in {"python-of-tests": _PYTHON, "credbroker": _PROGRAM}.items():
-        program = added / "usr/bin" / name
-        program.write_text(content)
-        program.chmod(0o755)
+    _write_program(added, "credbroker", _PROGRAM)
+
+
+def _write_program(added: Path, name: str, content: str) -> None:
+    program = added / "usr/bin" / name
+    program.parent.mkdir(parents=True, exist_ok=True)
+    program.write_text(content)
+    program.chmod(0o755)
+
+
+def _add_story(added: Path, module: str) -> None:
+    system = added / "etc/systemd/system"
+    system.mkdir(parents=True, exist_ok=True)
+    (added / "var/story").mkdir(parents=True)
+    (added / "etc/machine-id").write_text(uuid.uuid4().hex + "\n")
+    _write_program(added, "python-of-tests", _PYTHON)
     (system / "story.service").write_text(_STORY.format(module=module))
     (system / "story.target").write_text(_TARGET)

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from credbroker.demo.issuer.faults import Fault
     from credbroker.demo.openbao import OpenBaoServer
     from credbroker.domain.grants import Grant
+    from credbroker.serving import Daemon
 
 READ = "storage.read:/"
 ROLE_SCOPES = ["openid", "offline_access", READ, "storage.create:/"]
@@ -126,7 +127,7 @@ class Replica(Asked):
     """A broker in this process."""
 
     runner: web.AppRunner | None = None
-    daemon: daemon.Daemon | None = None
+    daemon: Daemon | None = None
     lasting: list[asyncio.Task[None]] = field(default_factory=list)
     opened: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
 
@@ -231,7 +232,10 @@ class BrokerWorld:
         grants = wanted.pop("grants", ALL_GRANTS)
         settings = IssuerSettings(
             clients=(Client("credbroker", self.client_secret, grants=grants),),
-            people=tuple(Person(name, f"{name}'s word") for name in ("alice", "bob", "carol")),
+            people=tuple(
+                Person(name, f"{name}'s word", mail=f"{name}@example.org")
+                for name in ("alice", "bob", "carol")
+            ),
             lifetimes=wanted.pop("lifetimes", Lifetimes(access=ACCESS_SECONDS)),
             refresh_policy=wanted.pop("refresh_policy", RefreshPolicy.ROTATE_REVOKE_FAMILY),
             **wanted,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hvac.exceptions import Forbidden, InvalidPath, InvalidRequest
 
-from credbroker.demo.openbao.policy import POLICY_NAME
+from credbroker.stores.broker_place import POLICY_NAME
 from tests.fixtures_openbao import admin_hvac
 
 if TYPE_CHECKING:

@@ -72,7 +72,7 @@ async def test_a_tampered_trail_is_named_by_file_and_line_and_ends_with_1(tmp_pa
 async def test_a_trace_is_a_table_and_ends_with_the_command_that_contains_it(
     tmp_path: Path,
 ) -> None:
-    """Rehearsed first, with what needs quotes in quotes."""
+    """With what needs quotes in quotes."""
     await record(tmp_path)
     status, answer, said = ran("trace", "--job", "run 42", tmp_path)
     assert status == 0
@@ -80,21 +80,29 @@ async def test_a_trace_is_a_table_and_ends_with_the_command_that_contains_it(
     assert answer[2].split()[2:7] == ["egi/ada", "run", "42", LEASE, "of"]
     assert answer[-1].endswith("t-1                     192.0.2.7        storage.read:/")
     assert "Tokens: 1: t-1" in said
-    assert "  credbroker admin contain --dry-run job 'run 42'\n" in said
+    assert "  credbroker admin contain job 'run 42'\n" in said
 
 
 async def test_a_trace_of_a_token_or_a_request_is_contained_by_the_lease_that_asked(
     tmp_path: Path,
 ) -> None:
-    """A token also by its jti, which counts if we signed it."""
+    """A token also by its jti if we signed it; a mark on another issuer's would end nothing."""
     await record(tmp_path)
+    trail = AuditTrail(tmp_path, "r2", FakeClock())
+    await trail.record("sign", jti="t-2", subject_jti="t-1", client_id="fts", iss="https://us/")
+    await trail.record("refused", request_id="req-2")
+    trail.close()
+    of_lease = f"  credbroker admin contain lease {LEASE}\n"
     _, _, said = ran("trace", "--jti", "t-1", tmp_path)
-    assert said.endswith(
-        f"--dry-run token t-1\n  credbroker admin contain --dry-run lease {LEASE}\n"
-    )
+    assert "contain token" not in said
+    assert said.endswith(of_lease)
+    _, _, said = ran("trace", "--jti", "t-2", tmp_path)
+    assert said.endswith(f"  credbroker admin contain token t-2\n{of_lease}")
+    _, _, said = ran("trace", "--request", "req-2", tmp_path)
+    assert said == ""
     _, _, said = ran("trace", "--request", "req-1", tmp_path)
-    assert "--dry-run token" not in said
-    assert f"--dry-run lease {LEASE}\n" in said
+    assert "contain token" not in said
+    assert f"contain lease {LEASE}\n" in said
 
 
 async def test_json_gives_the_lines_themselves(tmp_path: Path) -> None:
@@ -127,14 +135,19 @@ async def test_more_than_a_few_names_are_counted(tmp_path: Path) -> None:
     assert "Tokens: 9: t-0, t-1, t-2, t-3, t-4, and 4 more\n" in said
 
 
-def test_what_is_followed_has_the_words_of_contain(tmp_path: Path) -> None:
-    """And each command that a trace prints is one that `admin` takes."""
+@pytest.mark.parametrize("jti", ["t-1", "-t"])
+async def test_what_is_followed_has_the_words_of_contain(tmp_path: Path, jti: str) -> None:
+    """And each command that a trace prints is one that `admin` takes, whatever a name begins with."""
     assert {kind.value for kind in Followed} == {kind.value for kind in Kind} | {"request"}
+    trail = AuditTrail(tmp_path, "r1", FakeClock())
+    await trail.record("sign", jti=jti, client_id="fts", iss="https://us/")
+    trail.close()
+    _, _, said = ran("trace", f"--jti={jti}", tmp_path)
+    (line,) = (one for one in said.splitlines() if "contain token" in one)
     parser = argparse.ArgumentParser()
     add_admin_arguments(parser)
-    line = "credbroker admin contain --dry-run job 'run 42'"
     args = parser.parse_args(shlex.split(line)[2:])
-    assert (args.kind, args.name, args.dry_run) == ("job", "run 42", True)
+    assert (args.kind, args.name) == ("token", jti)
 
 
 async def test_without_files_the_settings_say_where_they_lie(

@@ -279,6 +279,17 @@ async def test_a_failed_login_is_not_tried_again_at_once_but_soon(
 # What an answer means
 
 
+# A new engine answers so for its first moments, on the active node and on a standby.
+UPGRADING = (
+    "Upgrading from non-versioned to versioned data. This backend will be unavailable for a brief"
+    " period and will resume service shortly."
+)
+PRIMARY_UPGRADING = (
+    "Waiting for the primary to upgrade from non-versioned to versioned data. This backend will be"
+    " unavailable for a brief period and will resume service when the primary is finished."
+)
+
+
 @pytest.mark.parametrize(
     ("reply", "read", "write"),
     [
@@ -292,18 +303,8 @@ async def test_a_failed_login_is_not_tried_again_at_once_but_soon(
         (answer(429), StoreUnavailable, StoreUnavailable),
         (answer(472), StoreUnavailable, StoreUnavailable),
         (answer(473), StoreUnavailable, StoreUnavailable),
-        (
-            answer(
-                400,
-                {
-                    "errors": [
-                        "Upgrading from non-versioned to versioned data: upgrade from non-versioned to versioned"
-                    ]
-                },
-            ),
-            StoreUnavailable,
-            StoreUnavailable,
-        ),
+        (answer(400, {"errors": [UPGRADING]}), StoreUnavailable, StoreUnavailable),
+        (answer(400, {"errors": [PRIMARY_UPGRADING]}), StoreUnavailable, StoreUnavailable),
         (answer(400, {"errors": ["no"]}), StoreMisconfigured, StoreMisconfigured),
         (answer(405), StoreMisconfigured, StoreMisconfigured),
         (
