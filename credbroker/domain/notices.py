@@ -1,6 +1,7 @@
 """What people are told before their work stops: which notice of a grant is due, and what was told.
 
-- Of a grant's end it is told 7, 2 and 1 days ahead, and only where jobs or deliveries depend on it.
+- Of a grant's end it is told 7, 2 and 1 days ahead, of a login's only where that is after its beginning,
+  and only where jobs or deliveries depend on it.
   That a grant is paused, in doubt or lost is told where any lease of its person still lives.
 - One of a cause, and one of a cause and day: the same trouble of the same generation is told once,
   the same end once for each of the three times. What may have been told counts as told for a day.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import datetime
 import enum
+import math
 import re
 from dataclasses import dataclass, field, replace
 from typing import Collection, Iterator, Mapping, Optional, Tuple
@@ -137,7 +139,7 @@ class Notice:
 def causes(grant: Grant, now: datetime.datetime, rules: NoticeRules) -> Tuple[Cause, ...]:
     """Return what may have to be told of a grant, as far as its own record says."""
     trouble = _trouble(grant)
-    ends = (_cause_of(end, now) for end, _ in _ends(grant, now, rules))
+    ends = (_cause_of(end, now, lasts) for end, lasts, _ in _ends(grant, now, rules))
     found = (trouble, *ends)
     return tuple(dict.fromkeys(one for one in found if one is not None))
 
@@ -223,9 +225,9 @@ def _of_end(
     grant: Grant, dependents: Dependents, now: datetime.datetime, rules: NoticeRules
 ) -> Optional[Notice]:
     """Return the notice of the first end that anything depends on."""
-    for end, of_login in sorted(_ends(grant, now, rules)):
+    for end, lasts, of_login in sorted(_ends(grant, now, rules)):
         works = tuple(one for one in dependents.works if _hit(one, end, of_login=of_login))
-        cause = _cause_of(end, now)
+        cause = _cause_of(end, now, lasts)
         if works and cause is not None:
             mark = int(end.timestamp() // DAY_SECONDS)
             return Notice(cause, mark, (), end, works, dependents.more)
@@ -240,20 +242,25 @@ def _hit(work: Work, end: datetime.datetime, *, of_login: bool) -> bool:
 
 def _ends(
     grant: Grant, now: datetime.datetime, rules: NoticeRules
-) -> Iterator[Tuple[datetime.datetime, bool]]:
-    """Yield when the grant ends, as far as that is to be seen, and when its last login does (True)."""
+) -> Iterator[Tuple[datetime.datetime, float, bool]]:
+    """Yield when the grant ends, as far as that is to be seen, and when its last login does (True).
+
+    In between stands how long it lasts in all, in seconds: for a grant that is never known before.
+    """
     if grant.state not in _ALIVE or grant.key.credkey == PROBE_CREDKEY:
         return
     announced = grant.refresh_expires_at
     if announced is not None and expiry_warning(grant, now, rules.warn_seconds) is not None:
-        yield announced, False
-    yield grant.created_at + datetime.timedelta(seconds=rules.login_seconds), True
+        yield announced, math.inf, False
+    end = grant.created_at + datetime.timedelta(seconds=rules.login_seconds)
+    yield end, rules.login_seconds, True
 
 
-def _cause_of(end: datetime.datetime, now: datetime.datetime) -> Optional[Cause]:
+def _cause_of(end: datetime.datetime, now: datetime.datetime, lasts: float) -> Optional[Cause]:
+    """Return what is to be told of an end so near; a login of a week is not told of it as it begins."""
     left = (end - now).total_seconds()
-    fitting = (cause for days, cause in sorted(_DAYS.items()) if 0 < left <= days * DAY_SECONDS)
-    return next(fitting, None)
+    near = ((days * DAY_SECONDS, cause) for days, cause in sorted(_DAYS.items()))
+    return next((cause for before, cause in near if 0 < left <= before < lasts), None)
 
 
 def _by_open(

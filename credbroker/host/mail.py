@@ -27,6 +27,7 @@ from credbroker.ports import (
 from credbroker.wire.letters import prove, write_mail
 
 _FAILURES = (smtplib.SMTPException, OSError)
+_CUT_AGAIN_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +68,15 @@ class SmtpMail:
         said = _Conversation(self._server, self._tls)
         loop = asyncio.get_running_loop()
         working = loop.run_in_executor(self._thread, said.mail, letter.to, mail)
-        cut = loop.call_later(self._server.seconds, said.cut_off)
         try:
-            await working
-        finally:
-            cut.cancel()
+            await asyncio.wait({working}, timeout=self._server.seconds)
+            while not working.done():  # again: it may be connected only now
+                said.cut_off()
+                await asyncio.wait({working}, timeout=_CUT_AGAIN_SECONDS)
+        except asyncio.CancelledError:
+            said.cut_off()
+            raise
+        working.result()
 
 
 class _Smtp(smtplib.SMTP):
@@ -144,7 +149,7 @@ class _Conversation:
         if one.security == "starttls":
             smtp.starttls(context=self._tls)
         if one.user is not None and one.password is not None:
-            prove(smtp.login, one.user, one.password)
+            _log_in(smtp, one.user, one.password)
         smtp.ehlo_or_helo_if_needed()
 
     def _hand_over(self, smtp: smtplib.SMTP, to: str, mail: bytes) -> None:
@@ -163,6 +168,15 @@ class _Conversation:
             code = error.smtp_code
         if code != 250:
             raise LetterRefusedError(f"the mail server refuses a mail ({code})", final=code >= 500)
+
+
+def _log_in(smtp: smtplib.SMTP, user: str, password: Secret) -> None:
+    try:
+        prove(smtp.login, user, password)
+        return
+    except UnicodeEncodeError:
+        pass  # it has the password in it, and must not be the context of another
+    raise NotSentError("the user or password for the mail server is not ASCII")
 
 
 def _why(error: Exception) -> str:

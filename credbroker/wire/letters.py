@@ -102,7 +102,8 @@ def write_mail(
 
     Raises `ValueError` for a header with a line break in it.
     """
-    message = email.message.EmailMessage(policy=email.policy.SMTP)
+    # As bytes of seven bits, which every server takes (RFC 6152).
+    message = email.message.EmailMessage(policy=email.policy.SMTP.clone(cte_type="7bit"))
     message["From"] = sender
     message["To"] = to
     message["Subject"] = f"credbroker: {subject}"
@@ -144,11 +145,19 @@ def _depending(notice: Notice) -> Sequence[str]:
         return ()
     deliveries = sum(one.is_delivery for one in notice.works)
     jobs = len(notice.works) - deliveries
-    more = " or more" if notice.more else ""
-    counted = f"On it depend {jobs} jobs or programs and {deliveries} deliveries{more}:"
+    counted = [
+        *(
+            [f"{deliveries} {'delivery' if deliveries == 1 else 'deliveries'}"]
+            if deliveries
+            else []
+        ),
+        *([f"{jobs} {'job or program' if jobs == 1 else 'jobs or programs'}"] if jobs else []),
+        *(["perhaps more"] if notice.more else []),
+    ]
     lines = [f"  {shown(one.name)} ({shown(one.where)})" for one in notice.works[:MOST_SHOWN]]
     left = len(notice.works) - len(lines)
-    return ("\n".join([counted, *lines, *([f"  and {left} others"] if left else [])]),)
+    head = f"What depends on it: {', '.join(counted)}"
+    return ("\n".join([head, *lines, *([f"  and {left} others"] if left else [])]),)
 
 
 def _work(one: Work) -> Mapping[str, object]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
@@ -211,6 +213,44 @@ async def test_a_server_that_is_slow_or_lies_is_left_in_time(
     await asyncio.gather(*talking, return_exceptions=True)
     server.close()
     await server.wait_closed()
+
+
+async def test_a_connection_that_came_too_late_is_ended_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The time was over while the name was looked up, when there was nothing to end yet."""
+    connect = socket.create_connection
+
+    def slowly(*where: Any, **how: Any) -> socket.socket:
+        threading.Event().wait(0.4)
+        return connect(*where, **how)
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _quietly(dribbles(reader, writer), writer)
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    monkeypatch.setattr(socket, "create_connection", slowly)
+    async with mailing(replace(SERVER, port=port, seconds=0.2)) as mail, asyncio.timeout(5):
+        with pytest.raises(NotSentError, match="in time"):
+            await mail.tell(LETTER)
+    server.close()
+    await server.wait_closed()
+
+
+async def test_a_password_that_no_server_can_be_told_is_said_without_it(
+    authority: Authority, tmp_path: Path
+) -> None:
+    """SMTP's logins are ASCII; what Python raises of it has the password in it."""
+    async with mail_server(tls_of(authority, tmp_path), password="x") as server:
+        wrong = replace(
+            SERVER, port=server.port, security="starttls", ca_file=str(authority.ca_file),
+            user="broker", password=Secret("mail password", "sch\u00f6n"),
+        )  # fmt: skip
+        async with mailing(wrong) as mail:
+            with pytest.raises(NotSentError, match="ASCII") as said:
+                await mail.tell(LETTER)
+    assert said.value.__cause__ is None
 
 
 async def _quietly(talk: Awaitable[None], writer: asyncio.StreamWriter) -> None:

@@ -15,7 +15,6 @@ from credbroker.broker.notices.handing_out import HandingOut
 from credbroker.broker.notices.sending import Sending
 from credbroker.broker.notices.telling import MAIL, Around, Telling
 from credbroker.broker.running import Means
-from credbroker.domain.breaker import Phase
 from credbroker.domain.deliveries import Delivery
 from credbroker.domain.grants import Grant
 from credbroker.domain.leases import Lease
@@ -103,7 +102,7 @@ def issuer_troubles(engine: Engine, means: Means) -> dict[str, list[Cause]]:
             *([Cause.ISSUER_BRAKED] if standing.braked else []),
             *([Cause.CLIENT_REJECTED] if standing.client_paused else []),
         ]
-        away = standing.phase is not Phase.CLOSED and not standing.client_paused
+        away = standing.away and not standing.client_paused
         if told or away:
             found[name] = [*told, *([Cause.ISSUER_AWAY] if away and lasts else [])]
     return found

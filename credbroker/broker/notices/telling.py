@@ -28,6 +28,8 @@ from credbroker.ports import Clock, RecordStore, StaleVersionError
 ROUND_SECONDS = 60.0
 SETTLE_SECONDS = 300.0
 """So long a trouble may pass by itself."""
+PUT_OFF_SECONDS = 300.0
+"""So long a grant rests of which a channel would not take something."""
 AGAIN_SECONDS = 3600.0
 """A grant of which all was told is looked at again after so long, unless something else comes."""
 MOST_WAITING = 50_000
@@ -146,6 +148,8 @@ class Telling:
         elif await self._tell_of(segment, grant):
             del self._waiting[segment]
             self._remember(segment, _sign(grant, found))
+        elif self._out.left > 0:  # it is not for want of room in this round
+            self._waiting[segment] = self._clock.elapsed() + PUT_OFF_SECONDS
 
     async def _tell_of(self, segment: str, grant: Grant) -> bool:
         """Tell what is due; return whether nothing of it is left for later."""

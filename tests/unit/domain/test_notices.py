@@ -217,3 +217,17 @@ def test_an_address_is_one_word_of_plain_letters(text: str) -> None:
         assert text.isprintable()
         assert not set(text) & set(' ,;:<>()[]"\\')
         assert text.count("@") == 1
+
+
+@pytest.mark.parametrize(("login_days", "first"), [(7, 2), (2, 1), (8, 7)])
+def test_a_login_is_not_told_to_end_when_it_has_only_begun(login_days: int, first: int) -> None:
+    """Where logins last a week, each would begin with a mail that it ends within one."""
+    rules = NoticeRules(login_seconds=login_days * DAY)
+    one, on = grant(created_at=NOON), depending(later(login_days))
+    told = [
+        (day, notice.cause.value)
+        for day in range(login_days)
+        for notice in due(one, on, {}, CHANNELS, now=later(day + 0.01), rules=rules)
+    ]
+    assert told[0][0] == login_days - first
+    assert told[0][1].startswith(f"ends_in_{first}_day")

@@ -50,7 +50,7 @@ def test_a_mail_says_what_to_do_and_what_depends_on_it() -> None:
     """How many, and where; and how to get no more such mails."""
     text = text_of(LOST, grant(state=GrantState.LOST), URL)
     for words in (
-        "credbroker login egi --role default", "1 jobs or programs and 1 deliveries or more",
+        "credbroker login egi --role default", "1 delivery, 1 job or program, perhaps more",
         "run42 (192.0.2.7)", "delivery (group login)", f"{URL}/mine", "credbroker notices off",
     ):  # fmt: skip
         assert words in text
@@ -162,3 +162,28 @@ def test_a_password_goes_to_the_call_that_logs_in() -> None:
     seen = []
     prove(lambda user, word: seen.append((user, word)), "broker", Secret("mail password", "word"))
     assert seen == [("broker", "word")]
+
+
+@pytest.mark.parametrize("name", ["jöb", 2000 * "x", "\U0001f680"])
+def test_a_mail_is_ascii_in_lines_that_every_server_takes(name: str) -> None:
+    """One that offers no 8BITMIME (RFC 6152) refuses other bytes, or takes the eighth bit off."""
+    text = text_of(replace(LOST, works=(replace(WORK, name=name),)), grant(), URL) + name
+    written = mail(text=text)
+    assert written.isascii()
+    assert all(len(line) <= 998 for line in written.split(b"\r\n"))
+    assert name in email.message_from_bytes(written, policy=email.policy.default).get_content()
+
+
+@pytest.mark.parametrize(
+    ("works", "words"),
+    [
+        ((WORK,), "What depends on it: 1 job or program\n"),
+        ((DELIVERY, WORK, WORK), "What depends on it: 1 delivery, 2 jobs or programs\n"),
+        ((DELIVERY, DELIVERY), "What depends on it: 2 deliveries\n"),
+    ],
+)
+def test_what_depends_on_a_login_is_counted_as_people_do(
+    works: tuple[Work, ...], words: str
+) -> None:
+    """Nothing of which there is none is named."""
+    assert words in text_of(replace(LOST, works=works, more=False), grant(), URL)

@@ -9,10 +9,10 @@ import pytest
 
 from credbroker.broker.notices import telling
 from credbroker.domain.errors import StoreUnavailable
-from credbroker.domain.grants import GrantState
+from credbroker.domain.grants import Grant, GrantState
 from credbroker.domain.losses import BRAKED
 from credbroker.domain.names import GrantKey
-from credbroker.domain.notices import Cause, Choice
+from credbroker.domain.notices import Cause, Choice, Dependents
 from credbroker.ports import LetterRefusedError, NoAnswerError, NotSentError
 from tests.unit.broker.notices_world import ADDRESS, NoticesWorld
 from tests.unit.broker.world import DAY, ISSUER, ROLE, SEGMENT
@@ -38,7 +38,13 @@ async def test_a_login_at_rest_is_told_with_the_link_that_mends_it(around: Notic
     (letter,) = around.mail.letters
     assert letter.to == ADDRESS
     assert letter.subject == "your login at cms is at rest and needs you"
-    for words in (NOTE, "https://issuer.test/", "run42 (192.0.2.7)", "1 jobs", "notices off"):
+    for words in (
+        NOTE,
+        "https://issuer.test/",
+        "run42 (192.0.2.7)",
+        "1 job or program",
+        "notices off",
+    ):
         assert words in letter.text
     assert around.causes() == ["paused"]
     assert around.webhook.letters[0].event["jobs"] == 1
@@ -251,7 +257,7 @@ async def test_a_refused_recipient_is_that_persons_own_affair(around: NoticesWor
     around.mail.fail_next(LetterRefusedError("no such person", final=True))
     await around.is_now(told, GrantState.LOST)
     for _ in range(5):
-        await around.rounds(told, seconds=60 if around.mail.tries else 600)
+        await around.rounds(told, seconds=600)
     assert (around.mail.tries, told.telling.waiting) == (2, 0)
 
 
@@ -330,3 +336,32 @@ async def test_the_keeper_and_whoever_stores_a_grant_tell_of_it(around: NoticesW
     heard = around.notices(later)
     later.engine.keeping._learn(SEGMENT, around.world.grant)
     assert heard.telling.waiting == 1
+
+
+async def test_what_cannot_be_told_now_is_looked_at_a_few_times_an_hour(
+    around: NoticesWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full mailbox fills no trail, and a mail server that is down has nobody's leases read in vain."""
+    replica = around.world.replica()
+    told = around.notices(replica)
+    await around.person(replica)
+    looks = 0
+    on = told.telling._depending.on
+
+    async def counted(grant: Grant) -> Dependents:
+        nonlocal looks
+        looks += 1
+        return await on(grant)
+
+    monkeypatch.setattr(told.telling._depending, "on", counted)
+    around.mail.down = LetterRefusedError("mailbox full", final=False)
+    await around.is_now(told, GrantState.LOST)
+    for _ in range(60):
+        await around.rounds(told, seconds=60)
+    assert 5 <= around.mail.tries <= 12
+    around.mail.down = NotSentError("the mail server is not reached")
+    looks = 0
+    for _ in range(60):
+        await around.rounds(told, seconds=60)
+    assert looks <= 12
+    assert around.causes() == ["lost"]
