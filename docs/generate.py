@@ -64,8 +64,7 @@ def settings() -> str:
     )
     keys = list(settings_of(Settings))
     for section, rows in groupby(keys, lambda row: row[0].partition(".")[0]):
-        cells = [[f"`{key}`", f"`{default}`" if default else "", linked(MEANINGS[key])]
-                 for key, default in rows]  # fmt: skip
+        cells = [[f"`{key}`", _shown(default), linked(MEANINGS[key])] for key, default in rows]
         text += f"\n## {section}\n\n" + table(["Key", "Default", "Meaning"], cells)
     return text
 
@@ -95,6 +94,10 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
     if field.default is msgspec.NODEFAULT:
         return "required"
     return "none" if field.default is None else str(field.default)
+
+
+def _shown(default: str) -> str:
+    return default if default in {"", "required", "none"} else f"`{default}`"
 
 
 def linked(meaning: str) -> str:

@@ -38,6 +38,14 @@ def check_takeable(before: Settings, after: Settings) -> None:
             )
 
 
+def issuers_as_before(before: Settings, after: Settings) -> frozenset[str]:
+    """Return the URLs of the issuers of which all is said as it was, wherever they are named."""
+    changed_urls = {
+        one.url for name, one in before.issuers.items() if after.issuers.get(name) != one
+    }
+    return frozenset(one.url for one in before.issuers.values()) - changed_urls
+
+
 def _differing(before: object, after: object, at: str) -> Iterator[str]:
     if before == after:
         return

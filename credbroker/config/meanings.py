@@ -1,4 +1,4 @@
-"""What each setting means, in words: the table of the operations page and the example are made of this.
+"""What each setting means, in words: the reference page and the example are made of this.
 
 A key stands once for all entries of a mapping, as `issuers.<name>.url`. Its default is not said again: the
 schema has it.

@@ -10,6 +10,8 @@ import yaml
 
 from credbroker.config.load import settings_files
 
+_NULL = "tag:yaml.org,2002:null"
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -30,8 +32,8 @@ def origins(folder: Path) -> Mapping[str, Origin]:
         root = yaml.compose(file.read_text("utf-8"), yaml.SafeLoader)
         if root is not None:
             for key, origin in _below(root, "", file):
-                if origin is None:  # what replaces a list leaves none of its entries
-                    for one in [one for one in found if one.startswith(f"{key}[")]:
+                if origin is None:  # a list, or null, leaves nothing of what it replaces
+                    for one in [one for one in found if one.startswith(key)]:
                         del found[one]
                 else:
                     found[key] = origin
@@ -48,10 +50,12 @@ def _below(node: yaml.Node, at: str, file: Path) -> Iterator[tuple[str, Origin |
             yield here, Origin(file, key.start_mark.line + 1)
             yield from _below(value, here, file)
     elif isinstance(node, yaml.SequenceNode):
-        yield at, None
+        yield f"{at}[", None
         for number, value in enumerate(node.value):
             yield f"{at}[{number}]", Origin(file, value.start_mark.line + 1)
             yield from _below(value, f"{at}[{number}]", file)
+    elif node.tag == _NULL:
+        yield f"{at}.", None
 
 
 def _is_written_out(pair: tuple[yaml.Node, yaml.Node]) -> bool:

@@ -26,6 +26,7 @@ CHECKS: tuple[Callable[[Project], Iterator[str]], ...] = (
     old_python.old_python_evaluates_no_union,
     old_python.annotations_are_never_evaluated,
     links.links_lead_somewhere,
+    links.links_elsewhere_are_whole,
 )
 
 

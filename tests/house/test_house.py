@@ -266,3 +266,15 @@ def test_a_link_that_leads_nowhere_is_found(tree: Tree) -> None:
         "README.md:8: gone.md does not exist",
         "docs/adr/0001-rooms.md:1: ../token%20path.md does not exist",
     ]
+
+
+def test_a_link_elsewhere_that_cannot_be_right_is_found(tree: Tree) -> None:
+    """Without a host, or unprotected; whether the place is there is not asked."""
+    tree.write(
+        "docs/page.md",
+        "[good](https://example.org/x) [here](#top)\n[no host](https:///x)\n[open](http://example.org)\n",
+    )
+    assert tree.found(links.links_elsewhere_are_whole) == [
+        "docs/page.md:2: https:///x is no https address",
+        "docs/page.md:3: http://example.org is no https address",
+    ]

@@ -55,11 +55,16 @@ README = ROOT / "README.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
 JOBS = ROOT / "docs" / "jobs.md"
 MIGRATION = ROOT / "docs" / "migrate-from-htvault.md"
+PERSON = ROOT / "docs" / "howto" / "person.md"
 PAGES = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CHECKED = {"sh", "yaml", "text"}
-# Read by tests/unit/edge/test_list_file.py, tests/unit/admin/test_issuing_page.py,
+# Read by test_tutorial.py, test_install_page.py and test_client_page.py beside this file, by
+# tests/unit/edge/test_list_file.py, tests/unit/admin/test_issuing_page.py,
 # tests/unit/config/test_rights_page.py and tests/unit/wire/test_files.py.
 ELSEWHERE = {
+    "tutorial.md": {"sh"},
+    "install.md": {"sh", "ini", "yaml"},
+    "client.md": {"python", "sh"},
     "agent.md": {"yaml"}, "issuing.md": {"yaml"}, "rights.md": {"yaml"}, "files.md": {"json"},
 }  # fmt: skip
 # The settings of both sides, which the tests in tests/interop/neighbours take from there.
@@ -244,7 +249,7 @@ async def test_the_commands_on_the_pages_work_in_their_order(place: Place) -> No
     assert "Started 1 times, of 10 at the most:" in told
     assert "Logged out of cms in the role default." in told
     assert "the settings are right (1 issuer)" in told
-    assert '"event":"delivery"' in told  # the job's right is one that was minted for alice before
+    assert '"event": "delivery"' in told  # the job's right is one that was minted for alice before
 
     seen = Secret("access token", (place.work / "seen").read_text())
     token = read_access_token(seen, SystemClock().now())
@@ -257,7 +262,7 @@ async def test_the_commands_on_the_pages_work_in_their_order(place: Place) -> No
 
 def played_blocks() -> list[str]:
     """Return what is typed once the broker runs: all but its own start, its set-up, and make."""
-    shown = [block for page in (README, JOBS, OPERATIONS) for block in blocks(page, "sh")]
+    shown = [block for page in (README, PERSON, JOBS, OPERATIONS) for block in blocks(page, "sh")]
     typed = [block for block in shown if not block.startswith(("bao ", "make "))]
     return [re.sub(r"^credbroker serve .*$", "", block, flags=re.MULTILINE) for block in typed]
 
@@ -300,7 +305,7 @@ async def test_every_block_on_the_pages_is_of_a_kind_that_is_checked() -> None:
     """Commands and settings stand nowhere else than on the pages that are tried out."""
     for page in PAGES:
         opened = re.findall(r"^```(.*)$", page.read_text("utf-8"), re.MULTILINE)[::2]
-        allowed = CHECKED if page in {README, JOBS, OPERATIONS, MIGRATION} else {"text"}
+        allowed = CHECKED if page in {README, PERSON, JOBS, OPERATIONS, MIGRATION} else {"text"}
         allowed = allowed | ELSEWHERE.get(page.name, set())
         if page.parent.name == "neighbours":
             allowed = NEIGHBOURS

@@ -22,10 +22,20 @@ from tests.unit.broker.world import DAY, ISSUER, WANT_READ, Replica, World
 class Others:
     """Other workers, who say what a test has them say."""
 
-    def __init__(self) -> None:
-        """Nobody is there yet."""
+    def __init__(self, before: str) -> None:
+        """Nobody is there yet; `before` is what was told in our place."""
         self.said = Told()
         self.told: bytes = b""
+        self.kept: bytes = b""
+        self._before = before
+
+    def before(self) -> str:
+        """Return what was told."""
+        return self._before
+
+    def keep(self, text: bytes) -> None:
+        """Hear what is to be told."""
+        self.kept = text
 
     async def tell(self, text: Callable[[], bytes]) -> None:
         """Hear once what is told."""
@@ -39,7 +49,7 @@ class Others:
 class Scraped:
     """One replica as a monitoring system sees it."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: str = "") -> None:
         self.world = World()
         self.registry = CollectorRegistry()
         self.audit = CountedAudit(self.world.audit, [ISSUER], self.registry)
@@ -56,7 +66,7 @@ class Scraped:
             lambda: -2.5,
             lambda: 1.5,
         )
-        self.others = Others()
+        self.others = Others(before)
         self.metrics = Metrics(sources, self.registry, self.others)
         outgoing = Outgoing(self.world.clock, self.registry)
         show_notices(lambda: 0.0, self.registry)

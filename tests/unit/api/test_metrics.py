@@ -25,7 +25,7 @@ from tests.unit.api.test_health import fall_silent, lose_vault
 from tests.unit.broker.world import DAY, ISSUER, World
 
 ROOT = Path(__file__).parents[3]
-OPERATIONS = ROOT / "docs" / "operations.md"
+AUDIT = ROOT / "docs" / "reference" / "audit.md"
 RULES = ROOT / "helm/credbroker/rules/credbroker.rules.yaml"
 DASHBOARD = ROOT / "helm/credbroker/dashboards/credbroker.json"
 
@@ -67,7 +67,7 @@ async def test_every_alert_and_panel_is_about_numbers_that_there_are(place: str)
 
 async def test_every_event_and_state_that_an_alert_or_panel_names_exists() -> None:
     """One that was renamed would never fire."""
-    events = {row[0].strip("`") for row in rows(OPERATIONS, "Events")}
+    events = {row[0].strip("`") for row in rows(AUDIT, "Events")}
     states = {one.value for one in GrantState} | {"damaged", "unread"}
     asked = " ".join(expr for some in expressions().values() for expr in some)
     for label, known in (("event", events), ("state", states)):
@@ -94,6 +94,20 @@ async def test_one_scrape_is_answered_for_all_workers() -> None:
     assert await scraped.value(f'grants{{issuer="{ISSUER}",state="ready"}}') == 3
     assert await scraped.value("replicas_live") == 1
     assert await scraped.value("workers_silent") == 1
+
+
+async def test_counts_go_on_from_those_of_the_worker_before_and_of_one_that_is_silent() -> None:
+    """Or an alert would see all of the others' rise anew."""
+    before = Scraped()
+    await before.give_token()
+    scraped = Scraped(before=(await before.text()))
+    await scraped.give_token()
+    scraped.others.said = Told([], silent=1, kept=[await before.text()])
+    refreshes = f'events_total{{event="refresh",issuer="{ISSUER}",state="ready"}}'
+    assert await scraped.value(refreshes) == 3
+    assert await scraped.value(f'grants{{issuer="{ISSUER}",state="ready"}}') == 1
+    again = Scraped(before=scraped.others.kept.decode())
+    assert await again.value(refreshes) == 2
 
 
 async def test_a_service_without_workers_answers_for_itself() -> None:

@@ -1,0 +1,1 @@
+"""The pages for people, and what makes them: `generate` from the code, `conf` for a browser."""
