@@ -47,6 +47,7 @@ fuzz: $(VENV)/.dev  ## odd requests to every path in an HTVault's place (COUNT: 
 
 docs: $(VENV)/.dev  ## pages for a browser into dist/docs, man pages into dist/man; the reference anew from the code
 	$(BIN)/python -m docs.generate
+	$(BIN)/python -m docs.generate_commands
 	$(BIN)/python -m docs.generate_commands --man dist/man
 	$(BIN)/sphinx-build -q -E -a -W --keep-going -n -c docs -d dist/doctrees . dist/docs
 
@@ -54,6 +55,7 @@ pyz: $(VENV)/.dev  ## build dist/credbroker.pyz, the part that runs without pip
 	$(BIN)/python -m credbroker.zipapp dist/credbroker.pyz
 
 packages: $(VENV)/.dev  ## build dist/*.deb and dist/*.rpm (needs dpkg-deb and rpmbuild)
+	$(BIN)/python -m docs.generate_commands --man dist/man
 	$(BIN)/python -m docs.generate_commands --man dist/man
 	$(BIN)/python systemd/packages/build.py dist
 

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from bench import (
+    cli,
     crowd,
     edge,
     issuing,
@@ -46,6 +47,7 @@ TAKE: dict[str, Callable[[Path, bool], Coroutine[None, None, list[Figure]]]] = {
     "edge": edge.take,
     "signing": signing.take,
     "issuer": issuing.take,
+    "cli": cli.take,
 }
 
 

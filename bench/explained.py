@@ -42,6 +42,10 @@ SCENARIOS = {
         " as services ask them. Ours signs each token anew and has it on the audit trail, on disk,"
         " before it answers, but where something else is said."
     ),
+    "cli": (
+        "`credbroker token` and its peers as whole programs, from their start to their end, in turn;"
+        " the login is a lease file of its person's, and the server is another program."
+    ),
 }
 """By name, in the order in which they are taken and shown."""
 

@@ -9,32 +9,33 @@ code is the same if nobody can read the sentence.
 
 from __future__ import annotations
 
-import argparse
+import gc
 import importlib
 import os
 import sys
-import traceback
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, List, Optional
 
 from credbroker import __version__
-from credbroker.domain.errors import CredbrokerError
 
+TYPE_CHECKING = False  # what mypy takes for the one in typing, which takes longer to load than this
 if TYPE_CHECKING:
+    import argparse
     from types import ModuleType
+    from typing import Any, Callable
 
 
-@dataclass(frozen=True)
 class Command:
-    """Where a command lives, and what it does in a few words."""
+    """Where a command lives, what it does in a few words, and what answers its plainest case."""
 
-    module: str
-    summary: str
+    def __init__(self, module: str, summary: str, quick: str | None = None) -> None:
+        """Name the module, say what it does, and name what is asked first: `quick.run(words)`."""
+        self.module = module
+        self.summary = summary
+        self.quick = quick
 
 
 COMMANDS = {
     "login": Command("credbroker.cli.login", "log in with a browser, on this or another device"),
-    "token": Command("credbroker.cli.token", "get a fresh access token"),
+    "token": Command("credbroker.cli.token", "get a fresh access token", "credbroker.cli.quick"),
     "exec": Command(
         "credbroker.edge.job.exec_command", "run a program with a token that is kept fresh"
     ),
@@ -48,6 +49,9 @@ COMMANDS = {
     "job": Command("credbroker.cli.job", "make a job's own narrow lease, look at it, end it"),
     "deliver": Command(
         "credbroker.cli.deliver", "have this host keep a token ready whenever you are logged in"
+    ),
+    "completion": Command(
+        "credbroker.cli.completion", "print what lets a shell complete these commands"
     ),
     "agent": Command(
         "credbroker.edge.agent", "keep token files fresh: a job's, a host's, services'"
@@ -77,10 +81,14 @@ COMMANDS = {
     "demo": Command("credbroker.demo.main", "show all of it working on this machine"),
 }
 
+# Loading a command makes many objects that stay: looking for garbage among them takes a tenth of its time.
+_NEW_OBJECTS = 50_000
 
-def main(argv: Optional[List[str]] = None) -> int:
+
+def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code; `cli.exits` tells what each code means."""
     _open_missing_streams()
+    gc.set_threshold(_NEW_OBJECTS)
     arguments = sys.argv[1:] if argv is None else argv
     name = arguments[0] if arguments else ""
     if name in COMMANDS:
@@ -92,7 +100,9 @@ def main(argv: Optional[List[str]] = None) -> int:
         sys.stdout.write(f"credbroker {__version__}\n")
         return 0
     fault = f"There is no command {name!r}." if name else "Which command?"
-    _complain(f"credbroker: {fault}\n\n{_overview()}")
+    from credbroker.cli.failing import complain
+
+    complain(f"credbroker: {fault}\n\n{_overview()}")
     return 2
 
 
@@ -118,117 +128,88 @@ def _overview() -> str:
     )
 
 
-def _run(name: str, arguments: List[str]) -> int:
+def _run(name: str, arguments: list[str]) -> int:
     try:
+        answered = _quickly(COMMANDS[name].quick, arguments)
+        if answered is not None:
+            return answered
         module = _module(name)
         if module is None:
             return 2
-        args = _foreign(module, arguments) or _parser(name, module).parse_args(arguments)
-        return _called(module, args)
+        args = _foreign(module, arguments) or parser_of(name, module).parse_args(arguments)
+        offered: Any = module
+        code: int = _called(lambda: offered.run(args), debug=args.debug)
+        return code
     except KeyboardInterrupt:
-        return _interrupted()
+        from credbroker.cli.failing import interrupted
+
+        return interrupted()
 
 
-def _module(name: str) -> Optional[ModuleType]:
+def _quickly(quick: str | None, arguments: list[str]) -> int | None:
+    """Return the exit code of what needed nothing but the quick part of a command; else None."""
+    if quick is None:
+        return None
+    offered: Any = importlib.import_module(quick)
+    code: int | None = _called(lambda: offered.run(arguments), debug=False)
+    return code
+
+
+def _module(name: str) -> ModuleType | None:
     try:
         return importlib.import_module(COMMANDS[name].module)
     except ModuleNotFoundError as missing:
-        _complain(
+        from credbroker.cli.failing import complain
+
+        complain(
             f"credbroker: {name} is not in this one-file program; it needs the whole of credbroker"
             f" (missing here: {missing.name})\n"
         )
         return None
 
 
-def _foreign(module: ModuleType, arguments: List[str]) -> Optional[argparse.Namespace]:
+def _foreign(module: ModuleType, arguments: list[str]) -> argparse.Namespace | None:
     """Return what the command makes of another program's words; None if these are its own."""
     reader = getattr(module, "read_foreign", None)
-    foreign: Optional[argparse.Namespace] = reader(arguments) if reader else None
+    foreign: argparse.Namespace | None = reader(arguments) if reader else None
     return foreign
 
 
-def _called(module: ModuleType, args: argparse.Namespace) -> int:
+def _called(deed: Callable[[], Any], *, debug: bool) -> Any:
+    """Return what `deed` returns, once all of its answer is out; or the exit code of a failure."""
     try:
         try:
-            code: int = module.run(args)
+            return deed()
         finally:
             sys.stdout.flush()
-    except CredbrokerError as error:
-        return _failed(error, debug=args.debug)
     except BrokenPipeError:
-        return _unread()
+        from credbroker.cli.failing import unread
+
+        return unread()
     except Exception as error:  # noqa: BLE001 - the last resort: a sentence instead of a stack
-        return _unforeseen(error, debug=args.debug)
-    return code
+        from credbroker.cli.failing import failed
+
+        return failed(error, debug=debug)
 
 
-def _parser(name: str, module: ModuleType) -> argparse.ArgumentParser:
+def parser_of(name: str, module: ModuleType) -> argparse.ArgumentParser:
+    """Return the parser of the command `name`, whose module is given."""
+    import argparse
+
+    from credbroker.cli.examples import share_example
+
     offered: Any = module
+    example: str = getattr(module, "EXAMPLE", "")
     parser = argparse.ArgumentParser(
         prog=f"credbroker {name}",
         description=COMMANDS[name].summary[0].upper() + COMMANDS[name].summary[1:] + ".",
-        epilog=getattr(module, "EXAMPLE", None),
+        epilog=example,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     offered.add_arguments(parser)
+    share_example(parser, example)
     parser.add_argument("--debug", action="store_true", help="show where in the program it failed")
     return parser
-
-
-def _interrupted() -> int:
-    from credbroker.cli.exits import INTERRUPTED
-
-    _complain("\ncredbroker: stopped\n")
-    return INTERRUPTED
-
-
-def _unread() -> int:
-    """Say nothing: who read the answer, as `head` does, has seen enough."""
-    from credbroker.cli.exits import FAILED
-
-    _forget_stream(1)
-    return FAILED
-
-
-def _failed(error: CredbrokerError, *, debug: bool) -> int:
-    from credbroker.cli.desk import plain
-    from credbroker.cli.exits import exit_code
-
-    if debug:
-        _complain(traceback.format_exc())
-    request = f" (request {error.request_id})" if error.request_id else ""
-    _complain(plain(f"credbroker: {error.sentence} {error.remedy}{request}") + "\n")
-    return exit_code(error)
-
-
-def _unforeseen(error: Exception, *, debug: bool) -> int:
-    from credbroker.cli.exits import FAILED
-
-    if debug:
-        _complain(traceback.format_exc())
-    # Its text is not shown: it was not written for people, and nobody checked it for secrets.
-    _complain(
-        f"credbroker: Something unforeseen went wrong ({type(error).__name__})."
-        " Run it again with --debug to see where.\n"
-    )
-    return FAILED
-
-
-def _complain(text: str) -> None:
-    try:
-        sys.stderr.write(text)
-        sys.stderr.flush()
-    except OSError:
-        _forget_stream(2)
-    except ValueError:
-        pass  # it was closed
-
-
-def _forget_stream(number: int) -> None:
-    """Let what is left to write go nowhere, or Python ends with an exit code of its own."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, number)
-    os.close(nowhere)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,9 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -49,10 +50,9 @@ from credbroker.building import (
     open_signers,
     server_tls,
 )
-from credbroker.config.changes import changed, check_takeable
 from credbroker.config.load import DEFAULT_FOLDER, load
 from credbroker.config.schema import Settings
-from credbroker.domain.errors import BadSettings, CredbrokerError
+from credbroker.domain.errors import BadSettings
 from credbroker.domain.limits import Allowance
 from credbroker.host import hardening
 from credbroker.host.clock import SystemClock
@@ -62,7 +62,9 @@ from credbroker.host.names import HostNames
 from credbroker.host.siblings import Siblings
 from credbroker.host.workers import Workers
 from credbroker.ports import Clock, Entropy, Waypoints
+from credbroker.renewing import Renewing
 from credbroker.serving import Daemon
+from credbroker.stores.records import check_mount
 from credbroker.telemetry.audit import AuditTrail
 from credbroker.telemetry.counting import CountedAudit, registry_over
 from credbroker.telemetry.logging import configure
@@ -143,9 +145,13 @@ async def serve(
     """
     async with AsyncExitStack() as stack:
         ground = await open_ground(settings, replica, clock, entropy, stack, waypoints=waypoints)
+        anew = None
+        if read is not None:
+            anew = Renewing(settings, read, partial(_build_anew, ground), ground.audit)
         daemon = await build_over(ground, settings)
-        again = Again(read, settings, ground) if read is not None else None
-        await daemon.run(one_of_several=one_of_several, anew=again)
+        serving = daemon.run(one_of_several=one_of_several, anew=anew)
+        del daemon  # once it is replaced nobody is to hold it
+        await serving
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,40 +167,6 @@ class Ground:
     audit: CountedAudit
     outgoing: Outgoing
     kept: Kept
-
-
-class Again:
-    """Builds the broker once more over the same ground, by the settings as they are written now."""
-
-    def __init__(self, read: Callable[[], Settings], settings: Settings, ground: Ground) -> None:
-        """Compare what `read` returns with `settings`, by which the broker runs."""
-        self._read = read
-        self._settings = settings
-        self._ground = ground
-
-    async def __call__(self) -> Daemon:
-        """Return a broker that is to take over. Raises `BadSettings`, and what `build` raises."""
-        audit = self._ground.audit
-        try:
-            settings, daemon = await self._built()
-        except CredbrokerError as error:
-            with suppress(CredbrokerError):
-                await audit.record("settings_refused", why=error.sentence)
-            raise
-        try:
-            await audit.record("settings_taken", changed=changed(self._settings, settings))
-        except CredbrokerError:
-            await daemon.opened.aclose()
-            raise
-        self._settings = settings
-        audit.label_with(settings.issuers)
-        configure(settings.log.level)
-        return daemon
-
-    async def _built(self) -> tuple[Settings, Daemon]:
-        settings = self._read()
-        check_takeable(self._settings, settings)
-        return settings, await build_over(self._ground, settings)
 
 
 async def build(
@@ -247,6 +219,12 @@ async def build_over(ground: Ground, settings: Settings) -> Daemon:
     async with AsyncExitStack() as stack:
         daemon = await _built(ground, settings, stack)
         return replace(daemon, opened=stack.pop_all())
+
+
+async def _build_anew(ground: Ground, settings: Settings) -> Daemon:
+    """Refuse while OpenBao/Vault is away: all that is remembered has to be read from it once more."""
+    await check_mount(ground.kept.vault, settings.vault.mount)
+    return await build_over(ground, settings)
 
 
 async def _built(ground: Ground, settings: Settings, stack: AsyncExitStack) -> Daemon:

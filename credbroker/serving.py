@@ -29,6 +29,7 @@ from credbroker.broker.running import Deeds
 from credbroker.config.schema import Listen
 from credbroker.domain.errors import CredbrokerError
 from credbroker.host import systemd
+from credbroker.host.loop import collect
 from credbroker.host.workers import tell_when_alone
 from credbroker.ports import Clock, Entropy
 from credbroker.stores.vault import VaultClient
@@ -69,12 +70,14 @@ class Daemon:
     also: Mapping[str, Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=dict)
     opened: AsyncExitStack = field(default_factory=AsyncExitStack)
 
-    async def run(self, *, one_of_several: bool = False, anew: Anew | None = None) -> None:
+    def run(
+        self, *, one_of_several: bool = False, anew: Anew | None = None
+    ) -> Coroutine[Any, Any, None]:
         """Answer HTTP and keep the Vault login until told to stop; finish what was begun.
 
-        `anew` builds who takes over on SIGHUP.
+        `anew` builds who takes over on SIGHUP; nothing that is returned here holds who was replaced.
         """
-        await _Service(self, one_of_several=one_of_several, anew=anew).run()
+        return _Service(self, one_of_several=one_of_several, anew=anew).run()
 
     async def look_around(self) -> None:
         """Learn who else runs and what is known of the issuers, before anybody is answered.
@@ -103,8 +106,8 @@ class Daemon:
         return systemd.Watchdog(self.clock, [lambda: keeping.passes, lambda: containing.rounds])
 
 
-Anew = Callable[[], Awaitable[Daemon]]
-"""Builds a broker from the settings as they are written now; raises what speaks against it."""
+Anew = Callable[[Daemon], Awaitable[Daemon]]
+"""Builds who takes over from a broker, by the settings as they are now; raises what is against it."""
 
 
 class _Service:
@@ -129,19 +132,12 @@ class _Service:
     async def run(self) -> None:
         """Serve until told to stop."""
         self._mind_signals()
-        first = self._now
-        await self._runner.setup()
         try:
-            await first.look_around()
-            await begin_listening(
-                self._runner, first.listen, first.tls, first.clock, shared=self._one_of_several
-            )
-            systemd.notify("READY=1")
-            log.info("ready", address=", ".join(first.listen.addresses), port=first.listen.port)
+            await self._begin()
             async with asyncio.TaskGroup() as tasks:
-                login = _for_ever(first.vault.stay_logged_in())
+                login = _for_ever(self._now.vault.stay_logged_in())
                 logged_in = tasks.create_task(login, name="vault login")
-                rounds = _begun(first, tasks)
+                rounds = _begun(self._now, tasks)
                 while not await self._is_to_stop():
                     rounds = await self._renewed(rounds, tasks)
                 await self._stop(rounds)
@@ -152,6 +148,14 @@ class _Service:
                 await one.deeds.finish()
                 await one.opened.aclose()
         log.info("stopped")
+
+    async def _begin(self) -> None:
+        first, shared = self._now, self._one_of_several
+        await self._runner.setup()
+        await first.look_around()
+        await begin_listening(self._runner, first.listen, first.tls, first.clock, shared=shared)
+        systemd.notify("READY=1")
+        log.info("ready", address=", ".join(first.listen.addresses), port=first.listen.port)
 
     def _mind_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -191,7 +195,7 @@ class _Service:
         assert self._anew is not None, "nobody else listens to SIGHUP"
         systemd.notify(systemd.reloading())
         try:
-            after = await self._anew()
+            after = await self._anew(self._now)
         except CredbrokerError as error:
             log.error("settings_refused", why=error.sentence, remedy=error.remedy)  # noqa: TRY400
         except Exception:
@@ -213,7 +217,8 @@ class _Service:
         await show(self._runner, after.tls)
         answered = await self._runner.turn_to(after.app)
         self._now = after
-        tasks.create_task(self._retire(before, answered, containing), name="retiring")
+        retiring = tasks.create_task(self._retire(before, answered, containing), name="retiring")
+        retiring.add_done_callback(lambda _: collect())
         return _begun(after, tasks)
 
     async def _retire(
@@ -226,6 +231,7 @@ class _Service:
         await answered()
         await before.deeds.finish()
         await _ended([containing])
+        self._now.engine.containing.owe_for(before.engine.containing)
         await before.opened.aclose()
         self._living.remove(before)
 

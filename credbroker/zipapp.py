@@ -35,6 +35,7 @@ PARTS = (
 LEFT_OUT = ("client/httpx_auth.py", "client/jupyter.py", "client/requests_auth.py")
 """What stays out of these: for programs that have other people's libraries anyway."""
 
+_KINDS = {".py", ".bash", ".fish", ".zsh"}
 _SHEBANG = b"#!/usr/bin/env python3\n"
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)
 _START = "import sys\nfrom credbroker.__main__ import main\nsys.exit(main())\n"
@@ -57,8 +58,8 @@ def _sources() -> Iterator[tuple[str, bytes]]:
     package = Path(__file__).parent
     for part in PARTS:
         place = package / part
-        for source in [place] if place.is_file() else place.rglob("*.py"):
-            if str(source.relative_to(package)) not in LEFT_OUT:
+        for source in [place] if place.is_file() else place.rglob("*"):
+            if source.suffix in _KINDS and str(source.relative_to(package)) not in LEFT_OUT:
                 yield str(source.relative_to(package.parent)), source.read_bytes()
 
 

@@ -16,7 +16,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
-from credbroker.api.problems import CLIENT_ID, LEASE_ID, REQUEST_ID, plain, problem
+from credbroker.api.problems import CLIENT_ID, COMMUNITY, LEASE_ID, REQUEST_ID, plain, problem
 from credbroker.api.vault_answers import vault_errors
 from credbroker.domain.errors import (
     BrokerFault,
@@ -171,6 +171,7 @@ async def record_refusal(
         request_id=request[REQUEST_ID],
         address=request.remote,
         lease=lease_id,
+        community=request.get(COMMUNITY),
         client_id=request.get(CLIENT_ID),
         method=request.method,
         path=request.path,

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from credbroker.api.callers import origin
 from credbroker.api.oauth_forms import login_in
-from credbroker.api.problems import CLIENT_ID
+from credbroker.api.problems import CLIENT_ID, COMMUNITY
 from credbroker.api.strangers import Strangers
 from credbroker.broker.issuing.clients import Clients
 from credbroker.broker.issuing.granting import ClientCaller
@@ -50,7 +50,7 @@ class ClientCallers:
         came_at = self._clock.elapsed()
         shown = _digest(request, form)
         client = self._seen.get(shown) or self._recognised(request, form, shown)
-        request[CLIENT_ID] = client.id
+        request[CLIENT_ID], request[COMMUNITY] = client.id, self._community
         return ClientCaller(client, origin(request), came_at + client.answer_seconds)
 
     def _recognised(self, request: web.Request, form: Form, shown: bytes) -> Client:

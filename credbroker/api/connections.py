@@ -13,9 +13,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
-from aiohttp import web
+from aiohttp import web, web_app
 
-from credbroker.api.answering import AT_ONCE, AtOnce, form_at
+from credbroker.api.answering import AT_ONCE, form_at
 from credbroker.domain.errors import Malformed
 from credbroker.ports import Entropy
 
@@ -49,22 +49,20 @@ class Runner(web.AppRunner):
         server = self.server
         assert isinstance(server, _Server), "the runner is set up"
         self._app = app
-        before, server.behind = server.behind, await self._behind()
+        before, server.behind = server.behind, _Behind(await super()._make_server(), app)
         return before.emptied
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
-        return _Server(made, self._entropy, _Behind(made.request_handler, self.app))
-
-    async def _behind(self) -> _Behind:
-        return _Behind((await super()._make_server()).request_handler, self.app)
+        return _Server(made, self._entropy, _Behind(made, self.app))
 
 
 class _Behind:
     """The application behind the connections, and how many requests it has in hand."""
 
-    def __init__(self, routed: AtOnce, app: web.Application) -> None:
-        self._routed = routed
+    def __init__(self, made: web.Server, app: web.Application) -> None:
+        self.request_of = made.request_factory
+        self._routed = made.request_handler
         self._at_once = app.get(AT_ONCE, {})
         self._in_hand = 0
         self._empty = asyncio.Event()
@@ -83,8 +81,9 @@ class _Behind:
                 self._empty.set()
 
     async def emptied(self) -> None:
-        """Return once nothing is in hand any more."""
+        """Return once nothing is in hand any more, and the framework holds none of the routes."""
         await self._empty.wait()
+        web_app._cached_build_middleware.cache_clear()  # noqa: SLF001 - said in no other way
 
 
 class _Server(web.Server):
@@ -92,9 +91,13 @@ class _Server(web.Server):
 
     def __init__(self, made: web.Server, entropy: Entropy, behind: _Behind) -> None:
         self.settings: dict[str, Any] = made._kwargs  # noqa: SLF001 - said in no other way
-        super().__init__(self._answered, request_factory=made.request_factory, **self.settings)
+        super().__init__(self._answered, request_factory=self._request_of, **self.settings)
         self.behind = behind
         self._entropy = entropy
+
+    def _request_of(self, *parts: Any) -> web.BaseRequest:
+        """Return a request; a connection keeps this, and shall not keep an application by it."""
+        return self.behind.request_of(*parts)
 
     async def _answered(self, request: web.BaseRequest) -> web.StreamResponse:
         # RFC 9110 section 10.1.1; the framework's own answer would repeat what was expected.

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 from ipaddress import ip_network
@@ -60,8 +61,11 @@ def _site(
 
 async def _take_over(runner: Runner, site: web.BaseSite, tls: ssl.SSLContext | None) -> None:
     """Go on with a site's own sockets, which stay open while it lets go of them."""
-    server = site._server  # noqa: SLF001 - said in no other way
+    loop, server = asyncio.get_running_loop(), site._server  # noqa: SLF001 - said in no other way
     for one in getattr(server, "sockets", ()):
         again = socket.fromfd(one.fileno(), one.family, one.type)
         await web.SockSite(runner, again, ssl_context=tls).start()
+    # Who was accepted a moment ago is on the way to a connection, and would be cut off without a server.
+    begun = loop.create_future()
+    loop.call_soon(begun.set_result, None)
     await site.stop()

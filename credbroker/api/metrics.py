@@ -28,7 +28,6 @@ from prometheus_client.registry import Collector
 from credbroker import __version__
 from credbroker.api.outlook import IssuerOutlook, Outlook
 from credbroker.broker.engine import Engine
-from credbroker.domain.breaker import Phase
 from credbroker.ports import Clock
 from credbroker.telemetry.summing import summed
 
@@ -61,9 +60,15 @@ class Others(Protocol):
     async def ask(self) -> Told:
         """Return what they say."""
 
+    def keep(self, text: bytes) -> None:
+        """Leave `text` as what we said last."""
+
+    def before(self) -> str:
+        """Return what was said last by the worker whose place we took; empty if there was none."""
+
 
 class Told(Protocol):
-    """What they said; `silent` of them said nothing."""
+    """What they said; `silent` of them said nothing now."""
 
     @property
     def texts(self) -> Sequence[str]:
@@ -72,6 +77,10 @@ class Told(Protocol):
     @property
     def silent(self) -> int:
         """How many said nothing in time."""
+
+    @property
+    def kept(self) -> Sequence[str]:
+        """What these had said last."""
 
 
 class Metrics:
@@ -88,6 +97,7 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call] # from the library
         self._registry = registry
         self._others = others
+        self._before = others.before() if others is not None else ""
         registry.register(_Gauges(sources))
         ProcessCollector(registry=registry)
         self._silent = Gauge(
@@ -116,10 +126,17 @@ class Metrics:
             return self._own()
         told = await self._others.ask()
         self._silent.set(told.silent)
-        return summed([self._own().decode(), *told.texts])
+        return summed([self._own().decode(), *told.texts], told.kept)
 
     def _own(self) -> bytes:
-        return generate_latest(self._registry)
+        """Return our numbers, with what was counted by the workers before us in our place."""
+        own = generate_latest(self._registry)
+        if self._others is None:
+            return own
+        if self._before:
+            own = summed([own.decode()], [self._before])
+        self._others.keep(own)
+        return own
 
 
 ISSUER_GAUGES: Sequence[tuple[str, str, Callable[[IssuerOutlook], float]]] = (
@@ -131,7 +148,7 @@ ISSUER_GAUGES: Sequence[tuple[str, str, Callable[[IssuerOutlook], float]]] = (
     (
         "issuer_answering",
         "0 while the issuer is left alone because it does not answer as it should",
-        lambda one: one.gate.phase is Phase.CLOSED,
+        lambda one: not one.gate.away,
     ),
     (
         "issuer_client_accepted",

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from credbroker.broker.custody.gate import Standing
 from credbroker.broker.engine import Engine
-from credbroker.domain.breaker import Phase
 from credbroker.domain.grants import Grant
 from credbroker.domain.keeping import expiry_warning
 from credbroker.ports import Clock
@@ -40,7 +39,7 @@ class IssuerOutlook:
         since = f", since {write_instant(self.gate.since)}" if self.gate.since is not None else ""
         if self.gate.client_paused:
             return f"The issuer {self.name!r} does not accept the broker's own client{since}."
-        if self.gate.phase is not Phase.CLOSED:
+        if self.gate.away:
             return f"The issuer {self.name!r} does not answer as it should{since}."
         if self.gate.open_until is not None:
             until = write_instant(self.gate.open_until)

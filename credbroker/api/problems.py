@@ -46,6 +46,8 @@ LEASE_ID = web.RequestKey("lease_id", str)
 """The id of the lease that the request shows, whether or not it is a good one."""
 CLIENT_ID = web.RequestKey("client_id", str)
 """The service that showed its secret, at an issuer of ours."""
+COMMUNITY = web.RequestKey("community", str)
+"""Whose issuer that is."""
 
 
 def status_of(error: CredbrokerError) -> int:

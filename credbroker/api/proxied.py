@@ -46,7 +46,16 @@ log = structlog.get_logger(__name__)
 class ProxiedSite(web.BaseSite):
     """Listens on one address for a runner, behind balancers in `proxies`."""
 
-    __slots__ = ("_accepting", "_address", "_clock", "_connections", "_port", "_proxies", "_shared")
+    __slots__ = (
+        "_accepting",
+        "_address",
+        "_clock",
+        "_connections",
+        "_listeners",
+        "_port",
+        "_proxies",
+        "_shared",
+    )
 
     def __init__(
         self,
@@ -67,6 +76,7 @@ class ProxiedSite(web.BaseSite):
         self._shared = shared
         self._clock = clock
         self._accepting: list[asyncio.Future[None]] = []
+        self._listeners: list[socket.socket] = []
 
     @property
     def name(self) -> str:
@@ -81,6 +91,7 @@ class ProxiedSite(web.BaseSite):
         )
         for family, where in dict.fromkeys((one[0], one[4]) for one in found):
             listener = _listening(family, where, shared=self._shared)
+            self._listeners.append(listener)
             self._accepting.append(asyncio.ensure_future(self._accept_for_ever(listener)))
 
     def show(self, tls: ssl.SSLContext | None) -> None:
@@ -93,23 +104,23 @@ class ProxiedSite(web.BaseSite):
             accepting.cancel()
         if self._accepting:
             await asyncio.wait(self._accepting)
+        for listener in self._listeners:  # here, for a task that never began would not
+            listener.close()
         await super().stop()
 
     async def _accept_for_ever(self, listener: socket.socket) -> None:
-        with listener:
-            while True:
-                try:
-                    await self._accept(listener)
-                except* Exception:
-                    log.exception("not_accepted")  # as while no more files can be opened
-                await self._clock.sleep(PAUSE_SECONDS)
-
-    async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as tasks:
             while True:
-                accepted, peer = await loop.sock_accept(listener)
-                tasks.create_task(self._serve(accepted, peer[:2]))
+                try:
+                    accepted, peer = await loop.sock_accept(listener)
+                except ConnectionError:
+                    continue  # it was over before it was taken
+                except OSError:
+                    log.exception("not_accepted")  # as while no more files can be opened
+                    await self._clock.sleep(PAUSE_SECONDS)
+                else:
+                    tasks.create_task(self._serve(accepted, peer[:2]))
 
     async def _serve(self, accepted: socket.socket, peer: tuple[str, int]) -> None:
         """Hand one connection to the runner; whatever is wrong with it ends this one alone."""
@@ -123,6 +134,9 @@ class ProxiedSite(web.BaseSite):
             )
         except (OSError, Malformed) as error:
             log.info("connection_refused", address=peer[0], why=type(error).__name__)
+            accepted.close()
+        except Exception:
+            log.exception("connection_broke", address=peer[0])
             accepted.close()
         except asyncio.CancelledError:
             accepted.close()

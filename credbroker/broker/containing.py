@@ -287,6 +287,10 @@ class Containing:
             if self._owed.get(lease_id) is mark:
                 await self._pay()
 
+    def owe_for(self, before: Containing) -> None:
+        """Write also the ends that another could not write, who writes nothing any more."""
+        self._owed = {**before._owed, **self._owed}
+
     async def end_signed(self, jti: str, until: datetime.datetime) -> None:
         """End one token that we signed, of which nothing is left at `until`; stored when this returns.
 

@@ -103,6 +103,7 @@ class Engine:
     beating: Beating
     outages: Outages
     clearing: Clearing
+    held: HeldTokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +203,7 @@ def assemble(
         beating=_beating(stores, guard, keeping, bridges, means=means),
         outages=guard.grants.outages,
         clearing=_clearing(stores, guard, means),
+        held=served.held,
     )
 
 

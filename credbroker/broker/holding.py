@@ -12,8 +12,8 @@ import datetime
 import heapq
 import itertools
 from collections import OrderedDict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 
 from credbroker.domain.attenuation import Right
 from credbroker.domain.names import GrantKey
@@ -86,6 +86,18 @@ class HeldTokens:
         """Drop every token of a line whose person has logged out."""
         for right in list(self._held.get(line, ())):
             self._drop(line, right)
+
+    def take_from(self, before: HeldTokens, issuer_urls: Collection[str]) -> None:
+        """Hold also what another held of these issuers, for those who are expected back for it."""
+        for line, of_line in before._held.items():
+            for right, token in of_line.items():
+                if token.issuer_url in issuer_urls:
+                    self.put(line, right, token)
+        for place, use in before._uses.items():
+            line, right = place
+            if self._held.get(line, {}).get(right) is use.token:
+                self._uses[place] = replace(use)
+                heapq.heappush(self._due, (use.due, next(self._count), place))
 
     def _sweep(self) -> None:
         """Drop what has expired. Room for as many again keeps this cheap however many there are."""

@@ -65,7 +65,9 @@ def build_deliveries(
         opened.deliveries,
         means,
         signatures=HostSignatures(),
-        rules=HostRules(settings.public_url, _patterns(hosts.names), groups),
+        rules=HostRules(
+            settings.public_url, _patterns(hosts.names), groups, port=settings.listen.port
+        ),
         roles={name: tuple(one.roles) for name, one in settings.issuers.items()},
     )
 

@@ -2,13 +2,17 @@
 
 Over SSH, and where there is no display, none is opened: it would be on another screen, or a text
 browser in the very terminal that shows the code. Whatever the browser says of itself goes nowhere.
+Only pages of the web are opened: other addresses are files, options of a browser, or other programs'.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from typing import Callable, Dict, Mapping
+from typing import TYPE_CHECKING, Callable, Dict, Mapping
+
+if TYPE_CHECKING:
+    from credbroker.cli.desk import Desk
 
 Open = Callable[[str, Mapping[str, str]], None]
 """Opens an address in a browser, in this environment, without waiting for it."""
@@ -24,6 +28,18 @@ def is_here(environ: Mapping[str, str], platform: str = sys.platform) -> bool:
     if any(environ.get(name) for name in _ELSEWHERE):
         return False
     return platform == "darwin" or any(environ.get(name) for name in _DISPLAYS)
+
+
+def is_page(address: str) -> bool:
+    """True for an address of the web, which a browser shows and nothing more."""
+    return address.startswith(("https://", "http://"))
+
+
+def open_if_seen(address: str, desk: Desk) -> None:
+    """Open `address` if it is a page, and who sits at the terminal would see it; they are told so."""
+    if desk.err.isatty() and is_here(desk.environ) and is_page(address):
+        desk.say("Your browser is being told to open it.\n")
+        desk.open_page(address, desk.environ)
 
 
 def open_page(address: str, environ: Mapping[str, str]) -> None:

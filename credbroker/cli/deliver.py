@@ -7,6 +7,7 @@ consent of a login. It ends with that login at the latest.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Dict, Optional
 
 from credbroker.cli.choice import (
@@ -64,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     end.add_argument("id", metavar="ID", help="as `list` shows it")
     add_login_arguments(end)
     for one in (new, shown, end):
+        one.add_argument("--json", action="store_true", help="print the answer as JSON")
         one.add_argument(
             "--socket",
             metavar="PATH",
@@ -103,7 +105,7 @@ def _new(args: argparse.Namespace, desk: Desk) -> int:
     with naming_the_login(login):
         standing = broker.consent(placed.id, _consent(wanted, placed, desk.euid))
     agent.ask(AskAgent(sessions.LOOK))
-    desk.answer(plain(standing.id))
+    desk.answer(json.dumps(_as_fields(standing)) if args.json else plain(standing.id))
     desk.say(plain(f"Ordered; it ends {at_minute(standing.ends_at)}, or with the login."))
     return 0
 
@@ -143,6 +145,9 @@ def _list(args: argparse.Namespace, desk: Desk) -> int:
     with naming_the_login(login):
         standing = broker.my_deliveries().deliveries
     here = _seen_here(args.socket)
+    if args.json:
+        desk.answer(json.dumps([_as_fields(one, here.get(one.id)) for one in standing]))
+        return 0
     for one in standing:
         _show(one, here.get(one.id), desk)
     if not standing:
@@ -156,6 +161,14 @@ def _show(one: DeliveryShown, seen: Optional[DeliverySeen], desk: Desk) -> None:
     desk.answer(plain(f"  {' '.join(one.scopes)}  at {' '.join(one.audiences)}"))
     if seen is not None:
         desk.answer(plain(f"  here in {seen.path}: {seen.state}"))
+
+
+def _as_fields(one: DeliveryShown, seen: Optional[DeliverySeen] = None) -> Dict[str, object]:
+    """Return an order as the broker has it, and how it stands at this host if that is seen."""
+    fields: Dict[str, object] = json.loads(one.write())
+    del fields["scopes"], fields["audiences"]
+    here = None if seen is None else {"path": seen.path, "state": seen.state}
+    return {**fields, "scope": " ".join(one.scopes), "audience": one.audiences, "here": here}
 
 
 def _seen_here(path: str) -> Dict[str, DeliverySeen]:
@@ -179,4 +192,6 @@ def _end(args: argparse.Namespace, desk: Desk) -> int:
         if args.id in _seen_here(args.socket):
             agent.ask(AskAgent(sessions.LOOK))
     desk.say("Taken back. A token that is there already stays until it expires.")
+    if args.json:
+        desk.answer(json.dumps({"id": args.id, "ended": True}))
     return 0

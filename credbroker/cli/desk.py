@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, Mapping, Optional, TextIO
 
 from credbroker.cli import browser
+from credbroker.cli.terminal import is_dumb
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
 
@@ -67,14 +68,14 @@ class Desk:
         from credbroker.client.broker import Broker
 
         door = self.open_door(address, self.clock, ca_file, ca_pem)
-
-        what = plain(f"Waiting for the broker at {address},")[: self.columns - _SECONDS_COLUMNS]
+        room = max(0, self.columns - _SECONDS_COLUMNS)
+        what = plain(f"Waiting for the broker at {address},")[:room]
 
         def send(request: Request) -> Answer:
             with progress(self.err, what):
                 return door(request)
 
-        return Broker(send, self.clock, self.entropy)
+        return Broker(door if is_dumb(self.environ) else send, self.clock, self.entropy)
 
     def broker_of(self, lease: LeaseFile, ca_file: Optional[str] = None) -> Broker:
         """Return the broker of a lease file, asked under its lease."""
@@ -83,14 +84,11 @@ class Desk:
 
     def can_ask(self) -> bool:
         """True if a person sits there and can be asked something."""
-        return self.inp is not None and self.inp.isatty() and self.err.isatty()
+        return can_ask(self.inp, self.err)
 
     def says_yes(self, question: str) -> bool:
         """Ask the person; only a plain yes is one."""
-        self.err.write(question)
-        self.err.flush()
-        answer = self.inp.readline() if self.inp is not None else ""
-        return answer.strip().lower() in {"y", "yes"}
+        return says_yes(question, self.inp, self.err)
 
     def answer(self, text: str) -> None:
         """Print one line of the answer."""
@@ -124,6 +122,19 @@ def _columns(err: TextIO) -> int:
         return os.get_terminal_size(err.fileno()).columns or 80
     except (OSError, ValueError):
         return 80
+
+
+def can_ask(inp: Optional[TextIO], err: TextIO) -> bool:
+    """True if a person sits at a terminal that reads them and shows them what is asked."""
+    return inp is not None and inp.isatty() and err.isatty()
+
+
+def says_yes(question: str, inp: Optional[TextIO], err: TextIO) -> bool:
+    """Ask who sits at the terminal; only a plain yes is one."""
+    err.write(question)
+    err.flush()
+    answer = inp.readline() if inp is not None else ""
+    return answer.strip().lower() in {"y", "yes"}
 
 
 def plain(text: str) -> str:

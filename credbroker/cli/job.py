@@ -9,8 +9,9 @@ not be there where the job runs.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional, Tuple
+from typing import TYPE_CHECKING, Dict, Optional, Tuple
 
 from credbroker.cli.choice import (
     add_ca_argument,
@@ -26,6 +27,7 @@ from credbroker.delivery import ca_file, lease_file, whole_file
 from credbroker.delivery.lease_file import LeaseFile, naming_the_login
 from credbroker.domain.errors import LeaseEnded, LeaseUnknown, LocalFileUnfit, Malformed
 from credbroker.domain.starts import MOST_STARTS, USUAL_STARTS
+from credbroker.wire.fields import write_instant
 from credbroker.wire.native import AskLease
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ):
         known = deeds.add_parser(deed, help=words)
         known.add_argument("file", metavar="FILE", help="the job's lease file")
+        known.add_argument("--json", action="store_true", help="print what is told as JSON")
         add_ca_argument(known)
 
 
@@ -83,6 +86,9 @@ def _add_new_arguments(new: argparse.ArgumentParser) -> None:
         help="give it one secret that lasts, for programs other than credbroker agent",
     )
     new.add_argument("--out", metavar="FILE", required=True, help="the lease file to write")
+    new.add_argument(
+        "--json", action="store_true", help="print the lease, without its secret, as JSON"
+    )
 
 
 def run(args: argparse.Namespace, desk: Optional[Desk] = None) -> int:
@@ -128,7 +134,7 @@ def _new(args: argparse.Namespace, desk: Desk) -> int:
     except LocalFileUnfit:
         broker.under(given.lease_token).end_lease()  # nobody could use it, nor end it later
         raise
-    desk.answer(args.out)
+    desk.answer(json.dumps(_as_fields(args.out, lease)) if args.json else args.out)
     desk.say(plain(f"The lease of job {given.job} lasts until {at_minute(given.ends_at)}."))
     short = seconds - (given.ends_at - broker.now()).total_seconds()
     if short >= _LEAST_SHORT_SECONDS:
@@ -137,6 +143,20 @@ def _new(args: argparse.Namespace, desk: Desk) -> int:
             f" the longest time that this broker gives a job. Log in anew with: {login.login_command}"
         )
     return 0
+
+
+def _as_fields(path: str, lease: LeaseFile) -> Dict[str, object]:
+    """Return what a lease file says, without what bears it."""
+    return {
+        "file": path,
+        "job": lease.job,
+        "issuer": lease.issuer,
+        "role": lease.role,
+        "scope": " ".join(lease.scopes),
+        "audience": lease.audiences,
+        "lease_ends_at": write_instant(lease.lease_ends_at),
+        "most_starts": lease.starts,
+    }
 
 
 def _lifetime(args: argparse.Namespace) -> int:
@@ -156,6 +176,11 @@ def _show(args: argparse.Namespace, desk: Desk) -> int:
     _, lease = _job_lease(args)
     with naming_the_login(lease):
         status = desk.broker_of(lease, choose_ca_file(args, desk.environ)).lease_status()
+    if args.json:
+        fields = json.loads(status.write())
+        fields["scope"] = " ".join(fields.pop("scopes"))
+        desk.answer(json.dumps(fields))
+        return 0
     ends = at_minute(status.lease_ends_at)
     desk.answer(
         plain(f"Job {lease.job}: the lease lasts until {ends}; its login is {status.grant_state}.")
@@ -188,4 +213,6 @@ def _end(args: argparse.Namespace, desk: Desk) -> int:
     except (LeaseEnded, LeaseUnknown):
         desk.say(plain(f"The lease of job {lease.job} had ended already."))
     whole_file.remove(path)
+    if args.json:
+        desk.answer(json.dumps({"job": lease.job, "ended": True}))
     return 0

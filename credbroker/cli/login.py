@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict, Iterator, Optional
+from typing import TYPE_CHECKING, Dict, Iterator, Optional, Protocol
 
 from credbroker.cli import browser, qr
 from credbroker.cli.choice import (
@@ -23,7 +23,7 @@ from credbroker.cli.choice import (
 )
 from credbroker.cli.desk import at_minute, plain, system_desk
 from credbroker.cli.durations import spoken
-from credbroker.cli.terminal import Countdown
+from credbroker.cli.terminal import Countdown, is_dumb
 from credbroker.delivery import lease_file, whole_file
 from credbroker.delivery.lease_file import LeaseFile
 from credbroker.domain.errors import BrokerUnreachable, LoginExpired, Unavailable
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import argparse
 
     from credbroker.cli.desk import Desk
+    from credbroker.client.blocking import BlockingClock
     from credbroker.client.broker import Broker
     from credbroker.wire.native import LoginStarted, LoginState
 
@@ -43,7 +44,16 @@ example:
 """
 
 _LEAST_INTERVAL_SECONDS = 1.0
-_NO_LIBRARY = "No QR code can be drawn: the Python package segno is not installed.\n"
+
+
+class Waiting(Protocol):
+    """Waits in front of a person, who sees how long that may last; `cli.terminal.Countdown` is one."""
+
+    def left(self) -> float:
+        """Return how many seconds are left; negative when it is over."""
+
+    def wait(self, seconds: float) -> None:
+        """Wait, keeping what the person sees up to date."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -103,9 +113,15 @@ def log_in(
     broker = desk.broker(address, ca_file)
     lease_file.make_leases_folder(desk.environ, desk.entropy)
     started = broker.start_login(wanted)
-    with _shown(started, desk, qr_wish, may_browse=may_browse):
-        state = _wait(started, broker, desk)
-    lease = _lease(started, state, address, ca_file)
+    countdown = Countdown(
+        desk.clock,
+        desk.err,
+        deadline_of(started, broker, desk.clock),
+        is_dumb=is_dumb(desk.environ),
+    )
+    with _shown(started, desk, qr_wish, may_browse=may_browse), countdown:
+        state = wait_for(started, broker, countdown)
+    lease = lease_of(started, state, address, ca_file)
     path = lease_file.person_path(desk.environ, lease.issuer, lease.role)
     lease_file.write(path, lease, desk.entropy)
     _celebrate(lease, broker, desk)
@@ -137,20 +153,21 @@ def _shown(started: LoginStarted, desk: Desk, qr_wish: str, *, may_browse: bool)
     """Show address and code during a `with` block, and what else helps to get there."""
     address = started.verification_uri_complete or started.verification_uri
     _show(started, address, desk)
-    if may_browse and desk.err.isatty() and browser.is_here(desk.environ):
-        desk.say("Your browser is being told to open it.\n")
-        desk.open_page(address, desk.environ)
+    if may_browse:
+        browser.open_if_seen(address, desk)
     if not qr.is_picture(qr_wish):
-        _draw(address, desk, qr_wish)
+        qr.show(address, desk, qr_wish)
         yield
         return
     picture = Path(qr_wish)
-    if not qr.save(address, picture, desk.entropy):
-        desk.say(_NO_LIBRARY)
+    made = qr.save(address, picture, desk.entropy)
+    if made is None:
+        desk.say(qr.NOT_DRAWN)
     try:
         yield
     finally:
-        whole_file.remove(picture)
+        if made is not None:
+            whole_file.remove(picture, made)
 
 
 def _show(started: LoginStarted, address: str, desk: Desk) -> None:
@@ -161,19 +178,12 @@ def _show(started: LoginStarted, address: str, desk: Desk) -> None:
     desk.say(f"\n    {plain(started.user_code)}\n")
 
 
-def _draw(address: str, desk: Desk, wish: str) -> None:
-    """Draw the QR code where it can be read, or where somebody insists."""
-    if wish == "never" or (wish == "auto" and not desk.err.isatty()):
-        return
-    drawn = qr.draw(address, desk.err.encoding)
-    if drawn is None:
-        if wish == "always":
-            desk.say(_NO_LIBRARY)
-    elif wish == "always" or drawn.columns <= desk.columns:
-        desk.say("\n".join([*drawn.lines, ""]))
+def deadline_of(started: LoginStarted, broker: Broker, clock: BlockingClock) -> float:
+    """Return until when the login can be confirmed, in seconds since boot."""
+    return clock.elapsed() + (started.expires_at - broker.now()).total_seconds()
 
 
-def _wait(started: LoginStarted, broker: Broker, desk: Desk) -> LoginState:
+def wait_for(started: LoginStarted, broker: Broker, countdown: Waiting) -> LoginState:
     """Poll at the broker's interval until the login is done.
 
     Raises:
@@ -181,25 +191,23 @@ def _wait(started: LoginStarted, broker: Broker, desk: Desk) -> LoginState:
         LoginDenied: The person said no.
     """
     polling = broker.under(started.login_token)
-    lifetime = (started.expires_at - broker.now()).total_seconds()
-    deadline = desk.clock.elapsed() + lifetime
     interval = started.interval_seconds
-    with Countdown(desk.clock, desk.err, deadline) as countdown:
-        while True:
-            # The last poll falls on the deadline: the answer may be there even if nobody saw it.
-            countdown.wait(max(_LEAST_INTERVAL_SECONDS, min(interval, countdown.left())))
-            with contextlib.suppress(Unavailable):
-                state = polling.poll_login()
-                if state.done:
-                    return state
-                interval = state.interval_seconds
-            if countdown.left() <= 0:
-                raise LoginExpired("Nobody confirmed the login in time.")
+    while True:
+        # The last poll falls on the deadline: the answer may be there even if nobody saw it.
+        countdown.wait(max(_LEAST_INTERVAL_SECONDS, min(interval, countdown.left())))
+        with contextlib.suppress(Unavailable):
+            state = polling.poll_login()
+            if state.done:
+                return state
+            interval = state.interval_seconds
+        if countdown.left() <= 0:
+            raise LoginExpired("Nobody confirmed the login in time.")
 
 
-def _lease(
+def lease_of(
     started: LoginStarted, state: LoginState, address: str, ca_file: Optional[str]
 ) -> LeaseFile:
+    """Return what to keep of a login that is done; raise `BrokerUnreachable` if it lacks something."""
     if state.credkey is None or state.lease_ends_at is None:
         raise BrokerUnreachable("The broker says that the login is done, but not for whom.")
     return LeaseFile(

@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="show",
         help="have mails sent, or none, about all your logins at that issuer (default: show)",
     )
+    parser.add_argument("--json", action="store_true", help="print what is chosen as JSON")
     add_login_arguments(parser)
 
 
@@ -44,7 +45,7 @@ def run(args: argparse.Namespace, desk: Optional[Desk] = None) -> int:
             chosen = broker.notices()
         else:
             chosen = broker.choose_notices(ChooseNotices(args.wanted == "on"))
-    desk.answer("on" if chosen.mail else "off")
+    desk.answer(chosen.write().decode() if args.json else "on" if chosen.mail else "off")
     desk.say(plain(_explained(chosen)))
     return 0
 

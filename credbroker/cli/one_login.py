@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-WAIT_SECONDS = 900.0
-"""Longer than any issuer lets a person take for a login."""
+WAIT_SECONDS = 3600.0
+"""Longer than issuers let a person take for a login: half an hour is in RFC 8628 section 3.2."""
 
 _MENDED_BY_A_LOGIN = (GrantInDoubt, LeaseEnded, LeaseUnknown, LoginNeeded)
 

@@ -35,6 +35,7 @@ PROGRAMS: Mapping[str, str] = {
     "htgettoken": "credbroker.cli.htgettoken.command",
     "httokensh": "credbroker.cli.htgettoken.shell",
     "htdecodetoken": "credbroker.cli.htgettoken.decode",
+    "httokendecode": "credbroker.cli.htgettoken.decode",
     "htdestroytoken": "credbroker.cli.htgettoken.destroy",
 }
 """Each stand-in and the module that is it; all offer `stand_in(words, desk)`."""

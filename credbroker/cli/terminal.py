@@ -1,7 +1,7 @@
 """What only a terminal shows: colours, and a countdown, one line that is rewritten each second.
 
-Where standard error is no terminal, one line at the start is all there is of the countdown. Colours
-are only where the terminal has them and the person did not ask for none (`NO_COLOR`).
+Where standard error is no terminal, or one that erases nothing, one line at the start is all there is
+of the countdown. Colours are only where the terminal has them and the person did not ask for none (`NO_COLOR`).
 """
 
 from __future__ import annotations
@@ -30,10 +30,14 @@ class Colour(enum.Enum):
     YELLOW = 33
 
 
+def is_dumb(environ: Mapping[str, str]) -> bool:
+    """True for a terminal that only goes on writing, as an editor's shell; by its name in TERM."""
+    return environ.get("TERM", "dumb") == "dumb"
+
+
 def has_colours(stream: TextIO, environ: Mapping[str, str]) -> bool:
     """True if `stream` is a terminal with colours, and its person wants them."""
-    wanted = not environ.get("NO_COLOR") and environ.get("TERM", "dumb") != "dumb"
-    return wanted and stream.isatty()
+    return not environ.get("NO_COLOR") and not is_dumb(environ) and stream.isatty()
 
 
 def painted(text: str, colour: Colour) -> str:
@@ -44,12 +48,14 @@ def painted(text: str, colour: Colour) -> str:
 class Countdown:
     """Waits until a deadline, showing what is left; the line is gone when it ends."""
 
-    def __init__(self, clock: BlockingClock, err: TextIO, deadline: float) -> None:
-        """Count down to `deadline`, in seconds since boot."""
+    def __init__(
+        self, clock: BlockingClock, err: TextIO, deadline: float, *, is_dumb: bool = False
+    ) -> None:
+        """Count down to `deadline`, in seconds since boot, on a terminal that may be dumb."""
         self._clock = clock
         self._err = err
         self._deadline = deadline
-        self._rewrites = err.isatty()
+        self._rewrites = err.isatty() and not is_dumb
 
     def __enter__(self) -> Countdown:
         if not self._rewrites:

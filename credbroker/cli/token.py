@@ -8,11 +8,12 @@ or one of the forms that were asked for, and nothing else.
 
 from __future__ import annotations
 
-import argparse
 import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, List, NamedTuple, Optional
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, List, NamedTuple, Optional, cast
 
+from credbroker.cli import quick
 from credbroker.cli.choice import (
     add_login_arguments,
     choose_audiences,
@@ -30,6 +31,8 @@ from credbroker.domain.tokens import check_times
 from credbroker.wire.jwt import read_access_token
 
 if TYPE_CHECKING:
+    import argparse
+
     from credbroker.cli.desk import Desk
     from credbroker.delivery.lease_file import LeaseFile
     from credbroker.domain.secret import Secret
@@ -50,14 +53,33 @@ _WAY_SECONDS = 2
 _SERVERS = ("-a", "-s", "--vaults", "--opts")
 """How htgettoken's words for a server begin."""
 
+_UNSAID = dict.fromkeys(
+    ("issuer", "role", "ca_file", "vaultserver", "scope", "audience", "out", "login")
+) | dict.fromkeys(("json", "auth_header", "env", "debug"), False)
+"""What the parser makes of options that are not there."""
+
 _ISSUERS_CLOCK_AHEAD = datetime.timedelta(seconds=60)
 
 
 def read_foreign(words: List[str]) -> Optional[argparse.Namespace]:
-    """Return htgettoken's words, unread, if these are: they name a server as htgettoken does."""
+    """Return what these words say where no parser needs to be made, which takes long; else None.
+
+    Words that name a server as htgettoken does are htgettoken's, and stay unread; the plainest of our
+    own mean what `add_arguments` says.
+    """
     if any(one.startswith(_SERVERS) for one in words):
-        return argparse.Namespace(htgettoken=words, debug=False)
-    return None
+        return _namespace(htgettoken=words, debug=False)
+    try:
+        said = quick.plain_words(words)
+        minimum = parse_duration(said.pop("minimum", str(LEAST_SECONDS)))
+    except (quick.Doubt, ValueError):
+        return None
+    fresh = said.pop("fresh", None) is not None
+    return _namespace(**{**_UNSAID, **said, "minimum": minimum, "fresh": fresh})
+
+
+def _namespace(**said: object) -> argparse.Namespace:
+    return cast("argparse.Namespace", SimpleNamespace(**said))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -97,7 +119,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, desk: Optional[Desk] = None) -> int:
     """Fetch a token unless a good one is there, and print the answer; raise what went wrong."""
-    if "htgettoken" in args:
+    if "htgettoken" in vars(args):
         from credbroker.cli.htgettoken.command import run_words
 
         return run_words(args.htgettoken, desk)
@@ -132,7 +154,7 @@ class Found(NamedTuple):
 def _fetched(
     lease: LeaseFile, wish: Wish, path: Optional[Path], ca_file: Optional[str], desk: Desk
 ) -> Found:
-    from credbroker.wire.native import AskToken  # an answer from the file is quicker without
+    from credbroker.wire.asking import AskToken  # an answer from the file is quicker without
 
     broker = desk.broker_of(lease, ca_file)
     fetched = broker.ask_token(AskToken(*wish))
@@ -184,7 +206,7 @@ def _is_from_the_future(path: Path, token: AccessToken, now: datetime.datetime) 
 def _path(out: Optional[str], desk: Desk) -> Optional[Path]:
     if out in {"-", "/dev/stdout"}:
         return None
-    return Path(out) if out else discovery.path_for_writing(desk.environ, desk.euid)
+    return discovery.path_for_writing(desk.environ, desk.euid) if out is None else Path(out)
 
 
 def _answer(found: Found, path: Optional[Path], desk: Desk, args: argparse.Namespace) -> None:
@@ -207,7 +229,7 @@ def _as_json(found: Found) -> str:
     """Return what the broker says of a token, with scopes and audiences as the token names them."""
     import json
 
-    from credbroker.wire.native import TokenGiven
+    from credbroker.wire.asking import TokenGiven
 
     token = found.token
     given = TokenGiven(

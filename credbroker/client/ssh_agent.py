@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from typing import Mapping
 
 SOCKET_VARIABLE = "SSH_AUTH_SOCK"
-ANSWER_SECONDS = 60.0
-"""Some agents ask the person before they sign."""
+LIST_SECONDS, SIGN_SECONDS = 10.0, 60.0
+"""For how long an agent may say nothing; some ask the person before they sign."""
 
-_LIST, _LISTED, _SIGN, _SIGNED = 11, 12, 13, 14
+_FAILURE, _LIST, _LISTED, _SIGN, _SIGNED = 5, 11, 12, 13, 14
 _LARGEST_BYTES = 256 * 1024
 # What an agent signs says nothing of what it is for: only what can be nothing else is handed to it.
 _NONCE = re.compile(r"[A-Za-z0-9._~+/=-]{8,512}\Z")
@@ -55,39 +55,44 @@ class SshAgent:
 
     def list_keys(self) -> List[AgentKey]:
         """Return its keys; raise `LocalFileUnfit` if it does not answer as an agent does."""
-        listed = self._ask(bytes([_LIST]), _LISTED)
-        parts = list(_strings(listed[4:]))  # behind their number: each key, then its comment
+        listed = self._ask(bytes([_LIST]), LIST_SECONDS)
+        if listed[:1] != bytes([_LISTED]):
+            raise _unfit()
+        parts = list(_strings(listed[5:]))  # behind their number: each key, then its comment
         return [AgentKey(number, blob) for number, blob in enumerate(parts[::2], start=1)]
 
     def sign(self, key: AgentKey, nonce: str) -> bytes:
         """Return the inner signature of `nonce`, without the leading name of its algorithm.
 
         Raises:
-            LocalFileUnfit: The agent does not sign.
-            NotAllowed: The nonce could be more than one: a request of another protocol.
+            LocalFileUnfit: It does not answer as an agent does.
+            NotAllowed: It does not sign with this key; or the nonce could be more than one: a
+                request of another protocol.
         """
         if not _NONCE.match(nonce):
             raise NotAllowed("The server wants something signed that is no plain nonce.")
         asked = bytes([_SIGN]) + _string(key.blob) + _string(nonce.encode()) + struct.pack(">I", 0)
-        signature = next(_strings(self._ask(asked, _SIGNED)), b"")
+        answer = self._ask(asked, SIGN_SECONDS)
+        if answer[:1] == bytes([_FAILURE]):
+            raise NotAllowed(f"The ssh-agent does not sign with its {key.name}.")
+        if answer[:1] != bytes([_SIGNED]):
+            raise _unfit()
+        signature = next(_strings(answer[1:]), b"")
         parts = list(_strings(signature))
         if len(parts) < 2:
             raise _unfit()
         return parts[1]
 
-    def _ask(self, asked: bytes, expected: int) -> bytes:
+    def _ask(self, asked: bytes, seconds: float) -> bytes:
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-                connection.settimeout(ANSWER_SECONDS)
+                connection.settimeout(seconds)
                 connection.connect(self.path)
                 connection.sendall(_string(asked))
                 (size,) = struct.unpack(">I", _exactly(connection, 4))
-                answer = _exactly(connection, min(size, _LARGEST_BYTES))
+                return _exactly(connection, min(size, _LARGEST_BYTES))
         except OSError:
             raise _unfit() from None
-        if answer[:1] != bytes([expected]):
-            raise _unfit()
-        return answer[1:]
 
 
 def agent_of(environ: Mapping[str, str]) -> Optional[SshAgent]:

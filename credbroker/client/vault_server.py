@@ -1,6 +1,7 @@
 """What htgettoken asks of a server that speaks as HTVault does: one method for each request.
 
 - Secrets go out in headers and bodies, come back wrapped, and stand in no error.
+- What comes back and goes into files, headers or addresses is a token or a name, and nothing else.
 - What a server says to a refusal is shown to the person, made plain and short, without what was sent
   and without anything that could be a token.
 - What a refusal is, its status says; a redirect is one too. A vault token that is over and a right that
@@ -63,6 +64,7 @@ _LONGEST_WORDS = 300
 _LOG_IN = ("permission denied", "to log in")
 _MAY_BE_SECRET = re.compile(r"[A-Za-z0-9._~+=-]{40,}")
 _UNESCAPED = "/@:,+=~"
+_WORD = re.compile(r"[!-~]+\Z")
 
 T = TypeVar("T")
 
@@ -137,16 +139,21 @@ class VaultServer:
         words = _words(answer)
         if answer.status == 400 and words[:1] in (["authorization_pending"], ["slow_down"]):
             raise StillPending(slow_down=words[0] == "slow_down")
-        return _logged_in(self._checked(answer, "the login", [login.poll]))
+        answer = self._checked(answer, "the login", [login.poll])
+        try:
+            return _logged_in(answer)
+        except BrokerUnreachable as unread:  # the login is used up, so asking again would not help
+            raise NotAllowed(unread.sentence, "Tell whoever runs the server.") from None
 
     def by_ticket(self, path: str, ticket: bytes) -> LoggedIn:
         """Log in by a Kerberos ticket's first GSS-API message."""
-        shown = {
+        shown = base64.b64encode(ticket).decode()
+        headers = {
             "Content-Type": "application/x-www-form-urlencoded",
-            "Authorization": f"Negotiate {base64.b64encode(ticket).decode()}",
+            "Authorization": f"Negotiate {shown}",
         }
-        answer = self._checked(self._sent("POST", f"{path}/login", b"", shown), "the ticket")
-        return _opened(answer)
+        answer = self._sent("POST", f"{path}/login", b"", headers)
+        return _opened(self._checked(answer, "the ticket", [Secret("ticket", shown)]))
 
     def nonce(self, path: str) -> str:
         """Return what an ssh key is to sign."""
@@ -181,7 +188,7 @@ class VaultServer:
         """Return an access token."""
         given = _part(self._ask("GET", f"{path}?{urlencode(query)}", shown=shown), "data")
         return _answered(
-            lambda: Secret("access token", Fields(given, "The answer").text("access_token"))
+            lambda: _secret("access token", Fields(given, "The answer"), "access_token")
         )
 
     def end(self, path: str, shown: Secret) -> None:
@@ -244,7 +251,7 @@ def _words(answer: Answer) -> List[str]:
 
 
 def _harmless(text: str, hidden: Sequence[Secret]) -> str:
-    for secret in hidden:
+    for secret in filter(None, hidden):
         text = text.replace(secret.reveal(), "(not shown)")
     text = _MAY_BE_SECRET.sub("(not shown)", text)
     return "".join(one if one.isprintable() else " " for one in text)[:_LONGEST_WORDS].strip()
@@ -267,12 +274,27 @@ def _read_login(given: Fields) -> LoggedIn:
     told = given.optional("metadata", given.object)
     to_store = told.raw("oauth2_refresh_token") if told else None
     return LoggedIn(
-        vault_token=Secret("vault token", given.text("client_token")),
+        vault_token=_secret("vault token", given, "client_token"),
         lasts_seconds=given.optional("lease_duration", given.number),
         policies=tuple(given.optional("policies", given.texts) or ()),
-        credkey=told.optional("credkey", told.text) if told else None,
+        credkey=_credkey(told) if told else None,
         to_store=Secret("refresh token", to_store) if isinstance(to_store, str) else None,
     )
+
+
+def _secret(kind: str, given: Fields, name: str) -> Secret:
+    value = given.text(name)
+    if not _WORD.match(value):
+        raise Malformed(f"What it gave as {name} is no token.")
+    return Secret(kind, value)
+
+
+def _credkey(told: Fields) -> Optional[str]:
+    """Return whose login it is: a name that leads addresses and lines of text nowhere else."""
+    name = told.optional("credkey", told.text)
+    if name is not None and not (name.isprintable() and {".", ".."}.isdisjoint(name.split("/"))):
+        raise Malformed("What it gave as credkey is no name.")
+    return name
 
 
 def _part(answer: Answer, name: str) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 - Each token is one line with its end, as scripts beside htgettoken read it.
 - A file is replaced as a whole, so that what was there stays until the new one is; it is its owner's alone.
+- Only a token makes room for a token: a file with more than one word in it is none, and stays.
 - `/dev/stdin`, `/dev/stdout`, `/dev/stderr` and `/dev/fd/N` are streams of this program, not files.
 """
 
@@ -68,7 +69,14 @@ def put(path: str, token: Secret, out: TextIO, entropy: Entropy) -> None:
         except OSError as failure:
             raise LocalFileUnfit(f"{path} cannot be written: {failure.strerror}.") from None
     else:
-        whole_file.replace(Path(path).absolute(), token.reveal().encode() + b"\n", entropy)
+        line = token.reveal().encode() + b"\n"
+        whole_file.replace(Path(path).absolute(), line, entropy, may_replace=_may_be_token)
+
+
+def check_room(path: str) -> None:
+    """Raise `LocalFileUnfit` if no token could be put at `path` now."""
+    if not is_stream(path):
+        whole_file.check_room(Path(path).absolute(), may_replace=_may_be_token)
 
 
 def read_credkey(path: Path) -> Optional[str]:
@@ -77,13 +85,24 @@ def read_credkey(path: Path) -> Optional[str]:
     return content.decode("utf-8", "replace").strip() or None if content else None
 
 
-def write_credkey(path: Path, credkey: str, entropy: Entropy) -> None:
-    """Remember whose login it is; raise `LocalFileUnfit` if that fails."""
+def make_room_for_credkey(path: Path) -> None:
+    """Make the folder for it; raise `LocalFileUnfit` if it could not be written there now."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as failure:
         raise LocalFileUnfit(f"{path.parent} cannot be made: {failure.strerror}.") from None
+    whole_file.check_room(path)
+
+
+def write_credkey(path: Path, credkey: str, entropy: Entropy) -> None:
+    """Remember whose login it is; raise `LocalFileUnfit` if that fails."""
+    make_room_for_credkey(path)
     whole_file.replace(path, f"{credkey}\n".encode(), entropy, mode=0o644)
+
+
+def _may_be_token(content: bytes) -> bool:
+    text = content.decode("latin-1").strip()
+    return not text or _WORD.match(text) is not None
 
 
 def _read_file(path: str) -> str:

@@ -83,6 +83,20 @@ def replace(
         raise LocalFileUnfit(f"{path} cannot be written: {_why(failure)}.") from None
 
 
+def check_room(path: Path, *, may_replace: Optional[MayReplace] = None) -> None:
+    """Raise as `replace` does if it could not put a file of ours at `path` now."""
+    try:
+        with _opened_folder(path.parent) as folder_fd:
+            _check_folder(path.parent, folder_fd)
+            _check_target(path, folder_fd, os.geteuid())
+            if may_replace is not None:
+                _check_replaceable(path, folder_fd, may_replace)
+            if not os.access(".", os.W_OK | os.X_OK, dir_fd=folder_fd):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as failure:
+        raise LocalFileUnfit(f"{path} cannot be written: {_why(failure)}.") from None
+
+
 def is_there(path: Path, file: Identity) -> bool:
     """True if the file at `path` is this one still, as `replace` returned it."""
     try:

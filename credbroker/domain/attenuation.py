@@ -12,10 +12,11 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
+from credbroker.domain import profile_names
 from credbroker.domain.errors import Malformed, OutsideCeiling
 from credbroker.domain.scopes import ScopeItem, ScopeSet
 
-ANY_AUDIENCE = "https://wlcg.cern.ch/jwt/v1/any"
+ANY_AUDIENCE = profile_names.ANY_AUDIENCE
 # An issuer that is asked for an empty one, or two in one, would give a token for others.
 _AUDIENCE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]{1,1024}\Z")
 

@@ -128,6 +128,14 @@ class Breaker:
             return max(1, self._width(part) - len(self.silent))
         return 1 if self.phase is Phase.OFFERED else 0
 
+    def is_away(self, *, answers: bool) -> bool:
+        """True while the issuer does not answer as it should, given if it `answers` probes.
+
+        Once it does and anybody may try, it is not called away: there may be nobody who needs it.
+        """
+        is_anybodys = self.phase is Phase.OFFERED and self.chosen is None
+        return self.phase is not Phase.CLOSED and not (answers and is_anybodys)
+
     def admits(self, key: Optional[GrantKey], now: float) -> bool:
         """True if a refresh of this grant may begin; `now` in seconds since boot."""
         if self.phase is Phase.OFFERED and self.chosen is None:

@@ -216,17 +216,17 @@ def name_in(certificate: HostCertificate, patterns: Collection[str], now: dateti
 
 
 def check_assertion(
-    claims: Mapping[str, object], name: str, audience: str, now: datetime.datetime
+    claims: Mapping[str, object], name: str, addresses: Collection[str], now: datetime.datetime
 ) -> str:
     """Return the `jti` of an assertion of the host `name` (RFC 7523 section 3).
 
-    Raises `NotAllowed` unless it speaks of that host, to the broker at `audience`, and for no longer
-    than `ASSERTION_SECONDS`, whatever within `CLOCKS_OFF_SECONDS` the host's clock shows.
+    Raises `NotAllowed` unless it speaks of that host, to the broker at one of `addresses`, which end in
+    no slash, and for no longer than `ASSERTION_SECONDS`, whatever within `CLOCKS_OFF_SECONDS` the host's clock shows.
     """
     if (claims.get("iss"), claims.get("sub")) != (name, name):
         raise _unfit("is not about the host that signed it")
     aimed = claims.get("aud")
-    if not isinstance(aimed, str) or aimed.rstrip("/") != audience.rstrip("/"):
+    if not isinstance(aimed, str) or aimed.rstrip("/") not in addresses:
         raise _unfit("is not for this broker's public URL")
     ends, jti = claims.get("exp"), claims.get("jti")
     if isinstance(ends, bool) or not isinstance(ends, (int, float)):

@@ -14,48 +14,21 @@ import hmac
 import re
 from dataclasses import dataclass, replace
 
+from credbroker.domain import lease_tokens
 from credbroker.domain.attenuation import Ceiling, Right
 from credbroker.domain.errors import LeaseEnded, LeaseUnknown, Malformed, NotAllowed, OutsideCeiling
 from credbroker.domain.names import GrantKey
-from credbroker.domain.secret import Secret
 from credbroker.domain.starts import MARK_DIGITS, Starts, check_most, check_no_alarm
 
+LeaseToken = lease_tokens.LeaseToken
 # A login's lease, two exchanges for shorter ones (28 days, 7 days), a job's below them.
 DEEPEST = 4
 _TAG_BYTES = 6
 CHANCE_BYTES = 10
 """The random part of a lease's id: it keeps ids apart, and need not be hard to guess."""
-_TOKEN = re.compile(r"cb_([A-Za-z0-9_-]{22})\.([A-Za-z0-9_-]{43})\Z")
 _USED_ONCE = re.compile(
     rf"(cb_[A-Za-z0-9_-]{{22}}\.[0-9a-f]{{{MARK_DIGITS}}})[A-Za-z0-9_-]{{27}}\Z"
 )
-
-
-@dataclass(frozen=True)
-class LeaseToken:
-    """A lease as its holder has it: `cb_<id>.<secret>`, 16 and 32 bytes as base64url.
-
-    The secret is random. The id is, too, or it says on which line the lease is; see `id_on`.
-    """
-
-    id: str
-    secret: Secret
-
-    @classmethod
-    def parse(cls, text: str) -> LeaseToken:
-        """Read a presented lease token; raise `LeaseUnknown` if it has another form."""
-        match = _TOKEN.match(text)
-        if match is None:
-            raise LeaseUnknown("No lease was shown, or it is not one of this broker's.")
-        return cls(match.group(1), Secret("lease", match.group(2)))
-
-    def text(self) -> Secret:
-        """Return the token as it travels, still wrapped."""
-        return self.secret.extended("lease token", f"cb_{self.id}.")
-
-    def secret_hash(self) -> str:
-        """Return the hex SHA-256 of the secret half: all that is ever stored."""
-        return self.secret.digest()
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Iterable, Iterator
 
+from credbroker.domain import profile_names
 from credbroker.domain.errors import Malformed
 
 STORAGE = frozenset(
@@ -22,9 +23,7 @@ COMPUTE = frozenset({"compute.read", "compute.create", "compute.modify", "comput
 # `wlcg.capabilityset:/g` stands for the capabilities that the issuer makes of it.
 _OTHER_CAPABILITIES = frozenset({"host.auth", "wlcg.capabilityset"})
 _IMPLIES = {"storage.modify": {"storage.create"}, "storage.stage": {"storage.poll"}}
-
-# What steers a login or shapes the token but is no right at a service: never passed to a child.
-CONTROL = frozenset({"openid", "offline_access", "profile", "email", "wlcg", "wlcg:1.0"})
+CONTROL = profile_names.CONTROL
 
 # RFC 6749 appendix A.4: a scope-token is printable ASCII without space, quote and backslash.
 _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]{1,1024}\Z")

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 EXAMPLE = """\
 examples:
-  credbroker agent --job lease.json -- ./analysis      in a job: run it with a fresh token file
-  credbroker agent --list /etc/credbroker/tokens.yaml  on a machine with services
-  credbroker agent --sessions                          on a login host, as root
+  credbroker agent --job lease.json -- ./analysis      # in a job: run it with a fresh token file
+  credbroker agent --list /etc/credbroker/tokens.yaml  # on a machine with services
+  credbroker agent --sessions                          # on a login host, as root
 """
 
 _ELSEWHERE = {

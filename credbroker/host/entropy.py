@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
+import base64
+import os
 
 
 class SystemEntropy:
@@ -10,8 +11,8 @@ class SystemEntropy:
 
     def token(self, size: int) -> str:
         """Return `size` random bytes as unpadded base64url text."""
-        return secrets.token_urlsafe(size)
+        return base64.urlsafe_b64encode(os.urandom(size)).rstrip(b"=").decode()
 
     def fraction(self) -> float:
         """Return a number in [0, 1), for spreading work over time."""
-        return secrets.randbits(53) / (1 << 53)
+        return (int.from_bytes(os.urandom(7), "big") >> 3) / (1 << 53)

@@ -23,6 +23,11 @@ def quick_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
+def collect() -> None:
+    """Give back now what only a cycle holds: the collector might not look for as long as we run."""
+    gc.collect()
+
+
 def take_turns() -> None:
     """Have threads, and the collector of cycles, take turns as befits a process that serves for long."""
     sys.setswitchinterval(HAND_OVER_SECONDS)

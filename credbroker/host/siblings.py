@@ -3,6 +3,8 @@
 - The folder is the service's own, readable by nobody else; the one who runs the workers names it to each
   by `CREDBROKER_WORKER`.
 - Who asks waits a second at the most, and says how many did not answer. A text that was cut is none.
+- What each said last lies in the folder, too: for the others while it says nothing, and for the worker that
+  takes its place.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,10 +26,11 @@ _END = b"# EOF\n"
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the others said, and how many of them said nothing."""
+    """What the others said, how many of them said nothing, and what these had said last."""
 
     texts: list[str] = field(default_factory=list)
     silent: int = 0
+    kept: list[str] = field(default_factory=list)
 
 
 class Siblings:
@@ -35,6 +39,7 @@ class Siblings:
     def __init__(self, place: Path, all_places: Callable[[], list[Path]]) -> None:
         """Stand at `place` among all places that there are, our own among them."""
         self._place = place
+        self._kept = place.with_suffix(f".{os.getpid()}.kept")
         self._all_places = all_places
 
     @classmethod
@@ -64,12 +69,27 @@ class Siblings:
 
     async def ask(self) -> Told:
         """Return what the others say within a second."""
-        others = [one for one in self._all_places() if one != self._place]
+        others = sorted(one for one in self._all_places() if one != self._place)
         async with asyncio.TaskGroup() as tasks:
-            asked = [tasks.create_task(_text_of(one)) for one in sorted(others)]
+            asked = [tasks.create_task(_text_of(one)) for one in others]
         texts = [one.result() for one in asked]
-        heard = [text for text in texts if text is not None]
-        return Told(heard, len(texts) - len(heard))
+        silent = [one for one, text in zip(others, texts, strict=True) if text is None]
+        kept = [last.read_text() for one in silent for last in _kept_by(one)[-1:]]
+        return Told([text for text in texts if text is not None], len(silent), kept)
+
+    def keep(self, text: bytes) -> None:
+        """Leave `text` as what we said last, if there is room for it."""
+        fresh = self._kept.with_suffix(".fresh")
+        with suppress(OSError):
+            fresh.write_bytes(text)
+            fresh.replace(self._kept)
+
+    def before(self) -> str:
+        """Return what was said last by the worker whose place we took; empty if none said anything."""
+        kept = [one for one in _kept_by(self._place) if one != self._kept]
+        for older in kept[:-1]:
+            older.unlink()
+        return kept[-1].read_text() if kept else ""
 
 
 async def _text_of(place: Path) -> str | None:
@@ -86,6 +106,15 @@ async def _text_of(place: Path) -> str | None:
     except (OSError, TimeoutError):
         return None
     return said.removesuffix(_END).decode() if said.endswith(_END) else None
+
+
+def _kept_by(place: Path) -> list[Path]:
+    """Return what was said last by each of those who stood there, the newest at the end."""
+    written_at = {}
+    for one in place.parent.glob(f"{place.name}.*.kept"):
+        with suppress(FileNotFoundError):  # an older one, thrown away just now
+            written_at[one] = one.stat().st_mtime_ns
+    return sorted(written_at, key=written_at.__getitem__)
 
 
 def _socket(place: Path) -> str:

@@ -10,6 +10,9 @@ from prometheus_client.registry import Collector
 
 from credbroker.ports import Audit
 
+ALERTING = (("refresh_failed", "lost"), ("claim_left_behind", ""), ("secret_reused", ""))
+"""Events, each with a state, of which an alert is to see the first: they are told before there is one."""
+
 
 class CountedAudit:
     """An audit trail whose events are counted. Follows `ports.Audit`."""
@@ -17,7 +20,6 @@ class CountedAudit:
     def __init__(self, audit: Audit, issuers: Collection[str], registry: CollectorRegistry) -> None:
         """Write to `audit`; label with the names in `issuers` and with nothing anybody typed."""
         self._audit = audit
-        self._issuers = frozenset(issuers)
         self._events = Counter(
             "credbroker_events",
             "lines of the audit trail; `state` is the grant's after a refresh",
@@ -25,11 +27,15 @@ class CountedAudit:
             registry=registry,
         )
         # Looking one up takes a lock, and more time than counting. They are as few as the labels.
-        self._counters: dict[tuple[str, str, str], Counter] = {}
+        self._counters: dict[tuple[str, ...], Counter] = {}
+        self.label_with(issuers)
 
     def label_with(self, issuers: Collection[str]) -> None:
         """Label with the names in `issuers` from now on."""
         self._issuers = frozenset(issuers)
+        for issuer in self._issuers:
+            for event, state in ALERTING:
+                self._counter(event, issuer, state)
 
     async def record(self, event: str, /, **fields: object) -> None:
         """Write one line, then count it; see `ports.Audit`."""
@@ -47,11 +53,13 @@ class CountedAudit:
     def _count(self, event: str, fields: Mapping[str, object]) -> None:
         issuer = str(fields.get("issuer", ""))
         known = issuer if issuer in self._issuers else ""
-        labels = event, known, str(fields.get("state", ""))
+        self._counter(event, known, str(fields.get("state", ""))).inc()
+
+    def _counter(self, *labels: str) -> Counter:
         counter = self._counters.get(labels)
         if counter is None:
             counter = self._counters[labels] = self._events.labels(*labels)
-        counter.inc()
+        return counter
 
 
 def registry_over(counted: CollectorRegistry) -> CollectorRegistry:

@@ -1,7 +1,9 @@
 """Makes one scrape of several: what the workers of one service count, as one program's numbers.
 
-Counters and histograms are added up. What a gauge of several workers comes to is said here for each, and
-a test holds the list to the gauges that there are.
+- Counters and histograms are added up, those of workers that have ended or say nothing among them: a sum
+  that falls would look like one that began anew, and all of it like news.
+- What a gauge of several workers comes to is said here for each, and a test holds the list to the gauges
+  that there are.
 """
 
 from __future__ import annotations
@@ -60,18 +62,22 @@ GAUGES: Mapping[str, Rule] = {
 }
 """What a gauge comes to; the value of the worker that is scraped comes first."""
 
+_COUNTED = frozenset({"counter", "histogram"})
 _Samples = dict[tuple[str, tuple[tuple[str, str], ...]], list[float]]
 
 
-def summed(texts: Sequence[str]) -> bytes:
+def summed(texts: Sequence[str], counted: Sequence[str] = ()) -> bytes:
     """Return what these scrapes come to, in the same text format; the first is our own.
 
-    A gauge that is not in the list, as of a worker of a newer version, counts by its highest value.
+    Of those in `counted` there are only counters and histograms. A gauge that is not in the list, as of
+    a worker of a newer version, counts by its highest value.
     """
     found: dict[str, Metric] = {}
     values: dict[str, _Samples] = {}
-    for text in texts:
+    for number, text in enumerate([*texts, *counted]):
         for family in text_string_to_metric_families(text):
+            if number >= len(texts) and family.type not in _COUNTED:
+                continue
             found.setdefault(family.name, family)
             kept = values.setdefault(family.name, {})
             for sample in family.samples:

@@ -3,8 +3,11 @@
 - What was made of the selection belongs to it: leases from its leases, tokens given to these, tokens
   and refresh tokens that came of those by exchange. Of where it comes from there are the lines that made
   its leases, up to the login; not what else those leases got.
-- The files are read twice, side by side in order of time. What is kept meanwhile is an entry for each
-  lease that was ever made and for each token of the selection, not for each token.
+- A token, or a request, is followed back to the token that was exchanged for it, and to the lease by
+  which that was had; not to what else came of these.
+- The files are read twice, side by side in order of time, and once more for each such exchange. What is
+  kept meanwhile is an entry for each lease that was ever made and for each token of the selection, not
+  for each token.
 - A line that cannot be read is counted and passed over: `audit verify` names it.
 """
 
@@ -45,6 +48,7 @@ class AuditLine(msgspec.Struct, frozen=True, gc=False):
     credkey: str = ""
     sub: str = ""
     client_id: str = ""
+    community: str = ""
     iss: str = ""
     jti: str = ""
     subject_jti: str = ""
@@ -79,6 +83,10 @@ class Followed(enum.Enum):
     REQUEST = "request"
 
 
+# What may have come of another token by exchange, and is little enough to be followed back.
+_EXCHANGED = frozenset({Followed.TOKEN, Followed.REQUEST})
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
     """What is followed, by the name that `contain` takes for it."""
@@ -102,8 +110,12 @@ def _of_person(line: AuditLine, name: str) -> bool:
 
 
 def _of_client(line: AuditLine, name: str) -> bool:
-    # Lines about a person's grant name the broker's own client at their issuer.
-    return not line.credkey and name.partition("/")[2] in {line.client_id, line.sub}
+    community, _, client_id = name.partition("/")
+    if client_id not in {line.client_id, line.sub}:
+        return False
+    # Other lines about a person's grant name the broker's own client at their issuer. Of the rest, older
+    # ones do not say of which community they are.
+    return line.community == community if line.community else not line.credkey
 
 
 def _on_host(line: AuditLine, name: str) -> bool:
@@ -160,15 +172,18 @@ class _Made:
 class Trace:
     """What belongs to a selection, and who and where it touches, once all was read.
 
-    `leases` are the selection's own and all below them, `asked_by` those that its lines name as asking,
-    `from_leases` all of these and those above.
+    `leases` are the selection's own and all below them, `from_tokens` those that were exchanged for it;
+    `asked_by` are the leases that the lines of both name as asking, `from_leases` all of these and those
+    above. `signed` are those of its tokens that are our own.
     """
 
     selection: Selection
     leases: set[str] = field(default_factory=set)
+    from_tokens: set[str] = field(default_factory=set)
     from_leases: set[str] = field(default_factory=set)
     asked_by: set[str] = field(default_factory=set)
     tokens: set[str] = field(default_factory=set)
+    signed: set[str] = field(default_factory=set)
     offlines: set[str] = field(default_factory=set)
     people: set[str] = field(default_factory=set)
     jobs: set[str] = field(default_factory=set)
@@ -186,6 +201,7 @@ class Trace:
             made.note(line)
             if self.selection.covers(line):
                 self._begin(line)
+        self._look_back(files)
         self._spread(made)
         self.unreadable = 0  # each is met again
         for line, raw in self._read(files):
@@ -225,6 +241,20 @@ class Trace:
         self.asked_by.update(filter(None, [line.lease]))
         if line.jti and self.selection.kind is not Followed.LEASE:
             self.tokens.add(line.jti)
+        if self.selection.kind in _EXCHANGED and line.subject_jti != self.selection.name:
+            self.from_tokens.update(filter(None, [line.subject_jti]))
+
+    def _look_back(self, files: Sequence[Path]) -> None:
+        """Learn of the tokens that were exchanged for the selection, and of who asked for the first."""
+        sought = self.from_tokens
+        while sought:
+            earlier: set[str] = set()
+            for line, _ in self._read(files):
+                if line.jti in sought:
+                    self.asked_by.update(filter(None, [line.lease]))
+                    earlier.update(filter(None, [line.subject_jti]))
+            sought = earlier - self.from_tokens
+            self.from_tokens |= sought
 
     def _spread(self, made: _Made) -> None:
         """Learn of every lease below those that belong, and above those that it came by."""
@@ -237,7 +267,7 @@ class Trace:
             return True
         if line.subject_jti in self.tokens or line.offline in self.offlines:
             return True
-        if line.child in self.from_leases:
+        if line.child in self.from_leases or line.jti in self.from_tokens:
             return True
         if line.jti in self.tokens and not line.lease:
             return True  # it was signed or revoked; who else got the same token is not asked
@@ -245,9 +275,10 @@ class Trace:
 
     def _note(self, line: AuditLine) -> None:
         self.lines += 1
-        is_above = line.lease in self.from_leases - self.leases and not self.selection.covers(line)
-        if not is_above:
+        is_above = line.lease in self.from_leases - self.leases or line.jti in self.from_tokens
+        if not is_above or self.selection.covers(line):
             self.tokens.update(filter(None, [line.jti]))
+            self.signed.update(filter(None, [line.jti if line.iss else ""]))
             self.offlines.update(filter(None, [line.offline]))
         self.people.update(filter(None, [line.person]))
         self.jobs.update(filter(None, [line.job, line.for_job]))

@@ -15,6 +15,7 @@ from typing import BinaryIO, cast
 
 from credbroker.domain.errors import LocalFileUnfit
 
+_TRAIL = "audit-*.jsonl*"
 LONGEST_LINE_BYTES = 1 << 20
 """No line of the trail is as long: its fields are cut, and so are their lists."""
 
@@ -23,8 +24,11 @@ def trail_files(paths: Iterable[Path]) -> list[Path]:
     """Return the files that `paths` name, each once. Raises `LocalFileUnfit` where there is no trail."""
     found: dict[Path, None] = {}
     for path in paths:
-        files = sorted(path.glob("audit-*.jsonl*")) if path.is_dir() else [path]
-        if not files or not all(one.is_file() for one in files):
+        try:
+            files = _files_at(path)
+        except OSError as error:
+            raise _unreadable(path, error) from None
+        if not files:
             raise LocalFileUnfit(f"{path}: there is no audit trail here.")
         found.update(dict.fromkeys(files))
     return list(found)
@@ -42,7 +46,16 @@ def raw_lines(path: Path) -> Iterator[bytes]:
     except (EOFError, zlib.error, gzip.BadGzipFile):
         raise LocalFileUnfit(f"{path}: this packed file is damaged, or was cut.") from None
     except OSError as error:
-        raise LocalFileUnfit(f"{path}: cannot be read ({error.strerror}).") from None
+        raise _unreadable(path, error) from None
+
+
+def _files_at(path: Path) -> list[Path]:
+    named = sorted(path.iterdir()) if path.is_dir() else [path]
+    return [one for one in named if one.is_file() and (one == path or one.match(_TRAIL))]
+
+
+def _unreadable(path: Path, error: OSError) -> LocalFileUnfit:
+    return LocalFileUnfit(f"{path}: cannot be read ({error.strerror}).")
 
 
 def _opened(path: Path) -> BinaryIO:

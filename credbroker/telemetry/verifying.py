@@ -50,7 +50,7 @@ class Chain:
     """What a file of the trail holds, as far as it was read.
 
     `begins_after` is what its first line says of the line before it, `ends_with` the SHA-256 of its last
-    whole one; None for a file without lines. `is_cut_short` if half a line follows.
+    whole one; None for a file without lines, or not read to its end. `is_cut_short` if half a line follows.
     """
 
     file: Path
@@ -68,6 +68,7 @@ def read_chain(file: Path) -> Chain:
         for fault in _faults(chain):
             chain.faults.append(fault)
             if len(chain.faults) >= MOST_FAULTS:
+                chain.ends_with = None
                 break
     except LocalFileUnfit as error:
         if not chain.lines:

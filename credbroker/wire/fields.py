@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, TypeVar
 
 from credbroker.domain.errors import Malformed
+from credbroker.wire.strict_json import read_json
 
 if TYPE_CHECKING:
     from typing_extensions import TypeGuard
@@ -28,22 +29,12 @@ def parse_object(body: bytes, what: str) -> Fields:
     A key that appears twice is refused: two readers could see two different values.
     """
     try:
-        read = _DECODER.decode(body.decode("utf-8-sig"))
+        read = read_json(body)
     except ValueError:
         raise Malformed(f"{what} is not JSON, or names a field twice.") from None
     except RecursionError:
         raise Malformed(f"{what} is nested too deeply.") from None
     return Fields(read, what)
-
-
-def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    read = dict(pairs)
-    if len(read) != len(pairs):
-        raise ValueError
-    return read
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_no_twins)
 
 
 class Fields:

@@ -55,7 +55,7 @@ def read_binary(fixed: bytes, rest: bytes) -> Caller:
     if len(rest) < 2 * size + 4:
         raise _unfit()
     port = int.from_bytes(rest[2 * size : 2 * size + 2], "big")
-    return str(family(rest[:size])), port
+    return _plain(family(rest[:size])), port
 
 
 def read_text(line: bytes) -> Caller:
@@ -70,9 +70,15 @@ def read_text(line: bytes) -> Caller:
         address, number = ipaddress.ip_address(source), int(port)
     except ValueError:
         raise _unfit() from None
-    if kind != f"TCP{address.version}" or not 0 <= number <= 65535:
+    is_fit = port.isdigit() and number <= 65535 and "%" not in source
+    if kind != f"TCP{address.version}" or not is_fit:
         raise _unfit()
-    return str(address), number
+    return _plain(address), number
+
+
+def _plain(address: object) -> str:
+    """Return an address as it is compared; an IPv4 one also where the balancer listens by IPv6."""
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 def _unfit() -> Malformed:

@@ -93,6 +93,8 @@ class FakeBroker:
     grant_state: str = "ready"
     same_token: bool = False
     longest_lease_seconds: int = 27 * 86400
+    page: str = f"{ISSUER_URL}device"
+    """Where a login is confirmed."""
     told: dict[str, Any] = field(default_factory=dict)
     """What it says of a lease beside the usual, by the fields of `native.LeaseStatus`."""
     claims: dict[str, object] = field(default_factory=dict)
@@ -179,8 +181,8 @@ class FakeBroker:
             role=wanted.role or self.issuers[wanted.issuer][0],
             scopes=LOGIN_SCOPES,
             user_code="ABCD-EFGH",
-            verification_uri=f"{ISSUER_URL}device",
-            verification_uri_complete=f"{ISSUER_URL}device?user_code=ABCD-EFGH",
+            verification_uri=self.page,
+            verification_uri_complete=f"{self.page}?user_code=ABCD-EFGH",
             expires_at=self.clock.now() + datetime.timedelta(seconds=600),
             interval_seconds=1,
         )

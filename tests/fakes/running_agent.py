@@ -22,7 +22,10 @@ _LIST, _LISTED, _SIGN, _SIGNED, _FAILURE = 11, 12, 13, 14, 5
 
 @contextmanager
 def running_agent(
-    folder: Path, keys: Sequence[AgentKey], garbage: bytes | None = None
+    folder: Path,
+    keys: Sequence[AgentKey],
+    garbage: bytes | None = None,
+    mute: Sequence[AgentKey] = (),
 ) -> Iterator[dict[str, str]]:
     """Run an agent for a while; give what names it in an environment.
 
@@ -30,12 +33,15 @@ def running_agent(
         folder: Where its socket is.
         keys: Its keys, in order.
         garbage: What it says to everything, if it is no agent.
+        mute: Those of its keys that it does not sign with.
     """
     path = str(folder / "agent")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
         listening.bind(path)
         listening.listen()
-        thread = threading.Thread(target=_serve, args=(listening, keys, garbage), name="ssh-agent")
+        thread = threading.Thread(
+            target=_serve, args=(listening, keys, garbage, mute), name="ssh-agent"
+        )
         thread.start()
         try:
             yield {"SSH_AUTH_SOCK": path}
@@ -44,7 +50,12 @@ def running_agent(
             thread.join()
 
 
-def _serve(listening: socket.socket, keys: Sequence[AgentKey], garbage: bytes | None) -> None:
+def _serve(
+    listening: socket.socket,
+    keys: Sequence[AgentKey],
+    garbage: bytes | None,
+    mute: Sequence[AgentKey],
+) -> None:
     while True:
         try:
             connection, _ = listening.accept()
@@ -53,10 +64,10 @@ def _serve(listening: socket.socket, keys: Sequence[AgentKey], garbage: bytes | 
         with connection:
             (size,) = struct.unpack(">I", connection.recv(4, socket.MSG_WAITALL))
             asked = connection.recv(size, socket.MSG_WAITALL)
-            connection.sendall(_answer(asked, keys) if garbage is None else garbage)
+            connection.sendall(_answer(asked, keys, mute) if garbage is None else garbage)
 
 
-def _answer(asked: bytes, keys: Sequence[AgentKey]) -> bytes:
+def _answer(asked: bytes, keys: Sequence[AgentKey], mute: Sequence[AgentKey]) -> bytes:
     blobs = [base64.b64decode(one.line.split()[1]) for one in keys]
     if asked[0] == _LIST:
         listed = b"".join(string(blob) + string(b"a comment") for blob in blobs)
@@ -66,8 +77,10 @@ def _answer(asked: bytes, keys: Sequence[AgentKey]) -> bytes:
     blob, rest = _string(asked[1:])
     signed, flags = _string(rest)
     assert flags == struct.pack(">I", 0)
-    kind = keys[blobs.index(blob)].line.split()[0].encode()
-    inner = keys[blobs.index(blob)].sign(signed)
+    key = keys[blobs.index(blob)]
+    if key in mute:
+        return string(bytes([_FAILURE]))
+    kind, inner = key.line.split()[0].encode(), key.sign(signed)
     return string(bytes([_SIGNED]) + string(string(kind) + string(inner)))
 
 

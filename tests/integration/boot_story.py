@@ -136,6 +136,7 @@ def broker(seen: dict[str, Any]) -> None:
         one.name: [oct(one.stat().st_mode & 0o777), one.owner()] for one in Path(GIVEN).iterdir()
     }
     seen["log folder"] = oct(Path("/var/log/credbroker").stat().st_mode & 0o777)
+    seen["reloads"] = [reloaded(level) for level in ("debug", "loud")]
     clock.block(WATCHDOG_SECONDS + 2)
     seen["restarts while well"] = shown("credbroker", "NRestarts")["NRestarts"]
     os.kill(pid, signal.SIGSTOP)
@@ -149,6 +150,18 @@ def broker(seen: dict[str, Any]) -> None:
     run("systemctl", "stop", "credbroker")
     seen["seconds until stopped"] = clock.elapsed() - began
     seen["stopped"] = shown("credbroker", "ActiveState", "Result", "ExecMainStatus")
+
+
+def reloaded(level: str) -> dict[str, str]:
+    """Reload with this level of the log; return which process it is after that, and what became of it."""
+    settings = ETC / "config.d/20-log.yaml"
+    settings.write_text(yaml.safe_dump({"log": {"level": level}}))
+    run("systemctl", "reload", "credbroker")
+    until(lambda: shown("credbroker", "ActiveState")["ActiveState"] == "active")
+    trail = "".join(one.read_text() for one in Path("/var/log/credbroker").glob("*.jsonl"))
+    settings.unlink()
+    count = {one: str(trail.count(f'"{one}"')) for one in ("settings_taken", "settings_refused")}
+    return {**shown("credbroker", "MainPID"), **count}
 
 
 def services(authority: Authority) -> float:

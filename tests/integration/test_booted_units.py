@@ -45,6 +45,14 @@ def test_the_audit_trails_folder_is_the_brokers_alone(seen: dict[str, Any]) -> N
     assert seen["log folder"] == "0o700"
 
 
+def test_the_broker_takes_new_settings_by_systemctl_reload(seen: dict[str, Any]) -> None:
+    """As the same process, which serves on where it refuses them; by then systemd has it active."""
+    taken, refused = seen["reloads"]
+    assert (taken["settings_taken"], taken["settings_refused"]) == ("1", "0")
+    assert (refused["settings_taken"], refused["settings_refused"]) == ("1", "1")
+    assert taken["MainPID"] == refused["MainPID"] != "0"
+
+
 def test_a_broker_that_is_well_is_left_alone_by_its_watchdog(seen: dict[str, Any]) -> None:
     """For longer than the watchdog waits."""
     assert seen["restarts while well"] == "0"

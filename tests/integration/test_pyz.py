@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import credbroker
 from credbroker import __version__
 from credbroker.delivery import lease_file
 from credbroker.delivery.lease_file import LeaseFile
 from credbroker.demo.certificates import make_authority
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
-from credbroker.zipapp import build
+from credbroker.zipapp import LEFT_OUT, build
 from tests.fakes.broker import FakeBroker, ServedBroker
 
 if TYPE_CHECKING:
@@ -159,8 +160,11 @@ def test_the_archive_is_small_reproducible_and_executable(pyz: Path, tmp_path: P
     assert os.access(pyz, os.X_OK)
     assert pyz.read_bytes().startswith(b"#!/usr/bin/env python3\n")
     with zipfile.ZipFile(pyz) as archive:
-        rooms = {name.split("/")[1] for name in archive.namelist() if name.count("/") == 2}
+        names = set(archive.namelist())
+    rooms = {name.split("/")[1] for name in names if name.count("/") == 2}
     assert rooms == {"cli", "client", "delivery", "domain", "edge", "host", "wire"}
+    assert not names & {f"credbroker/{one}" for one in LEFT_OUT}
+    assert all((Path(credbroker.__file__).parent / one).is_file() for one in LEFT_OUT)
 
 
 @pytest.mark.skipif(

@@ -21,7 +21,9 @@ from tests.integration.broker_world import READ, ROLE_SCOPES, Served
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from credbroker.demo.openbao import OpenBaoServer
     from tests.integration.broker_world import BrokerWorld
+    from tests.integration.conftest import WorldFactory
 
 PAUSE_SECONDS = 0.005
 TAKEN, REFUSED = '"event": "settings_taken"', '"event": "settings_refused"'
@@ -112,8 +114,8 @@ async def test_new_settings_and_certificates_are_taken_and_no_request_is_lost(
             world.authority.issue("broker", world.folder)
             roles = {f"role{time}": role}
             write(served, log={"level": "debug"}, issuers={world.issuer_name: {"roles": roles}})
-            await hang_up(served, TAKEN, time)
             shown = people.certificates[-1]
+            await hang_up(served, TAKEN, time)
             await world.until(lambda: people.certificates[-1] != shown)  # noqa: B023
             assert set(await served_roles(served)) == {"default", f"role{time}"}
     assert len(set(people.certificates)) == 4
@@ -191,3 +193,39 @@ async def test_all_workers_take_new_settings(
                 assert await served_roles(served) == ["default", "more"]
     finally:
         assert await served.terminate() == 0
+
+
+async def test_new_settings_are_refused_while_vault_is_away(
+    open_world: WorldFactory, openbao: OpenBaoServer, unused_tcp_port: int
+) -> None:
+    """Who is remembered would be forgotten; so good tokens are served on, by the old settings."""
+    world = await open_world(openbao)
+    served = await world.serve("alone", port=unused_tcp_port)
+    lease = await served.log_in()
+    assert (await served.token(lease)).status == 200
+    await asyncio.to_thread(openbao.stop)
+    write(served, tokens={"renew_after": 0.4})
+    await hang_up(served, REFUSED)
+    assert "OpenBao/Vault" in served.said().splitlines()[-1]
+    assert (await served.token(lease)).status == 200
+    await asyncio.to_thread(openbao.start)
+    await hang_up(served, TAKEN)
+    assert (await served.token(lease)).status == 200
+
+
+async def test_tokens_at_hand_stay_good_though_their_issuer_is_away(
+    broker_world: BrokerWorld, unused_tcp_port: int
+) -> None:
+    """The broker that takes over could get none for those who come back."""
+    world = broker_world
+    served = await world.serve("outage", port=unused_tcp_port)
+    lease = await served.log_in()
+    given = await served.token(lease, *ROLE_SCOPES)
+    await world.issuer.stop()
+    write(served, tokens={"renew_after": 0.7})
+    await hang_up(served, TAKEN)
+    again = await served.token(lease, *ROLE_SCOPES)
+    assert (again.status, again.json["jti"]) == (200, given.json["jti"])
+    write(served, issuers={world.issuer_name: {"seconds": 3.0}})
+    await hang_up(served, TAKEN, 2)
+    assert (await served.token(lease, *ROLE_SCOPES)).status == 503

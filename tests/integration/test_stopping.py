@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import weakref
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -49,6 +50,17 @@ class Lasting:
         await asyncio.Event().wait()
 
 
+class Marks(Lasting):
+    """Revocations, of which some could not be written."""
+
+    def __init__(self) -> None:
+        self.owes_for: list[Marks] = []
+
+    def owe_for(self, before: Marks) -> None:
+        """Note whose marks are to be written."""
+        self.owes_for.append(before)
+
+
 class Pulse(Lasting):
     """A beat that is over at once, unless a test holds it up."""
 
@@ -76,7 +88,7 @@ class Heart:
     beating: Pulse = field(default_factory=Pulse)
     keeping: Lasting = field(default_factory=Lasting)
     recovering: Lasting = field(default_factory=Lasting)
-    containing: Lasting = field(default_factory=Lasting)
+    containing: Marks = field(default_factory=Marks)
     clearing: Lasting = field(default_factory=Lasting)
 
 
@@ -231,7 +243,7 @@ async def test_a_bug_met_while_new_settings_are_taken_ends_nothing() -> None:
     """The broker goes on by the old ones, and the log has where it was."""
     asked = asyncio.Event()
 
-    async def anew() -> Daemon:
+    async def anew(_before: Daemon) -> Daemon:
         asked.set()
         raise RuntimeError("a bug")
 
@@ -258,7 +270,7 @@ async def test_all_that_both_brokers_began_is_finished_when_told_to_stop() -> No
     deeds = {name: Deeds(CLOCK) for name in ("first", "second")}
     first, second = (daemon(web.Application(), 0, Session(), one) for one in deeds.values())
 
-    async def anew() -> Daemon:
+    async def anew(_before: Daemon) -> Daemon:
         return second
 
     with capture_logs() as logged:
@@ -273,3 +285,26 @@ async def test_all_that_both_brokers_began_is_finished_when_told_to_stop() -> No
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.wait_for(running, 5)
     assert sorted(stored) == ["first", "second"]
+
+
+async def test_of_a_broker_that_was_replaced_nothing_stays_but_what_it_owes() -> None:
+    """It goes with all that it held, also while somebody is connected who was when it was there."""
+    hearts = [Heart(), Heart()]
+    first, second = (daemon(web.Application(), 0, Session(), Deeds(CLOCK), one) for one in hearts)
+    gone, owed = weakref.ref(hearts[0]), hearts[0].containing
+
+    async def anew(_before: Daemon) -> Daemon:
+        return second
+
+    with capture_logs() as logged:
+        running = asyncio.ensure_future(first.run(anew=anew))
+        del first, hearts[0]
+        while not any(line["event"] == "ready" for line in logged):
+            await CLOCK.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGHUP)
+        for _ in range(100):
+            await CLOCK.sleep(0.01 if gone() is not None else 0)
+        assert gone() is None
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(running, 5)
+    assert hearts[0].containing.owes_for == [owed]

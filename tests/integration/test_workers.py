@@ -58,7 +58,7 @@ async def test_no_worker_goes_on_when_the_one_who_runs_them_was_killed(
 async def test_one_scrape_sums_all_workers_and_says_who_is_silent(
     broker_world: BrokerWorld, unused_tcp_port: int
 ) -> None:
-    """Whichever of them is scraped; one that died counts again once it is back."""
+    """Whichever of them is scraped; what one that died had counted is told on, and counts go on there."""
     folder = broker_world.write_settings("scraped", port=unused_tcp_port)
     served = Served(
         f"https://127.0.0.1:{unused_tcp_port}", broker_world, folder=folder,
@@ -79,9 +79,10 @@ async def test_one_scrape_sums_all_workers_and_says_who_is_silent(
             assert numbers['event="mint"'] + numbers['event="delivery"'] == given == 8
             assert numbers["silent"] == 0
         os.kill(workers_of(served)[0], signal.SIGKILL)
-        await scraped_until(served, silent=1)
-        await broker_world.until(lambda: served.said().count('"event": "ready"') == 3)
-        await scraped_until(served, silent=0)
+        for silent in (1, 0):
+            numbers = await scraped_until(served, silent=silent)
+            assert numbers['event="mint"'] + numbers['event="delivery"'] == given
+            await broker_world.until(lambda: served.said().count('"event": "ready"') == 3)
     finally:
         assert await served.terminate() == 0
 
@@ -99,11 +100,12 @@ async def scraped(served: Served) -> dict[str, float]:
     return {**numbers, "silent": float(silent)}
 
 
-async def scraped_until(served: Served, *, silent: int) -> None:
-    """Scrape until so many are silent."""
+async def scraped_until(served: Served, *, silent: int) -> dict[str, float]:
+    """Scrape until so many are silent; return the numbers."""
     for _ in range(1000):
-        if (await scraped(served))["silent"] == silent:
-            return
+        numbers = await scraped(served)
+        if numbers["silent"] == silent:
+            return numbers
     raise AssertionError(f"never were {silent} workers silent")
 
 

@@ -152,7 +152,7 @@ def vault_restarts_while_somebody_logs_in(site: Site, ada: Shell) -> Said:
 
 def read_until_contained(site: Site, ada: Shell) -> Said:
     """An operator ends all leases of the person; reads go on until it holds."""
-    site.admin("contain", "person", f"{ISSUER}/ada")
+    site.admin("contain", "person", f"{ISSUER}/ada", "--yes")
     return site.until(
         lambda: one if (one := ada.run(*SILENT)).code else None, "a contained person could read"
     )

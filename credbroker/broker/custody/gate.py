@@ -51,12 +51,13 @@ log = structlog.get_logger(__name__)
 class Standing:
     """How a gate stands, for metrics and `status`.
 
-    `open_until` is when the breaker's next trial is due at the earliest, or the time until which
-    the issuer asked to be left alone; None while neither holds. `since` says when the breaker
-    opened or the client was refused, if that lasts.
+    `away` while the issuer does not answer as it should; `open_until` is when it is tried again at the
+    earliest, or until when it asked to be left alone, None while neither holds; `since` says when
+    the breaker opened or the client was refused, if that lasts.
     """
 
     phase: Phase
+    away: bool
     since: datetime.datetime | None
     open_until: datetime.datetime | None
     client_paused: bool
@@ -187,15 +188,14 @@ class Gate:
 
     def standing(self) -> Standing:
         """Return how the gate stands now."""
-        now = self._clock.elapsed()
-        until = self._spared_until
-        if self._breaker.phase is not Phase.CLOSED:
-            until = max(until, self._trial_at())
-        left = datetime.timedelta(seconds=until - now)
+        away = self._breaker.is_away(answers=self.failing.first_at is None)
+        until = max(self._spared_until, self._trial_at() if away else 0.0)
+        left = datetime.timedelta(seconds=max(0.0, until - self._clock.elapsed()))
         return Standing(
             phase=self._breaker.phase,
-            since=self._trouble_since,
-            open_until=self._clock.now() + left if until > now else None,
+            away=away,
+            since=self._trouble_since if away or self._refusals.paused or left else None,
+            open_until=self._clock.now() + left if left else None,
             client_paused=self._refusals.paused,
             braked=self._braking.on,
             waiting=sum(not one.turn.done() for one in self._line),

@@ -12,6 +12,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from credbroker.broker.containing import Containing
 from credbroker.broker.deliveries.joining import Joining, Signatures
@@ -53,6 +54,14 @@ class HostRules:
     public_url: str
     names: Collection[str] = ()
     groups: Mapping[str, Collection[str]] = field(default_factory=dict)
+    port: int = 0
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """How hosts may call us: where `public_url` names no port, it is one for pages alone."""
+        url = urlsplit(self.public_url.rstrip("/"))
+        own = url if url.port else url._replace(netloc=f"{url.netloc}:{self.port}")
+        return url.geturl(), own.geturl()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +128,7 @@ class Hosting:
         if host is None or not host.key or host.joined_at is None:
             raise NotAllowed("No host of this name has joined with a key.", _JOIN)
         claims = self._signatures.signed_by(host.key, assertion)
-        jti = check_assertion(claims, name, self._rules.public_url, now)
+        jti = check_assertion(claims, name, self._rules.addresses, now)
         await self._admit(name, origin, host.joined_at)
         return await self._open(session_place(name, jti), name, origin, "key")
 

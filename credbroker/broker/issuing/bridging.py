@@ -145,7 +145,8 @@ class Bridging:
             not_after=ends_at,
         )
         token = await self._by.signing.sign(statement)
-        about = {**about_signed(token, grant.client_id), **names(grant.key)}
+        signed = about_signed(token, grant.client_id, self._by.community)
+        about = {**signed, **names(grant.key)}
         await self._audit.record(
             "bridge", **about, refreshed_at=grant.refreshed_at, out_since=since
         )

@@ -57,6 +57,7 @@ class Signs(Protocol):
     """Signs for one community; `broker.issuing.signing.Signing` does."""
 
     url: str
+    community: str
 
     async def sign_many(self, statements: Sequence[Statement]) -> list[AccessToken]:
         """Return a new token for each, in their order, or raise for the first fault."""
@@ -165,7 +166,7 @@ class FilesSigning:
         for token, one in both:
             shared = tuple(shared_traces(token).items())
             alike.setdefault(shared, []).append(_line(token, one))
-        about = {**_about(caller), "by": "files", "iss": self._signing.url, "sub": caller.client.id}
+        about = {**self._about(caller), "iss": self._signing.url, "sub": caller.client.id}
         await asyncio.gather(
             *[
                 self._audit.record_all("sign", lines, **about, **dict(shared))
@@ -180,9 +181,17 @@ class FilesSigning:
             return
         lines = [{"error": one.code, "why": one.sentence} for one in refused.values()]
         try:
-            await self._audit.record_all("refused", lines, **_about(caller), by="files")
+            await self._audit.record_all("refused", lines, **self._about(caller))
         except CredbrokerError as error:
             outcomes.update(dict.fromkeys(refused, error))
+
+    def _about(self, caller: ClientCaller) -> dict[str, object]:
+        return {
+            **whence(caller.origin),
+            "community": self._signing.community,
+            "client_id": caller.client.id,
+            "by": "files",
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,10 +317,3 @@ def _check_url(entry: AskFile, audience: str) -> None:
 
 def _line(token: AccessToken, one: _Ready) -> dict[str, object]:
     return {"form": "url" if one.url else None, **own_traces(token)}
-
-
-def _about(caller: ClientCaller) -> dict[str, object]:
-    return {
-        **whence(caller.origin),
-        "client_id": caller.client.id,
-    }

@@ -104,7 +104,7 @@ class Granting:
         decision, statement = self._about_itself(client, asked)
         token = self._reusing.find(client, decision)
         if token is not None and self._counts(client, token):
-            said = {**about_signed(token, client.id), **whence(caller.origin)}
+            said = {**about_signed(token, client.id, self._community), **whence(caller.origin)}
             await self._audit.record("delivery", **said, by="client_credentials")
             return self._granted(token)
         token = await self._signed(caller, statement, _Source("client_credentials"))
@@ -256,7 +256,7 @@ class Granting:
         token = await self._signing.sign(statement)
         await self._audit.record(
             "sign",
-            **about_signed(token, statement.client_id),
+            **about_signed(token, statement.client_id, self._community),
             **whence(caller.origin),
             by=source.by,
             subject_jti=source.subject_jti,

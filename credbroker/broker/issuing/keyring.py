@@ -101,7 +101,7 @@ class Keyring:
     ) -> None:
         """Keep the keys of `community`, whose issuer string is `url`, in `records`."""
         self._records = records
-        self._community, self._url = community, url
+        self.community, self._url = community, url
         self._segment = name_segment(community)
         self._keysmith, self._rules, self._means = keysmith, rules, means
         self._audit = means.audit
@@ -147,7 +147,7 @@ class Keyring:
         return self._means.clock.elapsed() - self._read_at > self._silent_seconds
 
     def _silence(self) -> str:
-        return f"The signing keys of {self._community} could not be read for too long."
+        return f"The signing keys of {self.community} could not be read for too long."
 
     def verifies(self, key: SigningKey, signed: bytes, signature: bytes) -> bool:
         """Return whether `key` made this signature."""
@@ -168,7 +168,7 @@ class Keyring:
         try:
             await self.read()
         except RecordDamaged as error:
-            log.warning("keys_damaged", community=self._community, why=error.sentence)
+            log.warning("keys_damaged", community=self.community, why=error.sentence)
             self._is_damaged = True
 
     async def run(self) -> None:
@@ -182,7 +182,7 @@ class Keyring:
                 failing = False
             except CredbrokerError as error:
                 if not failing:
-                    log.warning("keys_not_read", community=self._community, why=error.sentence)
+                    log.warning("keys_not_read", community=self.community, why=error.sentence)
                 failing = True
 
     async def read(self) -> None:
@@ -217,7 +217,7 @@ class Keyring:
     def _check(self, found: SigningKeys) -> None:
         if found.url != self._url:
             raise StoreMisconfigured(
-                f"The signing keys of {self._community} were made for another issuer string.",
+                f"The signing keys of {self.community} were made for another issuer string.",
                 "Give the community its former `url`, or another name.",
             )
 
@@ -290,13 +290,13 @@ class Keyring:
                 in_use[name] = self._using(name, key)
             except CredbrokerError as error:
                 lacking[name] = (
-                    f"The {name} key {key.key_id} of {self._community} cannot be used here:"
+                    f"The {name} key {key.key_id} of {self.community} cannot be used here:"
                     f" {error.sentence}"
                 )
         self._in_use, self._lacking = in_use, lacking
 
     def _no_key(self, algorithm: str) -> str:
-        return f"There is no {algorithm} key of {self._community} to sign with."
+        return f"There is no {algorithm} key of {self.community} to sign with."
 
     def _using(self, algorithm: str, key: SigningKey) -> InUse:
         known = self._in_use.get(algorithm)
@@ -328,7 +328,7 @@ class Keyring:
         await self._audit.record(
             "signing_key",
             what=what,
-            community=self._community,
+            community=self.community,
             iss=self._url,
             kid=key.key_id,
             alg=key.algorithm,

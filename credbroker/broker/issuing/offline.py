@@ -139,6 +139,7 @@ class Offlines:
         await self._audit.record(
             "offline_begun",
             offline=issued.id,
+            community=self._community,
             client_id=issued.holder,
             sub=issued.subject,
             scope=issued.right.scopes,
@@ -274,6 +275,7 @@ class Offlines:
         await self._audit.record(
             "offline_ended",
             offline=offline_id,
+            community=self._community,
             client_id=ended.holder,
             sub=ended.subject,
             subject_jti=ended.subject_jti,

@@ -78,7 +78,7 @@ class People:
         token = await self._signing.sign(statement)
         await self._audit.record(
             "sign",
-            **about_signed(token, grant.client_id),
+            **about_signed(token, grant.client_id, self._signing.community),
             **names(grant.key),
             by="local_users" if about else "rights",
             subject_jti=proof.jti,

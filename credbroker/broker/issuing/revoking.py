@@ -73,7 +73,7 @@ class Revoking:
         await self._containing.end_signed(signed.token.jti, until)
         await self._audit.record(
             "token_revoked",
-            **about_signed(signed.token, signed.client_id),
+            **about_signed(signed.token, signed.client_id, self._community),
             **whence(caller.origin),
         )
 

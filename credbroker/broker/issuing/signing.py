@@ -118,7 +118,7 @@ def algorithms(default: str, particular: Mapping[str, str]) -> AlgorithmFor:
 
 
 class Signing:
-    """Signs and verifies for one community, whose issuer string is `url`."""
+    """Signs and verifies for one `community`, whose issuer string is `url`."""
 
     def __init__(
         self,
@@ -134,7 +134,7 @@ class Signing:
 
         `services` are the ids of the community's clients.
         """
-        self.url = url
+        self.url, self.community = url, keyring.community
         self._keyring = keyring
         self._marks = marks
         self._means = means

@@ -6,11 +6,12 @@ from credbroker.broker.trail import traces
 from credbroker.domain.tokens import AccessToken
 
 
-def about_signed(token: AccessToken, client_id: str) -> dict[str, object]:
+def about_signed(token: AccessToken, client_id: str, community: str) -> dict[str, object]:
     """Return whom a token is about, by whose signature, and what finds it again."""
     return {
         "sub": token.subject,
         "iss": token.issuer_url,
+        "community": community,
         "client_id": client_id,
         **traces(token),
     }

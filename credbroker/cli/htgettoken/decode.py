@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import datetime
 import getopt
+import io
 import shutil
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, List, Optional, Sequence, TextIO, Tuple, cast
+from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple
 
 from credbroker.cli.desk import system_desk
 from credbroker.cli.htgettoken.command import FAILED, complain
@@ -108,28 +109,30 @@ def _date(seconds: int) -> object:
 
 
 def _verified(value: Secret, desk: Desk) -> int:
-    """Return what scitokens-verify says, by its exit code; 0 where it is not installed."""
+    """Return what scitokens-verify says, by its exit code; 0 where it is not installed.
+
+    Raises:
+        LocalFileUnfit: It does not end.
+    """
     program = shutil.which(_VERIFIER, path=desk.environ.get("PATH"))
     if program is None:
         return 0
     desk.out.flush()
-    with subprocess.Popen(  # noqa: S603 - the token goes to its standard input, not into its words
-        [program],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-    ) as verifier:
-        assert verifier.stdin is not None
-        assert verifier.stdout is not None
-        try:
-            token_file.show(value, cast("TextIO", verifier.stdin))
-            verifier.stdin.close()
-        except BrokenPipeError:
-            pass  # it takes no token there, and its exit code says so
-        said = verifier.stdout.read().strip()
-        code = verifier.wait(_VERIFIER_SECONDS)
-    if code and said:
-        desk.say(said)
-    return code
+    line = io.StringIO()
+    token_file.show(value, line)
+    try:
+        verifier = subprocess.run(  # noqa: S603 - the token goes to its standard input, not into its words
+            [program],
+            input=line.getvalue(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_VERIFIER_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise LocalFileUnfit(f"{_VERIFIER} did not end in time.", "Leave it out with -s.") from None
+    if verifier.returncode and verifier.stdout.strip():
+        desk.say(verifier.stdout.strip())
+    return verifier.returncode

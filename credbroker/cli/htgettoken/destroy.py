@@ -31,7 +31,8 @@ Usage: htdestroytoken [-h] [-q] [-f [HTGETTOKEN OPTION ...]]
   -q  say nothing
   -f  end the login at the server first; who that is, htgettoken's options say, or HTGETTOKENOPTS
 
-Removed are BEARER_TOKEN_FILE or bt_u<uid>, and VAULT_TOKEN_FILE or /tmp/vt_u<uid>.
+Removed are BEARER_TOKEN_FILE or bt_u<uid>, and VAULT_TOKEN_FILE or /tmp/vt_u<uid>; with -f the
+--vaulttokenfile of the options, unless VAULT_TOKEN_FILE is set.
 """
 
 
@@ -55,7 +56,7 @@ def stand_in(words: Sequence[str], desk: Optional[Desk] = None, to: Reach = reac
         return complain(failed, desk, NOT_ENDED, PROGRAM)
     try:
         for path in (discovery.path_for_writing(desk.environ, desk.euid), vault):
-            if whole_file.remove(path):
+            if not vault_files.is_stream(str(path)) and whole_file.remove(path):
                 tell(f"Removed {plain(str(path))}")
     except CredbrokerError as failed:
         return complain(failed, desk, FAILED, PROGRAM)
@@ -78,7 +79,8 @@ def _end(words: Sequence[str], vault: Path, desk: Desk, to: Reach) -> Tuple[Path
     options = read(words, desk, to)
     if options.vaulttokenfile is not None and FILE_VARIABLE not in desk.environ:
         vault = Path(files_of(options, desk.environ, desk.euid).vault)
-    vault_token = vault_files.read_vault_token(os.fspath(vault))
+    place = os.fspath(vault)
+    vault_token = None if vault_files.is_stream(place) else vault_files.read_vault_token(place)
     if vault_token is None:
         return vault, None
     url = bearer_url(options, desk)

@@ -3,7 +3,8 @@
 The ways to a vault token are tried in htgettoken's order: the one that is kept, a Kerberos ticket, an ssh
 key, a browser. One that leads nowhere is told and left for the next; if none is left, the last one's
 reason is raised. Where the server is away, or asks for patience, no other way would help, and a person
-is not asked to log in. What was there stays until the new one is there.
+is not asked to log in; nor where what the login gives could not be kept. What was there stays until the
+new one is there.
 """
 
 from __future__ import annotations
@@ -11,23 +12,26 @@ from __future__ import annotations
 import contextlib
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Callable, ContextManager, List, Optional, Tuple, TypeVar
+from typing import TYPE_CHECKING, Callable, List, Optional, Tuple, TypeVar
 
 from credbroker.cli.desk import plain
 from credbroker.cli.htgettoken.browser import LOGIN_SECONDS, log_in_by_browser
 from credbroker.cli.htgettoken.places import Files, files_of, server_of, url_of
-from credbroker.cli.htgettoken.silent import log_in_by_key, log_in_by_ticket, register_keys
+from credbroker.cli.htgettoken.silent import (
+    ENDS,
+    log_in_by_key,
+    log_in_by_ticket,
+    register_keys,
+)
 from credbroker.cli.turns import turn
 from credbroker.client.vault_server import LoggedIn, VaultServer
 from credbroker.delivery import vault_files
 from credbroker.domain.errors import (
-    BrokerUnreachable,
     CredbrokerError,
     LocalFileUnfit,
     LoginExpired,
     LoginNeeded,
     Malformed,
-    TooManyRequests,
 )
 
 if TYPE_CHECKING:
@@ -38,7 +42,6 @@ if TYPE_CHECKING:
 
 _NARROWED = ("/creds/", "/sts/")
 _REGISTERS = "sshregister"
-_ENDS = (BrokerUnreachable, TooManyRequests)
 
 T = TypeVar("T")
 
@@ -67,7 +70,7 @@ def obtain(options: Options, desk: Desk, reach: Reach) -> Optional[Secret]:
     finally:
         # After all tokens, as readers of a pipe expect it.
         if options.showbearerurl and errand.shown_url:
-            desk.answer(errand.shown_url)
+            desk.answer(plain(errand.shown_url))
 
 
 def bearer_url(options: Options, desk: Desk) -> Optional[str]:
@@ -150,11 +153,11 @@ class _Errand:
         """Return what `deed` gives; None if the server will not, and its reason is kept."""
         try:
             return deed()
-        except (*_ENDS, LocalFileUnfit):
+        except ENDS:
             raise
         except CredbrokerError as stopped:
             self._reason = stopped
-            self._detail(f"{name} failed: {plain(stopped.sentence)}")
+            self._detail(f"{name} failed: {stopped.sentence}")
             return None
 
     def _here(self, name: str, deed: Callable[[], Optional[T]]) -> Optional[T]:
@@ -162,7 +165,7 @@ class _Errand:
         try:
             return deed()
         except LocalFileUnfit as unfit:
-            self._detail(f"{name}: {plain(unfit.sentence)}")
+            self._detail(f"{name}: {unfit.sentence}")
             return None
 
     def _kept(self) -> Optional[Held]:
@@ -206,27 +209,36 @@ class _Errand:
 
     def _by_browser(self) -> Optional[Held]:
         """Of callers that begin together one asks the person; the others use what came of it."""
-        with self._turn() as waited:
+        with contextlib.ExitStack() as held:
+            waited = self._took_turn(held)
             self._credkey = self._credkey or _remembered(self._files)
             may_share = waited and self._credkey is not None and not self._options.registerssh
             return (self._kept() if may_share else None) or self._asking_the_person()
 
-    def _turn(self) -> ContextManager[bool]:
-        """Return what waits until nobody else logs in here; where that cannot be known, nobody waits."""
+    def _took_turn(self, held: contextlib.ExitStack) -> bool:
+        """Wait until nobody else logs in here; False if nobody did, or that cannot be known."""
         lock = self._files.credkey.with_name(f"{self._files.credkey.name}.lock")
-        try:
-            lock.parent.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            return contextlib.nullcontext(False)
-        return turn(
+        taking = turn(
             lock,
             self._desk.clock,
             LOGIN_SECONDS,
             waiting=lambda: self._say("Waiting for another login of yours that has begun already."),
             in_vain=lambda: LoginExpired("The login that was waited for came to nothing."),
         )
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            return held.enter_context(taking)
+        except (OSError, LocalFileUnfit):
+            return False
+
+    def _check_room(self) -> None:
+        """Raise `LocalFileUnfit` if what a login gives could not be kept: nobody confirms it in vain."""
+        vault_files.check_room(self._files.vault)
+        if self._options.credkey is None and not self._options.nobearertoken:
+            vault_files.make_room_for_credkey(self._files.credkey)
 
     def _asking_the_person(self) -> Optional[Held]:
+        self._check_room()
         self._say(f"Attempting OIDC authentication with {url_of(server_of(self._options))}")
         login = log_in_by_browser(self._options, self._server, self._desk)
         if self._options.registerssh:
@@ -243,7 +255,7 @@ class _Errand:
         return Held(held.vault_token, is_new=False)
 
     def _register(self, login: LoggedIn) -> None:
-        credkey = self._credkey or login.credkey
+        credkey = self._options.credkey or login.credkey or self._credkey
         if credkey is None:
             raise LoginNeeded("It is not known under which name to register the ssh keys.")
         register_keys(self._options, self._server, credkey, login.vault_token, self._desk.environ)
@@ -309,12 +321,12 @@ class _Errand:
 
     def _say(self, text: str) -> None:
         if not self._options.quiet or self._options.tells:
-            self._desk.say(text)
+            self._desk.say("\n".join(map(plain, text.split("\n"))))
 
     def _detail(self, text: str) -> None:
         if self._options.tells:
-            self._desk.say(text)
+            self._say(text)
 
     def _debug(self, text: str) -> None:
         if self._options.debug:
-            self._desk.say(plain(text))
+            self._say(text)

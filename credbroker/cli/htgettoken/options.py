@@ -1,7 +1,8 @@
 """htgettoken's options: every one of release 2.6, read in its order and with its defaults.
 
 What the option server says counts least, then HTGETTOKENOPTS, then the command line; of two the later
-one counts. A program to run is taken from the command line and the environment alone.
+one counts. Programs to run and files are taken from the command line and the environment alone: whoever may
+say them could have a file sent elsewhere, or written over.
 """
 
 from __future__ import annotations
@@ -60,9 +61,15 @@ TABLE: Tuple[Tuple[Tuple[str, ...], Optional[str], Optional[str], str], ...] = (
     (("--audience",), "LIST", None, "fewer audiences"),
     (("--cafile",), "FILE", None, "certificate authorities (default: the system's)"),
     (("--capath",), "FOLDER", None, "more of them (default: $X509_CERT_DIR, then the grid's)"),
-    (("--web-open-command",), "PROGRAM", None, "opens the browser (default: xdg-open, but not over ssh)"),
+    (("--web-open-command",), "PROGRAM", None, "opens the browser (default: this screen's, if there is one)"),
 )  # fmt: skip
-_WEB_OPEN = "--web-open-command"
+_NOT_SERVED = (
+    ("--web-open-command", "web_open_command"),
+    ("--outfile", "outfile"),
+    ("--vaulttokenfile", "vaulttokenfile"),
+    ("--vaulttokeninfile", "vaulttokeninfile"),
+    ("--configdir", "configdir"),
+)
 
 
 @dataclass(frozen=True)
@@ -151,12 +158,13 @@ def parse(words: Sequence[str], environ: Mapping[str, str], fetch: FetchOptions)
     return found
 
 
-def parser() -> optparse.OptionParser:
-    """Return what reads the options, and says how they are used."""
+def parser(*, is_typed: bool = True) -> optparse.OptionParser:
+    """Return what reads the options, and if they are typed by a person, says how they are used."""
     made = _Parser(
         prog=PROGRAM,
         usage="usage: %prog [-h] -a HOST [OPTION ...]",
-        version=f"{RELEASE} (credbroker {__version__})",
+        version=f"{RELEASE} (credbroker {__version__})" if is_typed else None,
+        add_help_option=is_typed,
     )
     for names, value, default, said in TABLE:
         if value is None:
@@ -185,8 +193,8 @@ class _Parser(optparse.OptionParser):
         raise Malformed(f"{msg[:1].upper()}{msg[1:]}.", f"See: {PROGRAM} --help")
 
 
-def _parse(words: Sequence[str]) -> Options:
-    values, positional = parser().parse_args(list(words))
+def _parse(words: Sequence[str], *, is_typed: bool = True) -> Options:
+    values, positional = parser(is_typed=is_typed).parse_args(list(words))
     if positional:
         raise Malformed("Only options are expected.", f"See: {PROGRAM} --help")
     return Options(**vars(values))
@@ -202,13 +210,18 @@ def _split(text: str, where: str) -> List[str]:
 
 
 def _served(text: str) -> List[str]:
-    words = _split(text, "the option server's answer")
-    runs = _parse(words).web_open_command
-    if runs:
-        raise Malformed(
-            f"The option server names a program to run ({_WEB_OPEN}); that is not for it to say.",
-            "Tell whoever runs it; until then leave -s away.",
-        )
+    remedy = "Tell whoever runs it; until then leave -s away."
+    try:
+        words = _split(text, "it")
+        said, usual = _parse(words, is_typed=False), _parse(())
+    except Malformed as wrong:
+        raise Malformed(f"In the option server's answer: {wrong.sentence}", remedy) from None
+    for option, name in _NOT_SERVED:
+        if getattr(said, name) not in (None, "", getattr(usual, name)):
+            raise Malformed(
+                f"The option server names a program to run or a file ({option}); that is not for it to say.",
+                remedy,
+            )
     return words
 
 

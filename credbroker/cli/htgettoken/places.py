@@ -14,7 +14,7 @@ from credbroker.client.blocking import BlockingClock, Door
 from credbroker.client.reaching import CA_FILE_VARIABLE
 from credbroker.delivery import discovery
 from credbroker.delivery.vault_files import STANDARD_OUTPUT, is_stream
-from credbroker.domain.errors import Malformed
+from credbroker.domain.errors import LocalFileUnfit, Malformed
 
 if TYPE_CHECKING:
     from credbroker.cli.htgettoken.options import Options
@@ -31,14 +31,17 @@ Reach = Callable[[Address, BlockingClock, "Options", Mapping[str, str]], "Send"]
 def reach(
     address: Address, clock: BlockingClock, options: Options, environ: Mapping[str, str]
 ) -> Send:
-    """Return what sends requests to the server at `address`."""
+    """Return what sends requests to the server at `address`; raise `LocalFileUnfit`."""
+    if options.capath and not Path(options.capath).is_dir():
+        raise LocalFileUnfit(f"{options.capath} is no folder.", "Mend --capath.")
     folder = options.capath or environ.get(_AUTHORITIES_VARIABLE) or _GRID_AUTHORITIES
+    is_server = options.vaultserver is not None and address == server_of(options)
     door = Door(
         address,
         clock,
         options.cafile or environ.get(CA_FILE_VARIABLE) or None,
         ca_folder=folder if Path(folder).is_dir() else None,
-        certificate_name=options.vaultcertname if address == server_of(options) else None,
+        certificate_name=options.vaultcertname if is_server else None,
     )
     return door.send
 
@@ -73,6 +76,8 @@ def option_page(options: Options) -> OptionPage:
     if "://" not in said:
         return OptionPage(_address(said, 443), f"/{PROGRAM}opts.txt")
     host, slash, path = said.partition("://")[2].partition("/")
+    if not path.isascii() or not path.isprintable() or " " in path:
+        raise Malformed("The option server's address has a character that addresses do not have.")
     return OptionPage(_address(host, 443), slash + path or "/")
 
 
@@ -101,7 +106,13 @@ class Files:
 
 
 def files_of(options: Options, environ: Mapping[str, str], euid: int) -> Files:
-    """Return where everything is; raise `Malformed` if a lasting vault token were kept on disk."""
+    """Return where everything is.
+
+    Raises:
+        Malformed: A lasting vault token would be kept on disk, or a name leads elsewhere.
+    """
+    if "/" in options.issuer + options.role:
+        raise Malformed("An issuer's or a role's name has no slash.", "Mend -i or -r.")
     lasts = options.vault_seconds > MOST_SECONDS_ON_DISK
     said = options.vaulttokenfile
     vault = said if said is not None else STANDARD_OUTPUT if lasts else f"/tmp/vt_u{euid}"  # noqa: S108 - its own name for it

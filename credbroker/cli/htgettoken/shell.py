@@ -7,12 +7,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 import os
 import signal
+import stat
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Sequence, TextIO, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Sequence, Tuple
 
 from credbroker.cli.desk import plain, system_desk
 from credbroker.cli.htgettoken.command import FAILED, complain, read
@@ -21,6 +24,7 @@ from credbroker.cli.htgettoken.options import VARIABLE, named_in
 from credbroker.cli.htgettoken.places import reach, session_vault_file
 from credbroker.cli.htgettoken.renewing import Renewal, after_failure, after_success
 from credbroker.delivery import discovery, whole_file
+from credbroker.delivery.vault_files import is_stream
 from credbroker.domain.errors import CredbrokerError, LoginNeeded, Malformed
 from credbroker.wire.jwt import moment, peek
 
@@ -82,13 +86,14 @@ class Session:
         """Run the command with a token that stays fresh; return its exit code."""
         environ = self._environ()
         self._desk.say(f"Renewal log is at {plain(str(self._log))}")
-        try:
-            child = subprocess.Popen(list(command), env=environ)  # noqa: S603 - it is what was asked for
-        except OSError as failure:
-            whole_file.remove(self.path)
-            self._desk.say(f"{PROGRAM}: {command[0]}: {failure.strerror}")
-            return 126 if isinstance(failure, PermissionError) else 127
-        with _Signals(child):
+        with _Signals() as signals:
+            try:
+                child = subprocess.Popen(list(command), env=environ)  # noqa: S603 - it is what was asked for
+            except OSError as failure:
+                whole_file.remove(self.path)
+                self._desk.say(f"{PROGRAM}: {command[0]}: {failure.strerror}")
+                return 126 if isinstance(failure, PermissionError) else 127
+            signals.go_on_to(child)
             code = self._kept_fresh(child)
         self._clean()
         return code if code >= 0 else 128 - code
@@ -114,27 +119,34 @@ class Session:
             novaulttoken=True,
             showbearerurl=False,
             vaulttokenminttl="0s",
+            vaulttokeninfile=_kept_in(self._options),
             minsecs=self._next.minimum_seconds,
         )
-        with self._opened_log() as log:
-            told = dataclasses.replace(self._desk, err=log, out=log)
-            try:
-                self._planned(obtain(silent, told, self._to))
-                self._failures = 0
-            except CredbrokerError as failed:
-                self._failures += 1
-                self._next = after_failure(self._next, self._failures)
-                told.say(plain(f"{failed.sentence} {failed.remedy}"))
-            at = self._desk.clock.now().strftime("%Y-%m-%d %H:%M:%S UTC")
-            told.say(f"{at} Renewal scheduled in {self._next.in_seconds:.0f} seconds")
-
-    def _opened_log(self) -> TextIO:
-        """Open the log, if it is no link that somebody put there; nowhere else is it told."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        told = io.StringIO()
+        desk = dataclasses.replace(self._desk, err=told, out=told)
         try:
-            return os.fdopen(os.open(self._log, flags, 0o600), "a", encoding="utf-8")
-        except OSError:
-            return Path(os.devnull).open("w", encoding="utf-8")
+            self._planned(obtain(silent, desk, self._to))
+            self._failures = 0
+        except CredbrokerError as failed:
+            self._failures += 1
+            self._next = after_failure(self._next, self._failures)
+            desk.say(plain(f"{failed.sentence} {failed.remedy}"))
+        at = self._desk.clock.now().strftime("%Y-%m-%d %H:%M:%S UTC")
+        desk.say(f"{at} Renewal scheduled in {self._next.in_seconds:.0f} seconds")
+        self._note(told.getvalue())
+
+    def _note(self, text: str) -> None:
+        """Append to the log, if it is a file of ours and has room; nowhere else is it told."""
+        # A pipe that somebody put there would be waited for.
+        flags = (
+            os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        )
+        with contextlib.suppress(OSError):
+            opened = os.open(self._log, flags, 0o600)
+            with os.fdopen(opened, "a", encoding="utf-8") as log:
+                found = os.fstat(opened)
+                if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid():
+                    log.write(text)
 
     def _planned(self, token: Optional[Secret]) -> None:
         if token is None:
@@ -143,7 +155,8 @@ class Session:
         now, ends = self._desk.clock.now(), moment(claims, "exp")
         left = (ends - now).total_seconds()
         life = (ends - moment(claims, "iat")).total_seconds() if "iat" in claims else left
-        self._next = after_success(left, life, self._options.minsecs)
+        asked, promised = self._options.minsecs, self._next.minimum_seconds
+        self._next = after_success(left, life, asked, promised)
 
     def _environ(self) -> Dict[str, str]:
         """Return what the command finds: the file, and nothing that programs would take before it."""
@@ -184,27 +197,44 @@ def _options(own: Sequence[str], desk: Desk, to: Reach) -> Options:
     usual = discovery.path_for_writing({**desk.environ, discovery.FILE_VARIABLE: ""}, desk.euid)
     said = options.outfile or desk.environ.get(discovery.FILE_VARIABLE)
     mine = said.replace("%uid", str(desk.euid)) if said else f"{usual}.sh-{os.getpid()}"
+    if is_stream(mine):
+        raise Malformed("A session needs a file for its token, and no stream.", "Mend --outfile.")
     return dataclasses.replace(options, outfile=os.path.abspath(mine))  # noqa: PTH100 - no links are followed
+
+
+def _kept_in(options: Options) -> str:
+    """Return where the vault token is after the first time, when one that was handed over is used up."""
+    return "%vaulttokenfile" if is_stream(options.vaulttokeninfile) else options.vaulttokeninfile
 
 
 class _Signals:
     """While the command runs, ^C is its own to take, and being told to end goes on to it."""
 
-    def __init__(self, child: subprocess.Popen[bytes]) -> None:
-        self._child = child
+    def __init__(self) -> None:
+        self._child: Optional[subprocess.Popen[bytes]] = None
+        self._early: List[int] = []
         self._before: List[Tuple[signal.Signals, object]] = []
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> _Signals:
         for number in (*_FOR_THE_COMMAND, *_PASSED_ON):
             taken: Callable[..., None] = self._pass_on if number in _PASSED_ON else _leave
             self._before.append((number, signal.signal(number, taken)))
+        return self
 
     def __exit__(self, *_: object) -> None:
         for number, before in self._before:
             signal.signal(number, before)  # type: ignore[arg-type] # it came from there
 
+    def go_on_to(self, child: subprocess.Popen[bytes]) -> None:
+        self._child = child
+        for number in self._early:
+            child.send_signal(number)
+
     def _pass_on(self, number: int, _: object) -> None:
-        self._child.send_signal(number)
+        if self._child is None:
+            self._early.append(number)
+        else:
+            self._child.send_signal(number)
 
 
 def _leave(*_: object) -> None:

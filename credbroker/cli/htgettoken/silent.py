@@ -8,13 +8,21 @@ from typing import TYPE_CHECKING, Callable, Dict, Mapping, Optional
 from credbroker.cli.desk import plain
 from credbroker.cli.htgettoken.places import service_of
 from credbroker.client import tickets
-from credbroker.client.ssh_agent import AgentKey, SshAgent, agent_of
-from credbroker.domain.errors import CredbrokerError, LocalFileUnfit
+from credbroker.client.ssh_agent import agent_of
+from credbroker.domain.errors import (
+    BrokerUnreachable,
+    CredbrokerError,
+    LocalFileUnfit,
+    TooManyRequests,
+)
 
 if TYPE_CHECKING:
     from credbroker.cli.htgettoken.options import Options
     from credbroker.client.vault_server import LoggedIn, VaultServer
     from credbroker.domain.secret import Secret
+
+ENDS = (BrokerUnreachable, TooManyRequests, LocalFileUnfit)
+"""What no other key or way to log in would help against."""
 
 Tell = Callable[[str], None]
 
@@ -42,7 +50,7 @@ def log_in_by_key(
 
     Raises:
         LocalFileUnfit: The agent does not do its part.
-        CredbrokerError: What the server says to being asked for a nonce.
+        CredbrokerError: What the server says to being asked for a nonce, or to the last key.
     """
     agent = agent_of(environ)
     keys = agent.list_keys() if agent is not None else []
@@ -51,9 +59,12 @@ def log_in_by_key(
         return None
     refused: Optional[CredbrokerError] = None
     for key in keys:
-        proof = _proof(options, server, agent, key)
+        nonce = server.nonce(options.sshpath)
         try:
+            proof = _proof(options, nonce, key.line, agent.sign(key, nonce))
             return server.by_key(options.sshpath, credkey, proof)
+        except ENDS:
+            raise
         except CredbrokerError as stopped:
             tell(f"Logging in with ssh {key.name} failed: {plain(stopped.sentence)}")
             refused = stopped
@@ -77,13 +88,10 @@ def register_keys(
     server.register(options.sshpath, credkey, lines, shown)
 
 
-def _proof(
-    options: Options, server: VaultServer, agent: SshAgent, key: AgentKey
-) -> Dict[str, object]:
-    nonce = server.nonce(options.sshpath)
+def _proof(options: Options, nonce: str, key: str, signature: bytes) -> Dict[str, object]:
     return {
-        "public_key": key.line,
+        "public_key": key,
         "nonce": base64.b64encode(nonce.encode()).decode(),
-        "signature": base64.b64encode(agent.sign(key, nonce)).decode(),
+        "signature": base64.b64encode(signature).decode(),
         "metadata": {"issuer": options.issuer, "group": options.role},
     }

@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Iterator, Mapping, Optional, TextIO, Tuple
+from typing import TYPE_CHECKING, Callable, Iterator, Mapping, Optional, TextIO, Tuple
 
 from credbroker.cli.choice import (
     add_ca_argument,
@@ -90,11 +90,15 @@ def run(args: argparse.Namespace, desk: Optional[Desk] = None) -> int:
         source = LoginSource(quiet, lease, ca_file, first)
         clock = WakingClock()
         agent = Agent(source, lease, path, clock, desk.entropy, tell.say, wanted=wanted)
+        source.on_login = agent.go_on_under
         return run_under(agent, program, tell.say)
 
 
 class LoginSource:
     """Gives tokens under the login that is there by then. Follows `keeping.TokenSource`."""
+
+    on_login: Callable[[LeaseFile], object] = staticmethod(lambda _: None)
+    """Told of each new login that is taken up."""
 
     def __init__(
         self, desk: Desk, lease: LeaseFile, ca_file: Optional[str], first: Fetched
@@ -119,6 +123,7 @@ class LoginSource:
             found = lease_file.read(self._path)
             if found != self._lease:
                 self._under(found)
+                self.on_login(found)
         try:
             return self._broker.ask_token(wanted)
         except (LeaseEnded, LeaseUnknown) as over:

@@ -95,6 +95,10 @@ class Agent:
                 self._renew()
         self.leave()
 
+    def go_on_under(self, lease: LeaseFile) -> None:
+        """Go by another lease from now on: the source asks under it, and its end is what counts."""
+        self.lease = lease
+
     def leave(self) -> None:
         """Take the file away, if it is the one written here and that can be done: the job is over."""
         gone, why = False, None

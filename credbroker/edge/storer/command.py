@@ -23,12 +23,12 @@ from credbroker.edge.storer.submitting import Submit, warn_of_unused
 from credbroker.edge.storer.tools import CondorCredd, config_value, least_seconds
 
 EXAMPLE = """\
+exit codes: 0 in place, 1 HTCondor's credd or credmon did not do its part, 2 wrong usage or spelling,
+3 not reachable now, 4 log in, 5 refused, 6 the login ends before the job may
+
 example, as condor_submit runs it and as you may try it out:
   credbroker condor-storer 'cms&handle=ro&scopes=storage.read:/store&audience=https://dav.example.org'
   credbroker condor-storer --check cms --for 12h
-
-exit codes: 0 in place, 1 HTCondor's credd or credmon did not do its part, 2 wrong usage or spelling,
-3 not reachable now, 4 log in, 5 refused, 6 the login ends before the job may
 """
 
 MODE_VARIABLE = "CONDOR_CREDENTIAL_STORER_MODE"

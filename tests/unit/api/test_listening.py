@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import socket
 import ssl
+import weakref
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
@@ -14,7 +17,7 @@ from credbroker.api.connections import Runner
 from credbroker.api.listening import begin_listening, show
 from credbroker.config.schema import Listen
 from credbroker.domain.errors import BadSettings
-from tests.fakes.clock import FakeClock
+from tests.fakes.clock import FakeClock, turns
 from tests.fakes.entropy import FakeEntropy
 
 if TYPE_CHECKING:
@@ -37,7 +40,11 @@ def says(word: str, *, enters: asyncio.Event, may_answer: asyncio.Event) -> web.
         await may_answer.wait()
         return web.Response(text=word)
 
-    app = web.Application()
+    @web.middleware
+    async def between(request: web.Request, handler: Any) -> Any:
+        return await handler(request)
+
+    app = web.Application(middlewares=[between])
     app.add_routes([web.get("/", at_once), web.get("/slow", slow)])
     return app
 
@@ -104,6 +111,19 @@ async def test_a_request_in_hand_is_answered_by_who_took_it() -> None:
             one.close()
 
 
+async def test_an_application_that_was_replaced_is_held_by_no_connection() -> None:
+    """However long somebody stays who was connected before, from the next request on."""
+    async with listening() as place:
+        reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
+        assert await heard(reader, writer, "/") == "first"
+        gone = weakref.ref(place.runner.app)
+        await (await place.runner.turn_to(place.app("second")))()
+        assert await heard(reader, writer, "/") == "second"
+        gc.collect()
+        assert gone() is None
+        writer.close()
+
+
 async def test_a_new_certificate_is_shown_to_who_connects_next(
     authority: Authority, tmp_path: Path
 ) -> None:
@@ -130,6 +150,19 @@ async def test_a_new_certificate_is_shown_to_who_connects_next(
         for connection in connections:
             assert await heard(*connection, "/") == "first"
             connection[1].close()
+
+
+async def test_who_connects_in_that_very_moment_is_answered() -> None:
+    """Whoever was accepted by the listener that ends, and has no connection yet, is not cut off."""
+    async with listening() as place:
+        callers = [socket.create_connection(("127.0.0.1", place.port)) for _ in range(8)]
+        await turns(1)  # they are accepted while the next listener is made
+        await show(place.runner, None)
+        for caller in callers:
+            caller.setblocking(False)
+            reader, writer = await asyncio.open_connection(sock=caller)
+            assert await heard(reader, writer, "/") == "first"
+            writer.close()
 
 
 async def test_behind_a_balancer_too(

@@ -152,7 +152,8 @@ async def test_a_request_that_lacks_something_gets_the_code_for_it(
     assert said.code == (400, code)
     assert HIDDEN.encode() not in said.body
     assert community.granting.asked == []
-    assert asker.audit.last("refused")["client_id"] == CLIENT
+    line = asker.audit.last("refused")
+    assert (line["client_id"], line["community"]) == (CLIENT, "dteam")
 
 
 async def test_the_form_must_be_one(asker: Asker) -> None:

@@ -70,6 +70,18 @@ async def test_an_issuer_that_asked_to_be_left_alone_is_told_until_when() -> Non
     assert issuer.trouble == ("The issuer 'cms' asked to be left alone until 2026-06-01T12:02:00Z.")
 
 
+async def test_an_issuer_that_is_back_is_well_though_nobody_has_needed_it_yet() -> None:
+    """A replica without a login would else call it down for ever, and its gauges with it."""
+    world = World()
+    replica = world.replica()
+    fall_silent(replica)
+    gate = replica.engine.gates[ISSUER]
+    gate.probed(None)
+    gate.offer(None)
+    (issuer,) = Outlook(replica.engine, world.clock, DAY).issuers()
+    assert (issuer.is_open, issuer.troubles) == (True, [])
+
+
 async def test_a_grant_of_an_issuer_that_is_served_no_more_has_no_trouble_of_it() -> None:
     """There is no gate to look at."""
     world = World()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -151,6 +152,25 @@ async def test_who_is_slow_or_breaks_off_holds_up_nobody(
         assert await ended(port, b"PROXY")
 
 
+async def test_who_cannot_be_taken_holds_up_nobody_who_was(
+    listening: Listening, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As while no more files can be opened: who is still saying who calls goes on."""
+    loop = asyncio.get_running_loop()
+    take = loop.sock_accept
+
+    async def take_one(listener: socket.socket) -> tuple[socket.socket, tuple[str, int]]:
+        monkeypatch.setattr(loop, "sock_accept", take_none)
+        return await take(listener)
+
+    async def take_none(_listener: socket.socket) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(loop, "sock_accept", take_one)
+    async with listening("127.0.0.0/8") as port:
+        assert await answer(port, authority, TEXT[:3], TEXT[3:]) == "192.0.2.7"
+
+
 async def ended(port: int, first: bytes) -> bool:
     """Send something, and see the connection end without a byte."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -170,3 +190,16 @@ async def quietly(closing: Coroutine[None, None, None]) -> None:
         await closing
     except OSError:
         return
+
+
+async def test_a_port_is_free_again_also_if_nothing_was_accepted_there_yet() -> None:
+    """A site that is stopped in the moment in which it was started leaves no socket behind."""
+    runner = Runner(web.Application(), FakeEntropy())
+    await runner.setup()
+    port = free_port()
+    site = ProxiedSite(runner, "127.0.0.1", port, None, proxies=[], clock=FakeClock())
+    await site.start()
+    await site.stop()
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", port)
+    await runner.cleanup()

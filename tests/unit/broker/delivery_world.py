@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 PUBLIC = "https://broker.example.org"
 LX1, LX2, DB1 = "lx1.example.org", "lx2.example.org", "db1.example.org"
 LX = Target("lx", is_group=True)
-RULES = HostRules(PUBLIC, ("*.example.org",), {"lx": ("lx*.example.org",)})
+RULES = HostRules(PUBLIC, ("*.example.org",), {"lx": ("lx*.example.org",)}, port=8200)
 
 
 class SignedByName:

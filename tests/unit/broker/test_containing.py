@@ -457,3 +457,18 @@ async def test_tokens_that_services_revoked_are_not_listed_as_contained(world: W
     world.clock.advance(7 * 86400.0)
     await replica.containing.end_signed("jti-3", world.clock.now() + seconds(60))
     assert set(world.revocations.newest(Kind.TOKEN.value).marks) == {"jti-2", "jti-3"}
+
+
+async def test_what_a_replaced_broker_could_not_write_is_written_by_who_replaced_it(
+    world: World,
+) -> None:
+    """An end that was promised is told to the other replicas, though settings changed meanwhile."""
+    before, after, there = world.quiet(), await world.replica(), await world.replica()
+    token, caller = await world.log_in(before)
+    assert await there.knows(token)
+    world.revocations.fail_next(AWAY)
+    with pytest.raises(StoreUnavailable):
+        await before.leasing.end(caller)
+    after.containing.owe_for(before.containing)
+    await world.clock.pass_time(2 * WITHIN_SECONDS)
+    assert not await there.knows(token)

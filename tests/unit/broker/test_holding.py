@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import replace
 
 from credbroker.broker.holding import MOST_RIGHTS, HeldTokens
 from credbroker.domain.attenuation import Right
@@ -242,3 +243,37 @@ def test_where_everybody_comes_back_the_first_makes_room_and_is_not_due() -> Non
     assert len(list(held.in_use())) == MOST_RIGHTS
     clock.advance(590)
     assert len(held.take_due()) == len(held._uses) == MOST_RIGHTS
+
+
+# -- what goes over to another -------------------------------------------------------------------
+
+
+def test_who_takes_over_holds_the_tokens_of_the_issuers_named() -> None:
+    """And renews them ahead for those who live on them, as often as who held them before."""
+    clock = FakeClock()
+    before, after = HeldTokens(clock), HeldTokens(clock)
+    ours, other = access_token(clock, "one"), access_token(clock, "two")
+    before.put("line-1", READ, ours)
+    before.put("line-2", READ, replace(other, issuer_url="https://changed.test/"))
+    for line in ("line-1", "line-2"):
+        before.served(GrantKey("cms", line, "default"), line, READ, 30)
+    after.take_from(before, {"https://issuer.test/"})
+    assert (after.get("line-1", READ), after.get("line-2", READ)) == (ours, None)
+    assert [use.line for use in after.in_use()] == ["line-1"]
+    clock.advance(30)
+    assert [use.line for use in after.take_due()] == ["line-1"]
+    assert after.take_due() == []
+
+
+def test_of_more_than_it_has_room_for_nothing_is_expected_that_is_not_held() -> None:
+    """What ran out meanwhile stays behind with whoever was to come back for it."""
+    clock = FakeClock()
+    before, after = HeldTokens(clock), HeldTokens(clock)
+    for number in range(1500):
+        line = f"line-{number}"
+        before.put(line, READ, access_token(clock, line, 60 if number < 500 else 600))
+        before.served(GrantKey("cms", line, "default"), line, READ, 30)
+    clock.advance(61)
+    after.take_from(before, {"https://issuer.test/"})
+    assert after._size == 1000
+    assert len(list(after.in_use())) == 1000

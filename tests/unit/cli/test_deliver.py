@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -175,3 +176,19 @@ def test_an_order_is_taken_back_by_the_login_or_by_the_word_of_its_host(
     assert run(table, "end", other.id) == 0
     assert standing(agent).standing == {}
     assert "stays until it expires" in table.said()
+
+
+def test_a_script_is_told_in_json(table: Table, agent: FakeAgent) -> None:
+    """Of the order, of all orders with how they stand here, and of an end."""
+    run(table, "new", *WISH, "--yes", "--json")
+    made = json.loads(table.answered())
+    (one,) = standing(agent).standing.values()
+    assert (made["id"], made["host"], made["scope"]) == (one.id, HOST, "storage.read:/a")
+    run(table, "list", "--json")
+    (listed,) = json.loads(table.answered())
+    assert {**listed, "here": None} == made
+    assert set(listed["here"]) == {"path", "state"}
+    run(table, "end", one.id, "--json")
+    assert json.loads(table.answered()) == {"id": one.id, "ended": True}
+    run(table, "list", "--json")
+    assert json.loads(table.answered()) == []

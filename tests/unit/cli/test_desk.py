@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import datetime
 import io
 import os
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
 from credbroker.cli.desk import at_minute, plain, system_desk
 from credbroker.domain.errors import Malformed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.unit.cli.conftest import Table
 
 
 def test_the_machines_desk_has_the_real_ends() -> None:
@@ -42,3 +50,26 @@ def test_times_are_shown_to_the_minute() -> None:
     assert at_minute(datetime.datetime(2026, 6, 1, 12, 5, 59, tzinfo=datetime.UTC)) == (
         "2026-06-01 12:05 UTC"
     )
+
+
+@pytest.mark.parametrize("columns", [80, 12, 3])
+def test_what_is_waited_for_fits_into_one_line(
+    table: Table, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    """A longer one could not be erased, and would roll the terminal away."""
+    told: list[str] = []
+
+    @contextlib.contextmanager
+    def progress(_: object, what: str, **__: object) -> Iterator[None]:
+        told.append(what)
+        yield
+
+    monkeypatch.setattr("credbroker.cli.progress.progress", progress)
+    desk = dataclasses.replace(table.desk(), columns=columns)
+    address = f"https://{'x' * 100}.example.org"
+    desk.broker(address, None).issuers()
+    assert told == []  # a terminal without a name may be one that erases nothing
+    table.environ["TERM"] = "xterm"
+    desk.broker(address, None).issuers()
+    (what,) = told
+    assert len(what) <= max(0, columns - len(" 99 s ... "))

@@ -214,3 +214,27 @@ def test_what_stopped_a_job_is_told_when_it_is_asked_about(table: Table) -> None
     with pytest.raises(LeaseEnded) as ended:
         table.run(job, "show", str(path))
     assert "credbroker job new cms" in ended.value.remedy
+
+
+def test_a_script_is_told_in_json(table: Table) -> None:
+    """Of the new lease, of how it stands, of its end; never the lease itself."""
+    table.log_in()
+    path = new(table, "--json")
+    made = table.answered()
+    assert json.loads(made) == {
+        "file": str(path),
+        "job": "run42",
+        "issuer": "cms",
+        "role": "default",
+        "scope": "storage.read:/a",
+        "audience": ["https://dav"],
+        "lease_ends_at": "2026-06-02T00:00:00Z",
+        "most_starts": 10,
+    }
+    assert lease_file.read(path).lease_token.reveal() not in made
+    table.run(job, "show", str(path), "--json")
+    shown = json.loads(table.answered())
+    assert (shown["job"], shown["grant_state"]) == ("run42", "ready")
+    assert shown["scope"] == "openid offline_access storage.read:/"
+    table.run(job, "end", str(path), "--json")
+    assert json.loads(table.answered()) == {"job": "run42", "ended": True}

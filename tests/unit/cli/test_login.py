@@ -220,7 +220,7 @@ def test_without_the_library_a_picture_is_a_sentence(
     table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The address is shown as well, so the login goes on."""
-    monkeypatch.setattr(qr, "save", lambda *_: False)
+    monkeypatch.setattr(qr, "save", lambda *_: None)
     assert table.run(login, *AT_BROKER, "--qr", "code.svg") == 0
     assert "segno is not installed" in table.said()
 
@@ -272,3 +272,30 @@ def test_programs_have_the_login_and_the_list_as_json(table: Table) -> None:
     }
     table.run(login, *AT_BROKER, "--list", "--json")
     assert json.loads(table.answered()) == [{"issuer": "cms", "roles": ["default", "production"]}]
+
+
+@pytest.mark.parametrize(
+    "address", ["file:///etc/passwd", "--remote-debugging-port=1", "javascript:alert(1)", "http:x"]
+)
+def test_only_a_web_page_is_opened_whatever_the_broker_says(table: Table, address: str) -> None:
+    """An address is a word on a browser's command line, and the desktop opens others by any program."""
+    table.environ["DISPLAY"] = ":0"
+    table.sit_down()
+    table.broker.page = address
+    table.run(login, *AT_BROKER)
+    assert table.pages == []
+    said = table.said()
+    assert f"\n    {address}?user_code=ABCD-EFGH\n" in said
+    assert "Your browser" not in said
+
+
+def test_an_address_that_fits_no_code_is_no_reason_to_give_up(table: Table) -> None:
+    """It is shown all the same; a picture of it is not made, and a file of another's not removed."""
+    table.sit_down()
+    table.broker.page = "https://issuer.example.org/" + 4000 * "x"
+    picture = table.folder / "code.png"
+    table.clock.after(0, lambda: picture.write_text("of another program"))
+    assert table.run(login, *AT_BROKER, "--qr", str(picture)) == 0
+    assert picture.read_text() == "of another program"
+    assert "No QR code can be drawn" in table.said()
+    assert table.run(login, *AT_BROKER) == 0

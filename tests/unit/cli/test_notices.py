@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,6 +48,15 @@ def test_why_no_mail_will_come_is_said(
     table.broker.notices = dataclasses.replace(table.broker.notices, **changes)  # type: ignore[arg-type] # the test knows the fields
     table.run(notices)
     assert words in table.said()
+
+
+def test_a_script_is_told_in_json(table: Table) -> None:
+    """All that the broker says of it."""
+    table.log_in()
+    table.run(notices, "off", "--json")
+    assert json.loads(table.answered()) == {
+        "offered": True, "mail": False, "address": "alice@example.org",
+    }  # fmt: skip
 
 
 def test_who_is_not_logged_in_is_told_so(table: Table) -> None:

@@ -17,7 +17,7 @@ from credbroker.zipapp import build
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Table
 
-NAMES = ["htgettoken", "httokensh", "htdecodetoken", "htdestroytoken", "credbroker-condor-storer"]
+NAMES = [*shims.PROGRAMS, shims.STORER]
 
 
 def stand_in(table: Table, *words: str) -> int:
@@ -35,10 +35,10 @@ def test_each_stand_in_calls_this_program(table: Table) -> None:
     for name in NAMES:
         assert stat.S_IMODE((folder / name).stat().st_mode) == 0o755
     endings = [(folder / name).read_text().splitlines()[-1] for name in NAMES]
-    assert [one.partition(" shims ")[2] for one in endings[:4]] == [
-        f'--as {name} "$@"' for name in NAMES[:4]
+    assert [one.partition(" shims ")[2] for one in endings[:-1]] == [
+        f'--as {name} "$@"' for name in NAMES[:-1]
     ]
-    assert endings[4].endswith(' condor-storer "$@"')
+    assert endings[-1].endswith(' condor-storer "$@"')
     assert table.said() == ""
 
 
@@ -116,9 +116,15 @@ def test_the_archive_has_no_storer_and_says_so(tmp_path: Path) -> None:
     words = [sys.executable, "-I", "-S", str(archive), "shims", str(tmp_path / "bin")]
     done = subprocess.run(words, check=True, capture_output=True, text=True)
     names = [Path(line).name for line in done.stdout.splitlines()]
-    assert names == NAMES[:4]
+    assert names == NAMES[:-1]
     assert "credbroker-condor-storer is not among them" in done.stderr
     version = subprocess.run(
         [str(tmp_path / "bin" / "htgettoken"), "--version"], check=True, capture_output=True
     )
     assert version.stdout.startswith(b"2.6 ")
+
+
+def test_all_programs_of_htgettokens_packages_are_stood_in_for() -> None:
+    """Also the other name of htdecodetoken."""
+    theirs = {"htgettoken", "httokensh", "htdecodetoken", "httokendecode", "htdestroytoken"}
+    assert set(shims.PROGRAMS) == theirs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from credbroker.cli.terminal import Colour, Countdown, has_colours, painted
+from credbroker.cli.terminal import Colour, Countdown, has_colours, is_dumb, painted
 from tests.fakes.step_clock import StepClock
 from tests.unit.cli.conftest import Terminal
 
@@ -62,3 +62,12 @@ def test_colours_are_for_terminals_that_have_them_and_people_who_want_them(
 def test_a_colour_ends_with_its_text() -> None:
     """What follows is as before."""
     assert painted("ready", Colour.GREEN) == "\x1b[32mready\x1b[0m"
+
+
+def test_a_terminal_that_cannot_erase_gets_one_line() -> None:
+    """As in an editor's shell: what erases would stand there as rubbish, once a second."""
+    clock, err = StepClock(), Terminal()
+    err.is_terminal = True
+    with Countdown(clock, err, clock.elapsed() + 600, is_dumb=is_dumb({"TERM": "dumb"})) as one:
+        one.wait(3)
+    assert err.getvalue() == "Waiting for you, for 10 min at the most ...\n"

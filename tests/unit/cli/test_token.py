@@ -244,3 +244,11 @@ def test_a_person_at_a_terminal_hears_how_long_it_lasts(table: Table) -> None:
     table.run(token)
     assert table.said() == "Good for 1 h.\n"
     assert isinstance(table.out, io.StringIO)
+
+
+def test_an_empty_name_is_not_the_usual_file(table: Table) -> None:
+    """As of a variable that is not set: a narrow token must not take the place that others read."""
+    table.log_in()
+    with pytest.raises(LocalFileUnfit):
+        table.run(token, "-o", "", "--scope", "storage.read:/a", "--audience", "https://dav")
+    assert not table.token_path.exists()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
+from credbroker.client import ssh_agent
 from credbroker.client.ssh_agent import SshAgent, agent_of
 from credbroker.domain.errors import LocalFileUnfit, NotAllowed
 from credbroker.domain.ssh_keys import SshKey
@@ -78,3 +80,16 @@ def test_only_what_can_be_nothing_but_a_nonce_is_signed(tmp_path: Path, nonce: s
         (key,) = agent.list_keys()
         with pytest.raises(NotAllowed, match="no plain nonce"):
             agent.sign(key, nonce)
+
+
+def test_an_agent_that_says_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long before a person would wait for it to sign."""
+    assert ssh_agent.LIST_SECONDS < ssh_agent.SIGN_SECONDS
+    monkeypatch.setattr(ssh_agent, "LIST_SECONDS", 0.05)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        listening.bind(str(tmp_path / "agent"))
+        listening.listen()
+        with pytest.raises(LocalFileUnfit, match="SSH_AUTH_SOCK"):
+            SshAgent(str(tmp_path / "agent")).list_keys()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from credbroker.config.changes import AT_A_START, changed, check_takeable
+from credbroker.config.changes import AT_A_START, changed, check_takeable, issuers_as_before
 from credbroker.config.load import load
 from credbroker.config.schema import Settings
 from credbroker.domain.errors import BadSettings
@@ -42,6 +42,18 @@ def test_each_changed_key_is_named_and_no_value(tmp_path: Path) -> None:
         "log.level",
     ]  # fmt: skip
     check_takeable(first, second)
+
+
+def test_an_issuer_is_as_before_if_nothing_of_it_was_changed_under_any_name(tmp_path: Path) -> None:
+    """Limits of others do not count, nor what is not about issuers."""
+    one, issuers = right(tmp_path), right(tmp_path)["issuers"]
+    two = {**one, "issuers": {**issuers, "again": {**issuers["cms"]}}}
+    three = {**two, "issuers": {**two["issuers"], "again": {**issuers["cms"], "seconds": 3.0}}}
+    urls = {name: issuer["url"] for name, issuer in issuers.items()}
+    first, second, third = (load(write(tmp_path, a=text)) for text in (one, two, three))
+    assert issuers_as_before(first, second) == set(urls.values())
+    assert issuers_as_before(second, third) == set(urls.values()) - {urls["cms"]}
+    assert issuers_as_before(second, first) == set(urls.values()) - {urls["cms"]}
 
 
 @pytest.mark.parametrize(

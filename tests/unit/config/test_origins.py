@@ -47,3 +47,13 @@ def test_what_is_merged_in_yaml_is_where_it_was_written(tmp_path: Path) -> None:
 def test_a_file_with_nothing_in_it_says_nothing(tmp_path: Path) -> None:
     """As one whose settings are all commented out."""
     assert found(tmp_path, a="# nothing\n", b="log: {level: info}\n")["log.level"] == "b.yaml:1"
+
+
+def test_what_null_took_away_is_written_nowhere(tmp_path: Path) -> None:
+    """A section that begins anew in a later file has its defaults, whatever stood in an earlier one."""
+    written = found(
+        tmp_path, a="notify:\n  mail: {server: a, port: 26}\n", b="notify: {mail: null}\n",
+        c="notify:\n  mail: {server: c}\n",
+    )  # fmt: skip
+    assert "notify.mail.port" not in written
+    assert written["notify.mail.server"] == "c.yaml:2"

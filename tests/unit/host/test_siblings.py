@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -92,6 +93,26 @@ async def test_a_worker_takes_over_the_socket_of_the_one_before(tmp_path: Path) 
         left.bind(str(tmp_path / "1.numbers"))
     async with telling(second, lambda: b"again\n"):
         assert await first.ask() == Told(["again\n"], 0)
+
+
+async def test_what_one_told_last_is_kept_for_the_others_and_for_who_takes_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest of it, though it was killed; it is not given to itself, as after new settings."""
+    first, second = worker(tmp_path, 0), worker(tmp_path, 1)
+    assert (first.before(), second.before()) == ("", "")
+    for life, pid in enumerate((101, 102, 103)):
+        monkeypatch.setattr(os, "getpid", lambda pid=pid: pid)
+        second = worker(tmp_path, 1)
+        assert second.before() == (f"life {life}\n" if life else "")
+        second.keep(b"little\n")
+        second.keep(f"life {life + 1}\n".encode())
+        assert worker(tmp_path, 1).before() == (f"life {life}\n" if life else "")
+    assert await first.ask() == Told([], 1, ["life 3\n"])
+    assert first.before() == ""
+    (tmp_path / "1.103.kept").unlink()
+    (tmp_path / "1.103.kept").mkdir()
+    second.keep(b"no room\n")  # which is no reason to tell nothing
 
 
 def test_a_service_without_workers_has_none() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
 from credbroker.domain.errors import AuditUnavailable
 from credbroker.telemetry.counting import CountedAudit, registry_over
 from tests.fakes.audit import FakeAudit
+from tests.house.test_alerts import alerts
 
 
 def count(registry: CollectorRegistry, event: str, issuer: str = "", state: str = "") -> float:
@@ -41,6 +44,23 @@ async def test_what_somebody_typed_never_becomes_a_label() -> None:
     counted = CountedAudit(FakeAudit(), ["cms"], registry)
     await counted.record("login_started", issuer="no such issuer")
     assert count(registry, "login_started") == 1
+
+
+async def test_what_an_alert_waits_for_is_told_before_it_happens() -> None:
+    """Prometheus sees no rise in what was not there before: the first of it would alert nobody."""
+    registry = CollectorRegistry()
+    counted = CountedAudit(FakeAudit(), ["cms"], registry)
+    counted.label_with(["cms", "atlas"])
+    awaited = [
+        dict(re.findall(r'(\w+)="(\w+)"', one))
+        for rule in alerts().values()
+        for one in re.findall(r"increase\(credbroker_events_total\{(.*?)\}", rule["expr"])
+    ]
+    assert awaited
+    for labels in awaited:
+        for issuer in ("cms", "atlas"):
+            of_issuer = {"state": "", **labels, "issuer": issuer}
+            assert registry.get_sample_value("credbroker_events_total", of_issuer) == 0
 
 
 async def test_what_could_not_be_written_is_not_counted() -> None:

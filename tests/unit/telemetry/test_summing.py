@@ -55,6 +55,17 @@ def test_what_only_one_of_them_has_is_told() -> None:
     assert "credbroker_of_tomorrow" not in GAUGES
 
 
+def test_of_who_is_silent_only_what_it_counted_is_told() -> None:
+    """Prometheus takes a count that falls for one that began again, and sees all of it rise anew."""
+    text = summed(
+        [scrape(credbroker_grants=1.0)], counted=[scrape(credbroker_grants=2.0, gone=1.0)]
+    )
+    assert value(text, 'credbroker_events_total{event="mint"}') == 4
+    assert value(text, 'credbroker_seconds_bucket{le="5.0"}') == 2
+    assert value(text, 'credbroker_grants{issuer="cms"}') == 1
+    assert b"gone" not in text
+
+
 def test_a_single_scrape_stays_as_it_is() -> None:
     """Meanings and kinds among it."""
     alone = scrape(credbroker_grants=2.0)

@@ -74,11 +74,15 @@ async def test_a_token_leads_to_the_job_the_person_and_the_login(site: Site) -> 
     assert found.origins == {"192.0.2.1", "192.0.2.7"}
 
 
-async def test_a_token_that_was_exchanged_leads_back_to_the_one_before(site: Site) -> None:
-    """Whose line names the lease."""
-    _, lines = site.trace(Followed.TOKEN, "t-fts")
-    assert lines == ["sign t-fts"]
-    assert "mint t-step" in site.trace(Followed.TOKEN, "t-step")[1]
+async def test_a_token_that_was_exchanged_leads_back_to_the_job_and_the_login(site: Site) -> None:
+    """However often; what else came of the tokens on the way is not told."""
+    await site.say("r2", "sign", jti="t-again", subject_jti="t-fts", client_id="rucio")
+    await site.say("r2", "sign", jti="t-other", subject_jti="t-step", client_id="rucio")
+    found, lines = site.trace(Followed.TOKEN, "t-again")
+    made = [f"login {LOGIN}", f"lease_made {JOB}", f"lease_made {STEP}"]
+    assert lines == [*made, "mint t-step", "sign t-fts", "sign t-again"]
+    assert (found.people, found.jobs, found.tokens) == ({"cms/ada"}, {"run42"}, {"t-again"})
+    assert found.asked_by == {STEP}
 
 
 async def test_a_job_leads_to_its_tokens_and_who_made_it(site: Site) -> None:
@@ -138,6 +142,19 @@ async def test_a_client_of_ours_leads_to_what_was_signed_for_it_or_about_a_subje
     assert lines == ["sign t-fts", "offline_begun ", "offline_ended "]
     assert site.trace(Followed.CLIENT, "dteam/ada-1")[1][0] == "sign t-fts"
     assert site.trace(Followed.CLIENT, "dteam/broker")[1] == []
+
+
+async def test_clients_of_two_communities_may_have_one_id(site: Site) -> None:
+    """What one of them got is not the other's; a line of before communities were told is either's."""
+    for community in ("dteam", "belle"):
+        await site.say("r1", "sign", jti=f"t-{community}", client_id="rucio", community=community)
+    await site.say("r1", "sign", jti="t-old", client_id="rucio")
+    await site.say("r1", "mint", client_id="rucio", jti="t-upstream", **ADA)
+    await site.say("r1", "bridge", sub="rucio", jti="t-bridge", community="dteam", **ADA)
+    assert site.trace(Followed.CLIENT, "dteam/rucio")[1] == [
+        "sign t-dteam", "sign t-old", "bridge t-bridge",
+    ]  # fmt: skip
+    assert site.trace(Followed.CLIENT, "belle/rucio")[1] == ["sign t-belle", "sign t-old"]
 
 
 async def test_a_request_leads_to_what_was_done_for_it(site: Site) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import os
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,23 @@ def test_a_place_without_a_trail_is_an_error(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "gone.jsonl"):
         with pytest.raises(LocalFileUnfit, match="no audit trail here"):
             trail_files([path])
+
+
+def test_a_place_that_cannot_be_looked_at_is_not_called_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trail's folder is the broker's own: who looks as somebody else is told why."""
+
+    def closed(path: Path) -> object:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    (tmp_path / "audit-a.jsonl").touch()
+    with pytest.raises(LocalFileUnfit, match="File name too long"):
+        trail_files([tmp_path / ("a" * 300)])
+    monkeypatch.setattr(os, "scandir", closed)
+    monkeypatch.setattr(os, "listdir", closed)
+    with pytest.raises(LocalFileUnfit, match="Permission denied"):
+        trail_files([tmp_path])
 
 
 def test_lines_come_as_they_are_packed_or_not(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from credbroker.wire.proxy_header import (
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 V4 = bytes([192, 0, 2, 7, 192, 0, 2, 1]) + b"\xdb\xa1\x20\x08"
 V6 = bytes.fromhex("20010db8" + "0" * 23 + "7") + bytes(16) + b"\xdb\xa1\x20\x08"
+MAPPED = bytes.fromhex("0" * 20 + "ffff") + bytes([192, 0, 2, 7]) + bytes(16) + b"\xdb\xa1\x20\x08"
 
 
 @pytest.mark.parametrize(
@@ -26,12 +27,13 @@ V6 = bytes.fromhex("20010db8" + "0" * 23 + "7") + bytes(16) + b"\xdb\xa1\x20\x08
     [
         (b"PROXY TCP4 192.0.2.7 192.0.2.1 56225 8200\r\n", ("192.0.2.7", 56225)),
         (b"PROXY TCP6 2001:db8::7 2001:db8::1 56225 8200\r\n", ("2001:db8::7", 56225)),
+        (b"PROXY TCP6 ::ffff:192.0.2.7 ::ffff:192.0.2.1 56225 8200\r\n", ("192.0.2.7", 56225)),
         (b"PROXY UNKNOWN\r\n", None),
         (b"PROXY UNKNOWN 192.0.2.7 192.0.2.1 56225 8200\r\n", None),
     ],
 )
 def test_a_line_of_text_names_the_caller(line: bytes, caller: tuple[str, int] | None) -> None:
-    """Or nobody, where the balancer does not know."""
+    """Or nobody, where the balancer does not know; an address of IPv4 is one in whatever clothes."""
     assert is_binary(line[:FIRST_BYTES]) is False
     assert len(line) <= MOST_TEXT_BYTES
     assert read_text(line) == caller
@@ -43,6 +45,7 @@ def test_a_line_of_text_names_the_caller(line: bytes, caller: tuple[str, int] | 
         (b"\x21\x11\x00\x0c", V4, ("192.0.2.7", 56225)),
         (b"\x21\x21\x00\x24", V6, ("2001:db8::7", 56225)),
         (b"\x21\x11\x00\x10", V4 + b"\x04\x00\x01\x00", ("192.0.2.7", 56225)),
+        (b"\x21\x21\x00\x24", MAPPED, ("192.0.2.7", 56225)),
         (b"\x20\x00\x00\x00", b"", None),
         (b"\x21\x31\x00\x00", b"", None),
     ],
@@ -64,6 +67,8 @@ def test_a_binary_header_names_the_caller(
         b"PROXY TCP6 192.0.2.7 192.0.2.1 56225 8200\r\n",
         b"PROXY TCP4 name.test 192.0.2.1 56225 8200\r\n",
         b"PROXY TCP4 192.0.2.7 192.0.2.1 70000 8200\r\n",
+        b"PROXY TCP4 192.0.2.7 192.0.2.1 5_6 8200\r\n",
+        b"PROXY TCP6 fe80::7%<eth0> 2001:db8::1 56225 8200\r\n",
         b"PROXY UDP4 192.0.2.7 192.0.2.1 56225 8200\r\n",
         b"PROXY \xff\r\n",
     ],

@@ -233,6 +233,26 @@ async def test_without_candidates_the_next_caller_is_the_trial() -> None:
         assert scene.phase() is Phase.CLOSED
 
 
+async def test_an_issuer_that_is_back_is_not_called_away_where_nobody_needs_a_refresh() -> None:
+    """But is again if the next probe fails, or if nothing but a trial may tell."""
+    scene = Scene()
+    scene.wishes = []
+    gate = scene.world.gate
+    scene.issuer.down = IssuerUnreachable("The issuer does not answer.")
+    async with scene.running():
+        await scene.world.open_breaker()
+        await scene.world.clock.pass_time(3600)
+        assert (gate.standing().away, gate.standing().since is None) == (True, False)
+        scene.issuer.down = None
+        await scene.world.clock.pass_time(60)
+        assert scene.phase() is Phase.OFFERED
+        back = gate.standing()
+        assert (back.away, back.since, back.open_until) == (False, None, None)
+        scene.issuer.down = IssuerFailed("The issuer fails.")
+        await scene.world.clock.pass_time(3600)
+        assert gate.standing().away
+
+
 async def test_a_candidate_that_cannot_be_refreshed_gives_way_to_the_next(
     logged: list[EventDict],
 ) -> None:

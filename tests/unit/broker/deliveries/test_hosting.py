@@ -17,7 +17,7 @@ from credbroker.domain.errors import (
 from credbroker.domain.hosts import HOST_TOKEN, HostSecret
 from credbroker.domain.revocations import CLOCKS_OFF_SECONDS, Kind
 from credbroker.domain.secret import Secret
-from tests.unit.broker.delivery_world import DB1, LX, LX1, LX2, DeliveryWorld
+from tests.unit.broker.delivery_world import DB1, LX, LX1, LX2, PUBLIC, DeliveryWorld
 from tests.unit.broker.world import ORIGIN
 
 AWAY = StoreUnavailable("OpenBao/Vault does not answer.")
@@ -89,6 +89,20 @@ async def test_a_key_speaks_for_the_host_that_joined_with_it() -> None:
     await around.joined(key="key-2")
     with pytest.raises(NotAllowed, match="has not signed"):
         await around.deeds.hosting.by_assertion(around.assertion("j-3"), ORIGIN)
+
+
+async def test_a_host_may_call_the_broker_at_its_own_port() -> None:
+    """Behind an Ingress only pages have the port that `public_url` leaves out."""
+    around = DeliveryWorld()
+    await around.joined()
+    hosting_of = around.deeds.hosting
+    for jti, url in (("j-1", PUBLIC), ("j-2", f"{PUBLIC}/"), ("j-3", f"{PUBLIC}:8200")):
+        await hosting_of.by_assertion(around.assertion(jti, aud=url), ORIGIN)
+    for url in (f"{PUBLIC}:8201", f"{PUBLIC}.test:8200", "https://:8200"):
+        with pytest.raises(NotAllowed):
+            await hosting_of.by_assertion(around.assertion("j-4", aud=url), ORIGIN)
+    rules = hosting.HostRules(f"{PUBLIC}:443/", port=8200)
+    assert set(rules.addresses) == {f"{PUBLIC}:443"}
 
 
 async def test_an_invited_host_is_none_yet() -> None:

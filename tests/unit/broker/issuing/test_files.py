@@ -49,6 +49,7 @@ class FakeSigning:
     """Signs nothing, but says what it was asked to sign. Follows `broker.issuing.files.Signs`."""
 
     url = "https://tokens.test/dteam/"
+    community = "dteam"
 
     def __init__(self) -> None:
         self.statements: list[Statement] = []
@@ -136,7 +137,7 @@ async def test_the_trail_says_of_a_files_token_what_it_says_of_any() -> None:
     """By the same names."""
     desk = Desk()
     token = (await desk.signed(read())).token
-    line, as_ever = desk.audit.last("sign"), about_signed(token, "rucio")
+    line, as_ever = desk.audit.last("sign"), about_signed(token, "rucio", "dteam")
     found = {name: line[name] for name in as_ever}
     assert {**found, "audience": token.audiences} == as_ever
     assert set(line) - set(as_ever) == {"event", "request_id", "address", "by", "form"}

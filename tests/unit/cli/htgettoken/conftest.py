@@ -45,6 +45,8 @@ class Person:
     err: Stream = dataclasses.field(default_factory=Stream)
     inp: Stream = dataclasses.field(default_factory=Stream)
     reached: list[str] = dataclasses.field(default_factory=list)
+    pages: list[str] = dataclasses.field(default_factory=list)
+    """What was opened in a browser."""
 
     @property
     def vault_file(self) -> Path:
@@ -71,6 +73,7 @@ class Person:
             out=self.out,
             err=self.err,
             inp=self.inp,
+            open_page=lambda address, _: self.pages.append(address),
         )
 
     def reach(self, address: Address, *_: object) -> FakeHtvault:

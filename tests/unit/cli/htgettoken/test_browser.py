@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from typing import TYPE_CHECKING
 
 import pytest
 
+from credbroker.cli.htgettoken import browser
 from credbroker.cli.htgettoken.browser import LOGIN_SECONDS, log_in_by_browser
 from credbroker.cli.htgettoken.options import parse
 from credbroker.client.vault_server import VaultServer
@@ -110,3 +112,43 @@ def test_the_browser_is_opened_and_its_failure_told(person: Person, tmp_path: Pa
         person.server.plan(POLL, by_browser())
         log_in(person, f"--web-open-command={failing}")
         assert f"Couldn't open web browser with '{failing}'" in person.err.getvalue()
+
+
+@pytest.mark.parametrize("interval", ["inf", "1e9", 3600])
+def test_a_server_that_is_in_no_hurry_keeps_nobody_longer(person: Person, interval: object) -> None:
+    """The last question falls on the end of the login."""
+    begun = {"auth_url": "https://idp", "state": "s", "poll_interval": interval}
+    person.server.plan(AUTH_URL, answer({"data": begun}))
+    person.server.plan(POLL, refusal(400, "authorization_pending"))
+    with pytest.raises(LoginExpired):
+        log_in(person)
+    assert person.clock.elapsed() - BEGINNING == LOGIN_SECONDS
+    assert person.server.count(POLL) == 1
+
+
+def test_a_browser_that_stays_is_not_waited_for(
+    person: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some programs end when their window is closed; the login goes on meanwhile."""
+    monkeypatch.setattr(browser, "_OPENING_SECONDS", 0.05)
+    staying = tmp_path / "browser"
+    staying.write_text(f"#!/bin/sh\nread line < {tmp_path}/never\n")
+    staying.chmod(stat.S_IRWXU)
+    os.mkfifo(tmp_path / "never")
+    try:
+        log_in(person, f"--web-open-command={staying}")
+    finally:
+        os.close(os.open(tmp_path / "never", os.O_RDWR | os.O_NONBLOCK))
+    assert "Couldn't open" not in person.err.getvalue()
+
+
+def test_a_page_is_helped_to_as_at_a_login_of_credbroker(person: Person) -> None:
+    """A QR code at a terminal that can show it, and the browser on this screen."""
+    person.sits_at_a_terminal()
+    del person.environ["SSH_CLIENT"]
+    person.environ["DISPLAY"] = ":0"
+    log_in(person)
+    assert "█" in person.err.getvalue()
+    assert person.pages == ["https://idp.example.org/x"]
+    log_in(person, "--web-open-command=")
+    assert len(person.pages) == 1

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from credbroker.cli.htgettoken import decode as decode_module
 from credbroker.cli.htgettoken.decode import stand_in
 
 if TYPE_CHECKING:
@@ -129,3 +130,12 @@ def test_a_verifier_that_reads_nothing_does_no_harm(ada: Person) -> None:
     ada.environ["PATH"] = f"{ada.folder}{os.pathsep}{os.defpath}"
     assert stand_in(["-f"], ada.desk()) == 1
     assert "Insufficient arguments" in ada.err.getvalue()
+
+
+def test_a_verifier_that_hangs_is_given_up(ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a sentence; it may be asking somebody who does not answer."""
+    monkeypatch.setattr(decode_module, "_VERIFIER_SECONDS", 0.2)
+    os.mkfifo(ada.folder / "never")
+    install_verifier(ada, f"exec cat {ada.folder}/never")
+    assert stand_in(["-f"], ada.desk()) == 1
+    assert "did not end in time" in ada.err.getvalue()

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from credbroker.cli.htgettoken.destroy import stand_in
+from credbroker.delivery import vault_files, whole_file
 from credbroker.domain.errors import BrokerUnreachable
 from tests.fakes.htvault import answer, refusal
 from tests.unit.cli.htgettoken.conftest import CREDS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.unit.cli.htgettoken.conftest import Person
 
 
@@ -104,3 +107,15 @@ def test_the_vault_token_file_may_be_said_as_to_htgettoken(ada: Person) -> None:
     del ada.environ["VAULT_TOKEN_FILE"]
     assert destroy(ada, "-f", *ada.words) == 0
     assert left(ada) == [False, False]
+
+
+def test_streams_are_neither_read_nor_removed(ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may stand where files do, as in HTGETTOKENOPTS for another program."""
+    removed: list[Path] = []
+    monkeypatch.setattr(whole_file, "remove", removed.append)
+    monkeypatch.setattr(vault_files, "_read_stream", pytest.fail)
+    ada.environ |= {"BEARER_TOKEN_FILE": "/dev/stdout", "VAULT_TOKEN_FILE": "/dev/stdin"}
+    assert destroy(ada) == 0
+    del ada.environ["VAULT_TOKEN_FILE"]
+    assert destroy(ada, "-f", *ada.words, "--vaulttokenfile=/dev/stdout") == 0
+    assert removed == []

@@ -31,6 +31,8 @@ from tests.fakes.htvault import (
     login,
     refusal,
 )
+from tests.fakes.running_agent import running_agent
+from tests.fakes.ssh_agent import ed25519_key
 from tests.unit.cli.htgettoken.conftest import AUTH_URL, CREATE, CREDS, POLL, STS, Person
 
 NO_LOGIN = ("--nokerberos", "--nossh", "--nooidc")
@@ -286,3 +288,101 @@ def test_where_nothing_can_be_locked_a_login_goes_on(person: Person) -> None:
     person.sits_at_a_terminal()
     (person.folder / ".config").touch()
     assert run(person, *BY_BROWSER, "--credkey=ada")
+
+
+def test_nobody_confirms_a_login_in_vain(person: Person) -> None:
+    """Where its vault token, or whose it is, cannot be kept, that is told before anybody is asked."""
+    person.sits_at_a_terminal()
+    person.vault_file.symlink_to("/somewhere")  # as others can in /tmp
+    with pytest.raises(LocalFileUnfit, match="not a plain file"):
+        run(person, *BY_BROWSER)
+    person.vault_file.unlink()
+    with pytest.raises(LocalFileUnfit, match="missing"):
+        run(person, *BY_BROWSER, f"--vaulttokenfile={person.folder}/missing/vt")
+    (person.folder / "file").touch()
+    with pytest.raises(LocalFileUnfit, match="cannot be made"):
+        run(person, *BY_BROWSER, f"--configdir={person.folder}/file/x")
+    assert person.server.count(AUTH_URL) == 0
+
+
+def test_a_folder_that_takes_no_lock_ends_no_login(person: Person) -> None:
+    """As one on a file system that is only read, with a credkey that is said."""
+    person.sits_at_a_terminal()
+    (person.folder / ".config/htgettoken/credkey-cms-default.lock").mkdir(parents=True)
+    assert run(person, *BY_BROWSER, "--credkey=ada")
+
+
+@pytest.mark.parametrize(
+    "more", [{"client_token": "hvs.a\r\nX-More: 1"}, {"client_token": "two words"}]
+)
+def test_a_vault_token_that_could_be_more_is_none(person: Person, more: dict[str, str]) -> None:
+    """It is neither sent nor kept."""
+    person.sits_at_a_terminal()
+    person.server.plan(POLL, by_browser(**more))
+    with pytest.raises(NotAllowed, match="no server in HTVault's way"):
+        run(person, *BY_BROWSER)
+    assert not person.vault_file.exists()
+
+
+@pytest.mark.parametrize("token", ["rm -rf /\n", "a\x1b[2J", "\xe9"])
+def test_what_is_no_token_is_put_nowhere(person: Person, token: str) -> None:
+    """A server that lies writes no lines of its own into files, and nothing to a terminal."""
+    person.has_logged_in()
+    person.server.plan(CREDS, bearer(token))
+    for place in (str(person.bearer_file), "/dev/stdout"):
+        with pytest.raises(BrokerUnreachable, match="no server in HTVault's way"):
+            run(person, *NO_LOGIN, "-o", place)
+    assert not person.bearer_file.exists()
+    assert person.out.getvalue() == ""
+
+
+@pytest.mark.parametrize("credkey", ["ada\nhttps://evil", "\x1b]0;x\x07", "../../sys/x"])
+def test_a_credkey_is_a_name_and_nothing_else(person: Person, credkey: str) -> None:
+    """It becomes part of addresses, of which readers of standard output count the lines."""
+    person.sits_at_a_terminal()
+    told = {"credkey": credkey, "oauth2_refresh_token": ""}
+    person.server.plan(POLL, login(metadata=told))
+    with pytest.raises(NotAllowed, match="credkey"):
+        run(person, *BY_BROWSER, "--showbearerurl")
+    assert person.out.getvalue() == ""
+
+
+@pytest.mark.parametrize("words", [("-i", "x/../../../.bashrc"), ("-r", "/../../../.bashrc")])
+def test_names_lead_no_file_elsewhere(person: Person, words: tuple[str, str]) -> None:
+    """Issuer and role are part of a file's name."""
+    with pytest.raises(Malformed, match="slash"):
+        run(person, *words)
+    assert person.server.asked == []
+
+
+def test_only_a_token_makes_room_for_a_token(person: Person) -> None:
+    """A slip of the pen costs nobody a file with more than a word in it."""
+    person.has_logged_in()
+    letter = person.folder / "letter"
+    letter.write_text("Dear Ada,\n")
+    with pytest.raises(LocalFileUnfit, match="not replaced"):
+        run(person, *NO_LOGIN, "-o", str(letter))
+    assert letter.read_text() == "Dear Ada,\n"
+    letter.write_text("")
+    assert run(person, *NO_LOGIN, "-o", str(letter))
+
+
+def test_keys_are_registered_for_whoever_logged_in(person: Person) -> None:
+    """Not for who did the time before."""
+    person.has_logged_in()
+    person.sits_at_a_terminal()
+    told = {"credkey": "eve", "oauth2_refresh_token": "x"}
+    person.server.plan(POLL, login(metadata=told))
+    person.server.plan("/v1/auth/ssh/role/", answer(status=204))
+    with running_agent(person.folder, [ed25519_key()]) as environ:
+        person.environ |= environ
+        run(person, "--registerssh")
+    assert person.server.count("/v1/auth/ssh/role/eve") == 1
+
+
+def test_what_is_typed_moves_no_cursor(person: Person) -> None:
+    """Nor what an option server makes of it."""
+    person.has_logged_in()
+    person.server.plan("/v1/secret/", bearer(person.token()))
+    run(person, *NO_LOGIN, "-v", "--secretpath=secret/\x1b[2Joauth/creds/%issuer/x")
+    assert "\x1b" not in person.err.getvalue()

@@ -118,3 +118,34 @@ def test_the_page_has_a_test_for_all_else() -> None:
     rows = [line.strip("|").split(" | ") for line in lines if line.startswith("| ")][1:]
     assert len(rows) > 10
     assert [row[0] for row in rows if "::" not in row[-1]] == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "-a evil --vaulttokeninfile=/home/ada/.vault-token",
+        "-a evil --vaulttokenfile=/home/ada/.vault-token",
+        "-a evil -o /home/ada/.bash_login",
+        "-a evil --out=/home/ada/.bash_login",
+        "-c /elsewhere",
+    ],
+)
+def test_the_option_server_names_no_file(said: str) -> None:
+    """It could have one sent elsewhere, or written over."""
+    with pytest.raises(Malformed, match="option server names"):
+        parse(["-s", "x"], {}, lambda _: said)
+
+
+@pytest.mark.parametrize("said", ["--version", "-h"])
+def test_the_option_server_ends_nothing(said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """As if all were well."""
+    with pytest.raises(Malformed, match="option server"):
+        parse(["-s", "x"], {}, lambda _: said)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("said", ["<html> Please log in", "--nonsense", "--minsecs=x"])
+def test_what_the_option_server_says_wrong_is_told_as_its(said: str) -> None:
+    """Not as what was typed."""
+    with pytest.raises(Malformed, match=r"option server's answer"):
+        parse(["-s", "x", "-a", "y"], {}, lambda _: said)

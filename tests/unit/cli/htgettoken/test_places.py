@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from credbroker.cli.htgettoken import options as words_of
 from credbroker.cli.htgettoken.options import Options, parse
 from credbroker.cli.htgettoken.places import (
     files_of,
@@ -16,7 +17,7 @@ from credbroker.cli.htgettoken.places import (
     session_vault_file,
     url_of,
 )
-from credbroker.domain.errors import Malformed
+from credbroker.domain.errors import LocalFileUnfit, Malformed
 from tests.fakes.step_clock import StepClock
 
 
@@ -109,3 +110,23 @@ def test_authorities_are_those_that_are_named(tmp_path: Path) -> None:
     environ = {"X509_CERT_DIR": str(tmp_path), "CREDBROKER_CA_FILE": "/ours"}
     door = reach(server_of(said("-a", "z")), StepClock(), plain, environ).__self__  # type: ignore[attr-defined] # a Door's
     assert (door.ca_file, door.ca_folder, door.certificate_name) == ("/ours", str(tmp_path), None)
+
+
+def test_the_option_server_may_be_all_that_is_said() -> None:
+    """It names the server then."""
+    options = words_of._parse(["-s", "h"])
+    reach(option_page(options).address, StepClock(), options, {})
+
+
+@pytest.mark.parametrize("typed", ["https://h/a b", "https://h/é", "https://h/a\nb"])
+def test_a_page_that_cannot_be_asked_for_is_told(typed: str) -> None:
+    """In a sentence."""
+    with pytest.raises(Malformed):
+        option_page(said("-a", "x", "-s", typed))
+
+
+def test_a_folder_of_authorities_that_is_typed_must_be_one(tmp_path: Path) -> None:
+    """Else it would be left out without a word."""
+    options = said("-a", "h", f"--capath={tmp_path}/missing")
+    with pytest.raises(LocalFileUnfit, match="missing"):
+        reach(server_of(options), StepClock(), options, {})

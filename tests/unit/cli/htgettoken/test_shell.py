@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from credbroker.cli.htgettoken import shell
+from credbroker.delivery import whole_file
 from credbroker.domain.errors import BrokerUnreachable
 from credbroker.domain.secret import Secret
 from credbroker.wire.jwt import moment, peek
-from tests.fakes.htvault import bearer, refusal
-from tests.unit.cli.htgettoken.conftest import AUTH_URL, CREDS
+from tests.fakes.htvault import SHORTER_VAULT_TOKEN, access_token, bearer, login, refusal
+from tests.unit.cli.htgettoken.conftest import AUTH_URL, CREATE, CREDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -210,3 +211,75 @@ def test_without_options_of_its_own_a_session_keeps_its_own_vault_token(person: 
         ["-a", "x", "--vaulttokenfile=/f", "--vaulttokenttl=1d"], person.desk(), person.reach
     )
     assert (said.vaulttokenfile, said.vaulttokenminttl) == ("/f", "0s")
+
+
+def test_a_session_has_a_file_and_no_stream(ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which could not be renewed, and whose name would be removed at the end."""
+    removed: list[Path] = []
+    monkeypatch.setattr(whole_file, "remove", removed.append)
+    assert session(ada, "-o", "/dev/stdout", "--", "true") == 1
+    assert "needs a file" in ada.err.getvalue()
+    assert (removed, ada.server.asked) == ([], [])
+
+
+def test_a_pipe_in_the_logs_place_holds_nothing_up(
+    ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As somebody may put there in /tmp."""
+    os.mkfifo(ada.folder / "bt_u7.log")
+    assert run_for(ada, monkeypatch, 2800) == 0
+    assert ada.server.count(CREDS) == 2
+
+
+def test_a_vault_token_that_was_handed_over_is_read_once(
+    ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What follows on standard input is the command's."""
+    ada.inp.write("hvs.handed-over\n")
+    ada.inp.seek(0)
+    ada.server.plan(CREATE, login(client_token=SHORTER_VAULT_TOKEN))
+    monkeypatch.setattr(sys.modules[__name__], "SILENT", (*SILENT, "--vaulttokeninfile=/dev/stdin"))
+    assert run_for(ada, monkeypatch, 2800) == 0
+    assert ada.server.asked[-1].headers["X-Vault-Token"] == SHORTER_VAULT_TOKEN
+    assert (ada.server.count(CREDS), ada.server.count(CREATE)) == (2, 1)
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+def test_a_clock_that_is_wrong_makes_no_token_old(
+    ada: Person, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    """Nor has the server asked again and again."""
+    begun = ada.clock.now().timestamp() - hours * 3600
+    ada.server.plan(CREDS, bearer(access_token(begun + 3600, begun)))
+    assert run_for(ada, monkeypatch, 3500) == 0
+    assert 2 <= ada.server.count(CREDS) <= 70
+
+
+def test_being_told_to_end_while_the_command_begins_is_not_lost(
+    ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does it end the session alone, which would leave command and token behind."""
+    told: list[int] = []
+
+    def begins(*_: object, **__: object) -> Running:
+        os.kill(os.getpid(), signal.SIGTERM)
+        running = Running(ada, 1)
+        running.send_signal = told.append  # type: ignore[attr-defined] # as a command has it
+        return running
+
+    monkeypatch.setattr(subprocess, "Popen", begins)
+    assert session(ada, "--", "x") == 0
+    assert told == [signal.SIGTERM]
+
+
+def test_a_log_without_room_ends_no_session(ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The token is renewed all the same."""
+    opening = os.open
+
+    def is_full(path: str, flags: int, *more: int, **named: int) -> int:
+        is_log = str(path).endswith(".log")
+        return opening("/dev/full" if is_log else path, flags, *more, **named)
+
+    monkeypatch.setattr(os, "open", is_full)
+    assert run_for(ada, monkeypatch, 2800) == 0
+    assert ada.server.count(CREDS) == 2

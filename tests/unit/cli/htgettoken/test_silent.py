@@ -11,7 +11,13 @@ from credbroker.cli.htgettoken.options import parse
 from credbroker.cli.htgettoken.silent import log_in_by_key, log_in_by_ticket, register_keys
 from credbroker.client import tickets
 from credbroker.client.vault_server import VaultServer
-from credbroker.domain.errors import LocalFileUnfit, LoginNeeded, NotAllowed
+from credbroker.domain.errors import (
+    BrokerUnreachable,
+    LocalFileUnfit,
+    LoginNeeded,
+    NotAllowed,
+    TooManyRequests,
+)
 from credbroker.domain.secret import Secret
 from tests.fakes.htvault import NEW_VAULT_TOKEN, answer, login, refusal
 from tests.fakes.running_agent import running_agent
@@ -20,6 +26,7 @@ from tests.fakes.ssh_agent import ed25519_key
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from credbroker.client.http11 import Answer
     from tests.unit.cli.htgettoken.conftest import Person
 
 LOGIN, NONCE = "/v1/auth/ssh/login", "/v1/auth/ssh/nonce"
@@ -119,3 +126,28 @@ def test_all_keys_are_registered_in_their_order(person: Person, tmp_path: Path) 
     assert person.server.asked[0].headers["X-Vault-Token"] == "hvs.of-login"
     with pytest.raises(LocalFileUnfit, match="no keys"):
         register_keys(options, asked(person), "ada", shown, {})
+
+
+def test_a_key_that_does_not_sign_leads_on_to_the_next(person: Person, tmp_path: Path) -> None:
+    """As one whose owner said no, or whose card is not there."""
+    keys = [ed25519_key(), ed25519_key()]
+    person.server.plan(NONCE, answer({"data": {"nonce": "some-nonce"}}))
+    person.server.plan(LOGIN, login())
+    options = parse(person.words, {}, lambda _: "")
+    with running_agent(tmp_path, keys, mute=keys[:1]) as environ:
+        assert log_in_by_key(options, asked(person), "ada", environ, lambda _: None)
+    assert str(person.server.body(LOGIN)["public_key"]).endswith(" key2")
+
+
+@pytest.mark.parametrize("trouble", [refusal(429, "quota"), refusal(503, "sealed")])
+def test_a_server_that_asks_for_patience_is_shown_no_more_keys(
+    person: Person, tmp_path: Path, trouble: Answer
+) -> None:
+    """None would help."""
+    person.server.plan(NONCE, answer({"data": {"nonce": "some-nonce"}}))
+    person.server.plan(LOGIN, trouble, refusal(400, "bad signature"))
+    options = parse(person.words, {}, lambda _: "")
+    away = pytest.raises((TooManyRequests, BrokerUnreachable))
+    with running_agent(tmp_path, [ed25519_key(), ed25519_key()]) as environ, away:
+        log_in_by_key(options, asked(person), "ada", environ, lambda _: None)
+    assert person.server.count(LOGIN) == 1

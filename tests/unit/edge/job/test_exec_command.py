@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import signal
 import sys
@@ -19,7 +20,9 @@ from credbroker.domain.errors import (
 )
 from credbroker.edge.job import exec_command
 from credbroker.edge.job.exec_command import LoginSource, Teller, opened_log, token_folder
+from credbroker.edge.job.keeping import Agent
 from credbroker.edge.job.program import PASSED_ON
+from credbroker.host.entropy import SystemEntropy
 from credbroker.wire.native import TOKENS, AskToken
 
 if TYPE_CHECKING:
@@ -188,3 +191,29 @@ def test_the_token_file_is_in_the_sessions_folder_or_else_in_the_persons(table: 
     for named in ("", "relative", str(table.folder / "gone")):
         table.environ["XDG_RUNTIME_DIR"] = named
         assert token_folder(table.environ) == table.folder / "state" / "credbroker"
+
+
+def test_after_a_new_login_one_refusal_ends_nothing(table: Table) -> None:
+    """The end of the first login is over and done with, once another one was taken up."""
+    path = table.log_in(lease_ends_at=table.clock.now() + datetime.timedelta(hours=1))
+    lease = lease_file.read(path)
+    first = table.desk().broker_of(lease).ask_token(AskToken())
+    source = LoginSource(table.desk(), lease, None, first)
+    agent = Agent(
+        source, lease, table.folder / "token", table.clock, SystemEntropy(), lambda *_, **__: None
+    )
+    source.on_login = agent.go_on_under
+    table.clock.after(1800, table.log_in)
+    refused_at = table.clock.elapsed() + 5400
+    told: list[str] = []
+    ends_at = table.clock.elapsed() + 4 * 3600
+
+    def say(event: str, **_: object) -> None:
+        told.append(event)
+        if event == "renewed" and table.clock.elapsed() >= refused_at and "kept" not in told:
+            table.broker.problems.append(NotAllowed("Not now."))
+
+    agent.say, agent.job_runs = say, lambda: table.clock.elapsed() < ends_at
+    agent.run()
+    assert "kept" in told
+    assert told[-2:] == ["renewed", "job over"]
