@@ -111,6 +111,10 @@ class CountingIssuer:
         """Refuse: nobody logs in here."""
         raise AssertionError(id_token)
 
+    async def userinfo(self, access_token: Secret, *, seconds: float) -> Mapping[str, object]:
+        """Refuse: nobody logs in here."""
+        raise AssertionError(seconds)
+
     async def authorization_url(
         self, scopes: ScopeSet, redirect_uri: str, state: str, nonce: str, challenge: str
     ) -> str:
