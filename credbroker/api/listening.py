@@ -65,7 +65,9 @@ async def _take_over(runner: Runner, site: web.BaseSite, tls: ssl.SSLContext | N
     for one in getattr(server, "sockets", ()):
         again = socket.fromfd(one.fileno(), one.family, one.type)
         await web.SockSite(runner, again, ssl_context=tls).start()
+        loop.remove_reader(one.fileno())
     # Who was accepted a moment ago is on the way to a connection, and would be cut off without a server.
     begun = loop.create_future()
     loop.call_soon(begun.set_result, None)
+    await begun
     await site.stop()

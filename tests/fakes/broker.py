@@ -388,7 +388,7 @@ class _Speaker(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer.body)
 
-    do_GET = do_POST = do_DELETE = _speak  # noqa: N815 - names that http.server looks for
+    do_GET = do_POST = do_PUT = do_DELETE = _speak  # noqa: N815 - names that http.server looks for
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - its name there
         """Say nothing."""

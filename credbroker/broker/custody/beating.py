@@ -71,17 +71,25 @@ class Beating:
             await self._beat()
 
     async def empty_spool(self, seconds: float) -> int:
-        """Hand in what waits, for about `seconds` at the most; return how many entries stay.
+        """Hand in what waits, for `seconds` at the most; return how many entries stay, 1 if unknown.
 
-        They are for the next life of this replica, or for a neighbour that sees the folder.
+        They are for the next life of this replica, or for a neighbour that sees the folder. One that is
+        being handed in stays, too, and is found needless there.
         """
-        until = self._clock.elapsed() + seconds
-        while self._spool_waits() and self._clock.elapsed() < until:
+        limit = asyncio.ensure_future(self._clock.sleep(seconds))
+        emptying = asyncio.ensure_future(self._hand_in_all())
+        await asyncio.wait({limit, emptying}, return_when=asyncio.FIRST_COMPLETED)
+        limit.cancel()
+        emptying.cancel()
+        await asyncio.wait({limit, emptying})
+        return max(1, self._waiting_entries) if self._spool_waits() else 0
+
+    async def _hand_in_all(self) -> None:
+        while self._spool_waits():
             async with self._beating:
                 await self._take("spool")
             if self._spool_waits():
                 await self._clock.sleep(LAST_PAUSE_SECONDS)
-        return self._waiting_entries
 
     def _spool_waits(self) -> bool:
         return self._waiting_entries > 0 or "spool" in self._failing

@@ -49,7 +49,10 @@ _JOIN = "Join the host first: credbroker admin host-join NAME"
 
 @dataclass(frozen=True, slots=True)
 class HostRules:
-    """What the settings say: whose certificates count, who is in which group, where we are."""
+    """What the settings say: whose certificates count, who is in which group, where we are.
+
+    `port` is where we listen.
+    """
 
     public_url: str
     names: Collection[str] = ()
@@ -58,7 +61,7 @@ class HostRules:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """How hosts may call us: where `public_url` names no port, it is one for pages alone."""
+        """How hosts may call us: at our own port, too, where `public_url` is that of the pages."""
         url = urlsplit(self.public_url.rstrip("/"))
         own = url if url.port else url._replace(netloc=f"{url.netloc}:{self.port}")
         return url.geturl(), own.geturl()

@@ -161,7 +161,7 @@ async def test_who_connects_in_that_very_moment_is_answered() -> None:
         for caller in callers:
             caller.setblocking(False)
             reader, writer = await asyncio.open_connection(sock=caller)
-            assert await heard(reader, writer, "/") == "first"
+            assert await asyncio.wait_for(heard(reader, writer, "/"), 5) == "first"
             writer.close()
 
 

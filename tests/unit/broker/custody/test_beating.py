@@ -88,7 +88,19 @@ async def test_who_is_about_to_go_waits_for_vault_a_little_and_no_longer() -> No
     await world.clock.pass_time(9)
     assert not emptying.done()
     await world.clock.pass_time(2)
+    assert await emptying == 1  # which the log tells the operator
+
+
+async def test_who_is_about_to_go_is_not_held_up_by_a_vault_that_is_slow() -> None:
+    """A thousand writes that each run out of time would take hours."""
+    world = World()
+    beating = await a_spool_that_waits(world)
+    world.grants.mend()
+    beating._steps["spool"] = lambda: world.clock.sleep(3600)
+    emptying = asyncio.ensure_future(beating.empty_spool(10))
+    await world.clock.pass_time(11)
     assert emptying.done()
+    assert await emptying == 1
 
 
 async def test_an_empty_spool_holds_nobody_up() -> None:
