@@ -261,7 +261,7 @@ async def _built(ground: Ground, settings: Settings, stack: AsyncExitStack) -> D
             *_native(settings, engine, outlook, strangers).operations(),
             *BatchApi(engine.leasing, engine.minting, means, strangers=strangers).operations(),
             *ContainmentApi(responding, engine.leasing, strangers).operations(),
-            *DeliveriesApi(deliveries, engine.leasing, strangers).operations(),
+            *DeliveriesApi(deliveries, engine.leasing, strangers, tls).operations(),
             *FilesApi(communities, strangers, clock).operations(),
             *NoticesApi(notices.choosing, engine.minting, engine.leasing, strangers).operations(),
             *InspectApi(build_verifiers(opened, signers), engine.leasing, strangers).operations(),

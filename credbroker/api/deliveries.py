@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterable
 
 from aiohttp import web
@@ -23,11 +24,18 @@ from credbroker.wire.hosts import read_join_token
 class DeliveriesApi:
     """Takes requests apart, calls one deed each, writes the answers."""
 
-    def __init__(self, deeds: Deliveries, leasing: Leasing, strangers: Strangers) -> None:
-        """Serve these deeds; `strangers` counts who is nobody."""
+    def __init__(
+        self,
+        deeds: Deliveries,
+        leasing: Leasing,
+        strangers: Strangers,
+        tls: ssl.SSLContext | None,
+    ) -> None:
+        """Serve these deeds; `strangers` counts who is nobody, `tls` says whose certificates count."""
         self._deeds = deeds
         self._leasing = leasing
         self._strangers = strangers
+        self._tls = tls
 
     def operations(self) -> list[Operation]:
         """Return all that is offered here; `mine` stands above what takes any id."""
@@ -67,7 +75,7 @@ class DeliveriesApi:
         if asked.assertion is not None:
             token, host = await hosting.by_assertion(asked.assertion, where)
         else:
-            token, host = await hosting.by_certificate(certificate_of(request), where)
+            token, host = await hosting.by_certificate(certificate_of(request, self._tls), where)
         ends_at = host.session.ends_at
         return answer_with(
             wire.HostSession(token.text(), host.name, list(host.groups), ends_at), 201

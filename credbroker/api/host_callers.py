@@ -30,13 +30,22 @@ async def identify_host(request: web.Request, hosting: Hosting, strangers: Stran
         return await hosting.identify(token, origin(request))
 
 
-def certificate_of(request: web.Request) -> HostCertificate:
-    """Return the certificate that the connection has verified; raise `NotAllowed` without one."""
+def certificate_of(request: web.Request, tls: ssl.SSLContext | None) -> HostCertificate:
+    """Return the certificate that the connection has verified; raise `NotAllowed` without one.
+
+    A connection may be older than the settings; it counts if the authorities are those of `tls`.
+    """
     shown: Mapping[str, Any] | None = request.get_extra_info("peercert")
     if not shown:
         raise NotAllowed(
             "The host has shown neither an assertion nor a certificate.",
             "Join it with: credbroker admin host-join NAME; or connect with its certificate.",
+        )
+    by: ssl.SSLContext = request.get_extra_info("ssl_object").context
+    if tls is None or by.get_ca_certs(binary_form=True) != tls.get_ca_certs(binary_form=True):
+        raise NotAllowed(
+            "Whose certificates count here has changed since this connection was made.",
+            "Connect once more.",
         )
     names = shown.get("subjectAltName", ())
     return HostCertificate(

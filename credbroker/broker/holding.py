@@ -94,8 +94,7 @@ class HeldTokens:
                 if token.issuer_url in issuer_urls:
                     self.put(line, right, token)
         for place, use in before._uses.items():
-            line, right = place
-            if self._held.get(line, {}).get(right) is use.token:
+            if self.get(*place) is use.token:
                 self._uses[place] = replace(use)
                 heapq.heappush(self._due, (use.due, next(self._count), place))
 

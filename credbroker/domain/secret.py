@@ -6,12 +6,6 @@ a test in `tests/house` lists the rooms that may call it.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-
-# By name, each is looked for anew in OpenSSL, which takes as long as the hash of a token.
-_DIGESTS = {"sha1": hashlib.sha1, "sha256": hashlib.sha256}
-
 
 class Secret:
     """One secret value, such as a refresh token, that never shows itself.
@@ -37,7 +31,11 @@ class Secret:
 
     def digest(self, algorithm: str = "sha256") -> str:
         """Return the value's digest in hex, for a record that must recognise it again."""
-        return _DIGESTS[algorithm](self._value.encode()).hexdigest()
+        import hashlib  # many commands wrap secrets and digest none, and start quicker without
+
+        # By name, each is looked for anew in OpenSSL, which takes as long as the hash of a token.
+        made = {"sha1": hashlib.sha1, "sha256": hashlib.sha256}[algorithm]
+        return made(self._value.encode()).hexdigest()
 
     def extended(self, kind: str, prefix: str) -> Secret:
         """Return a secret of another kind: this value behind an open `prefix`."""
@@ -50,6 +48,8 @@ class Secret:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented
+        import hmac  # as in `digest`
+
         return hmac.compare_digest(self._value.encode(), other._value.encode())
 
     def __hash__(self) -> int:

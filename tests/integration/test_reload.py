@@ -15,11 +15,14 @@ import yaml
 from credbroker.demo.issuer import faults
 from credbroker.host.clock import SystemClock
 from credbroker.host.http import Connector
-from credbroker.wire import native
+from credbroker.wire import deliveries, native
+from tests.fixtures_openbao import admin_hvac
 from tests.integration.broker_world import READ, ROLE_SCOPES, Served
+from tests.integration.test_host_certificates import LISTED, HostAuthority
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from credbroker.demo.openbao import OpenBaoServer
     from tests.integration.broker_world import BrokerWorld
@@ -99,6 +102,20 @@ async def served_roles(served: Served) -> list[str]:
     answer = await served.ask("GET", native.ISSUERS)
     (issuer,) = answer.json["issuers"]
     return [str(one) for one in issuer["roles"]]
+
+
+def shared_tokens(world: BrokerWorld) -> list[str]:
+    """Return where Vault keeps tokens for narrow rights."""
+    kept = admin_hvac(world.openbao).secrets.kv.v2
+    found = kept.list_secrets("narrow", mount_point=world.openbao.mount)
+    return [str(one) for one in found["data"]["keys"]]
+
+
+def forget_shared_tokens(world: BrokerWorld) -> None:
+    """Take them away."""
+    kept = admin_hvac(world.openbao).secrets.kv.v2
+    for place in shared_tokens(world):
+        kept.delete_metadata_and_all_versions(f"narrow/{place}", mount_point=world.openbao.mount)
 
 
 async def test_new_settings_and_certificates_are_taken_and_no_request_is_lost(
@@ -216,16 +233,39 @@ async def test_new_settings_are_refused_while_vault_is_away(
 async def test_tokens_at_hand_stay_good_though_their_issuer_is_away(
     broker_world: BrokerWorld, unused_tcp_port: int
 ) -> None:
-    """The broker that takes over could get none for those who come back."""
+    """Also such as Vault has no copy of; those of an issuer that was changed are forgotten."""
     world = broker_world
     served = await world.serve("outage", port=unused_tcp_port)
     lease = await served.log_in()
-    given = await served.token(lease, *ROLE_SCOPES)
+    given = await served.token(lease, "storage.read:/rare")
+    # What came last is what the grant keeps.
+    assert (await served.token(lease, "storage.create:/other")).status == 200
+    await world.until(lambda: shared_tokens(world))
     await world.issuer.stop()
+    forget_shared_tokens(world)
     write(served, tokens={"renew_after": 0.7})
     await hang_up(served, TAKEN)
-    again = await served.token(lease, *ROLE_SCOPES)
+    again = await served.token(lease, "storage.read:/rare")
     assert (again.status, again.json["jti"]) == (200, given.json["jti"])
     write(served, issuers={world.issuer_name: {"seconds": 3.0}})
     await hang_up(served, TAKEN, 2)
-    assert (await served.token(lease, *ROLE_SCOPES)).status == 503
+    assert (await served.token(lease, "storage.read:/rare")).status == 503
+
+
+async def test_a_certificate_counts_by_the_authorities_of_now(
+    broker_world: BrokerWorld, unused_tcp_port: int, tmp_path: Path
+) -> None:
+    """Also on a connection that was made while another authority's counted, however long it stays."""
+    world, (old, new) = broker_world, (HostAuthority(tmp_path, one) for one in ("old", "new"))
+    hosts = {"ca_file": str(old.ca_file), "names": [LISTED]}
+    served = await world.serve("trusting", port=unused_tcp_port, hosts=hosts)
+    trust = ssl.create_default_context(cafile=str(world.authority.ca_file))
+    trust.load_cert_chain(old.issue(LISTED))
+    async with aiohttp.ClientSession(connector=Connector(trust)) as session:
+        statuses = []
+        for number, ca_file in enumerate((old.ca_file, new.ca_file)):
+            write(served, log={"level": "debug"}, hosts={"ca_file": str(ca_file)})
+            await hang_up(served, TAKEN, number + 1)
+            async with session.post(served.url + deliveries.HOST_SESSIONS) as answer:
+                statuses.append(answer.status)
+    assert statuses == [201, 403]

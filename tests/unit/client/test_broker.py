@@ -149,9 +149,14 @@ def test_a_wrong_local_clock_does_not_cost_the_token(
     assert broker.now() == clock.now()
 
 
-def test_an_answer_without_a_date_leaves_the_local_clock(clock: StepClock) -> None:
+@pytest.mark.parametrize(
+    "date",
+    ["yesterday", "Mon, 31 Feb 2026 12:00:00 GMT", "Mon, 02 Feb 2026 12:00:61 GMT",
+     "Monday, 02-Feb-26 12:00:00 GMT", "Mon, 02 Feb 2026 12:00:00 +0100"],
+)  # fmt: skip
+def test_an_answer_without_a_date_leaves_the_local_clock(clock: StepClock, date: str) -> None:
     """No date, or a strange one, is no reason to fail."""
-    answer = Answer(200, {"date": "yesterday"}, b'{"issuers":[]}')
+    answer = Answer(200, {"date": date}, b'{"issuers":[]}')
     broker = Broker(lambda _: answer, clock, SystemEntropy())
     broker.issuers()
     assert broker.now() == clock.now()
