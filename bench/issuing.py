@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from bench.bare import Chain, open_bare
 from bench.child import ask_child
 from bench.ground import open_ground
-from bench.names import ES256_TOKENS, ON_ONE_CORE, REUSED, RS256_TOKENS
+from bench.names import ES256_TOKENS, LEAST_TOKENS, ON_ONE_CORE, REUSED, RS256_TOKENS
 from bench.pace import Pace, keep_at_it
 from bench.results import Claim, Figure, figure
 from bench.rounds import Rounds, alternate
@@ -26,6 +26,7 @@ from bench.services import (
     RS256_AUDIENCE,
     TRANSFERS,
     Service,
+    least_settings,
     open_broker,
     open_peer,
     open_provider,
@@ -68,6 +69,13 @@ AUTHLIB = _claim(
     "The peer is Authlib's authorization server on aiohttp, which writes nothing down, on asyncio's own"
     " loop, as it comes; ours runs on uvloop, which comes with it. Beside it stands the same peer on"
     f" uvloop, too. {_SAME}",
+)  # fmt: skip
+LEAST = _claim(
+    LEAST_TOKENS, 0.75,
+    "The limit is one route of aiohttp on the same loop (uvloop) with the broker's own signer and trail: it"
+    " reads the form, compares the secret, signs, and has a line on disk before it answers. It knows no"
+    " policy, no revocation, no request ids. Beside it is what that limit reaches against the two peers"
+    f" that write nothing down. {_SAME}",
 )  # fmt: skip
 RS256 = _claim(
     RS256_TOKENS, 0.75,
@@ -123,6 +131,7 @@ class World:
     provider: Service
     authlib: Service
     quick_authlib: Service
+    least: Service
     documents: Service
 
     def asking(self, service: Service, request: Request, *, shared: bool = False) -> Side:
@@ -196,6 +205,9 @@ async def _open(folder: Path, shape: Shape, stack: AsyncExitStack) -> World:
         quick_authlib=await stack.enter_async_context(
             open_peer("bench.authlib_peer", folder, one, quick=True)
         ),
+        least=await stack.enter_async_context(
+            open_peer("bench.least_issuer", folder, one, least_settings(folder), quick=True)
+        ),
         documents=await stack.enter_async_context(
             open_peer("bench.bare_aiohttp", folder, one, texts, quick=True)
         ),
@@ -211,6 +223,7 @@ async def _credentials(world: World) -> list[Figure]:
             "provider": world.asking(provider, provider.credentials(resource=ES256_AUDIENCE)),
             "authlib": world.asking(authlib, authlib.credentials()),
             "quick": world.asking(world.quick_authlib, world.quick_authlib.credentials()),
+            "least": world.asking(world.least, world.least.credentials(audience=ES256_AUDIENCE)),
             "reused": world.asking(alone, reused),
         }
     )
@@ -223,9 +236,15 @@ async def _credentials(world: World) -> list[Figure]:
         "the peer on uvloop, per second": median(quick),
         "ours against that": Rounds(ours, quick).ratio,
     }
+    least = _rates(taken["least"])
+    of_the_limit = {
+        f"the limit against {peer}": Rounds(least, _rates(taken[side])).ratio
+        for side, peer in (("provider", "oidc-provider"), ("authlib", "Authlib"))
+    }
     return [
         _held(PROVIDER, taken, "provider", beside),
         _held(AUTHLIB, taken, "authlib", on_uvloop),
+        _held(LEAST, taken, "least", of_the_limit),
     ]
 
 

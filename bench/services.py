@@ -160,6 +160,11 @@ def _peer_settings() -> dict[str, str]:
     }
 
 
+def least_settings(folder: Path) -> dict[str, str]:
+    """Return what `bench.least_issuer` is told; its trail lies in `folder`."""
+    return {**_peer_settings(), "folder": str(folder)}
+
+
 def _community() -> dict[str, Any]:
     common = {
         "secret_sha256": sha256(_SECRET.encode()).hexdigest(),
