@@ -96,7 +96,6 @@ EXPLAINED = {
     "batches signed with RS256 in two threads on two cores": _SHARED_CORES,
     "tokens with ES256, against oidc-provider": _OUR_OWN_CODE,
     "tokens with ES256, against Authlib": _OUR_OWN_CODE,
-    "tokens with ES256, against the least that signs and writes down": _OUR_OWN_CODE,
     "tokens with RS256, against the signature alone": _SHARED_CORES,
     "exchanges, against oidc-provider": _OUR_OWN_CODE,
     "refreshes that give the same refresh token again, against oidc-provider": _OUR_OWN_CODE,
