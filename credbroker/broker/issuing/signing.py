@@ -141,6 +141,8 @@ class Signing:
         self._algorithm_for = algorithm_for
         self._services = frozenset(services)
         self._verified = Remembering[Signed]()
+        self._second = 0
+        self._forms: dict[object, _Form] = {}
 
     def jwks(self) -> bytes:
         """Return the JWK set from memory, the newest key first; see `Keyring.jwks`."""
@@ -159,10 +161,23 @@ class Signing:
         """
         await self._may_sign()
         used = self._keyring.signing(self._algorithm_for(statement.audiences))
-        form = self._form(statement, used, self._means.clock.now())
-        draft = form.drafted(statement.scopes, self._means.entropy.token(_JTI_BYTES))
+        draft = self._form_of_now(statement, used).drafted(
+            statement.scopes, self._means.entropy.token(_JTI_BYTES)
+        )
         [signature] = await used.signer.sign([draft.signed])
         return draft.token(signature)
+
+    def _form_of_now(self, said: Statement, used: InUse) -> _Form:
+        """Return the form; all tokens of one second that say the same share it."""
+        now = self._means.clock.now()
+        second = int(now.timestamp())
+        if second != self._second:
+            self._second, self._forms = second, {}
+        alike = (used.key.key_id, *said.but_scopes())
+        form = self._forms.get(alike)
+        if form is None:
+            form = self._forms[alike] = self._form(said, used, now)
+        return form
 
     async def sign_many(self, statements: Sequence[Statement]) -> list[AccessToken]:
         """Return a new token for each, in the same order, or raise as `sign` does for the first fault.

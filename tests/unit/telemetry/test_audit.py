@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 from credbroker.domain.errors import AuditUnavailable, BadSettings
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
-from credbroker.telemetry.audit import FIRST_LINK, LONGEST_TEXT, AuditTrail
+from credbroker.telemetry.audit import FIRST_LINK, GATHERING_TURNS, LONGEST_TEXT, AuditTrail
 from credbroker.telemetry.canaries import Canaries
-from tests.fakes.clock import FakeClock
+from tests.fakes.clock import FakeClock, turns
 
 
 @contextlib.contextmanager
@@ -336,6 +336,20 @@ async def test_lines_that_come_together_share_a_flush(tmp_path: Path, disk: Disk
         await asyncio.gather(*waiting)
     assert disk.flushes <= 2
     assert sorted(line["number"] for line in whole_chain(tmp_path)) == list(range(100))
+
+
+async def test_a_flush_waits_a_turn_for_whoever_is_on_the_way(tmp_path: Path, disk: Disk) -> None:
+    """Requests that came together reach the trail one turn of the loop after the other."""
+
+    async def on_the_way(count: int) -> None:
+        await turns(count)
+        await opened.record("x", number=count)
+
+    with trail(tmp_path) as opened:
+        before = disk.flushes
+        await asyncio.gather(*[on_the_way(count) for count in range(GATHERING_TURNS)])
+        assert disk.flushes == before + 1
+    assert len(whole_chain(tmp_path)) == GATHERING_TURNS
 
 
 async def test_who_comes_while_a_flush_fails_gets_one_of_its_own(

@@ -264,9 +264,24 @@ async def test_what_tokens_of_a_batch_have_in_common_spoils_none_that_differs(
     """Each says what it would say by itself, but for its `jti`."""
     statements = [ASKED, ASKED._replace(**other), ASKED]
     for many, statement in zip(await signing.sign_many(statements), statements, strict=True):
-        alone = said((await signing.sign(statement)).value)[1]
+        alone = said((await (await world.signing()).sign(statement)).value)[1]
         assert said(many.value)[1] == {**alone, "jti": many.jti}
         assert many == read_access_token(many.value, world.clock.now())
+        single = await signing.sign(statement)  # after others of this second
+        assert said(single.value)[1] == {**alone, "jti": single.jti}
+        assert single == read_access_token(single.value, world.clock.now())
+
+
+async def test_a_token_of_the_next_second_says_when_it_is_from(
+    world: SigningWorld, signing: Signing
+) -> None:
+    """What tokens of one second share ends with it."""
+    first = await signing.sign(ASKED)
+    world.clock.advance(1)
+    second = await signing.sign(ASKED)
+    assert first.jti != second.jti
+    for one, later in ((first.issued_at, second.issued_at), (first.expires_at, second.expires_at)):
+        assert later - one == datetime.timedelta(seconds=1)
 
 
 async def test_an_empty_batch_is_no_fault(signing: Signing) -> None:
