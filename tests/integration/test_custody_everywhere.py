@@ -124,7 +124,7 @@ async def test_after_a_whole_run_no_secret_is_where_it_must_not_be(
     elsewhere.search_folder(openbao.log_file.parent, except_for=[openbao.secret_id_file])
     in_answers.assert_unseen()
     elsewhere.assert_unseen()
-    assert len(broker.said().splitlines()) > len(broker.answers) / 2  # it did write a log
+    assert len(broker.said().splitlines()) > len(broker.answers) / 3  # it did write a log
     for line in broker.said().splitlines():
         assert isinstance(json.loads(line), dict)  # and nothing but its log: no stray stack
 

@@ -10,7 +10,9 @@ from credbroker.domain.revocations import Kind
 from tests.integration.test_own_issuer import COMMUNITY, EXCHANGE, READ, STORAGE, post
 
 if TYPE_CHECKING:
+    from credbroker.demo.openbao.server import OpenBaoServer
     from tests.integration.broker_world import BrokerWorld, Replica
+    from tests.integration.conftest import WorldFactory
 
 HOLDS_SECONDS = 5.0
 
@@ -59,10 +61,10 @@ async def test_brokers_agree_on_each_refresh_token(broker_world: BrokerWorld) ->
 
 
 async def test_a_client_that_is_contained_at_one_broker_is_stopped_at_the_other(
-    broker_world: BrokerWorld,
+    openbao: OpenBaoServer, open_world: WorldFactory
 ) -> None:
     """Within five seconds, and with it what another service holds of its."""
-    one, other = await two(broker_world)
+    one, other = await two(await open_world(openbao))  # the client stays contained there
     given = await post(one, "/dteam/token", "fts", **await subject(one))
     shown = given.json["refresh_token"]
     assert one.daemon is not None

@@ -20,6 +20,7 @@ from credbroker.domain.errors import IssuerUnreachable, LeaseEnded, LeaseUnknown
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
 from credbroker.wire import native
+from credbroker.wire.choosing import NOTICES
 from credbroker.wire.native import AskLease, AskToken, StartLogin
 
 if TYPE_CHECKING:
@@ -223,6 +224,8 @@ async def test_every_operation_answers_as_the_document_says(broker_world: Broker
         ("GET", native.LEASE_SELF, person, None),
         ("POST", native.CONTAINMENT, operator, asked_containment),
         ("GET", native.CONTAINMENT, operator, None),
+        ("PUT", NOTICES, person, {"mail": False}),
+        ("GET", NOTICES, person, None),
         ("DELETE", native.GRANT_SELF, await broker.log_in("bob"), None),
         ("DELETE", native.LEASE_SELF, person, None),
     ]
