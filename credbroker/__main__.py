@@ -66,7 +66,7 @@ COMMANDS = {
     "serve": Command("credbroker.daemon", "run the broker"),
     "admin": Command(
         "credbroker.admin.commands",
-        "contain an incident, measure an issuer, trust it again, go on after a restore",
+        "prepare OpenBao, contain an incident, measure an issuer, go on after a restore",
     ),
     "audit": Command(
         "credbroker.admin.audit",

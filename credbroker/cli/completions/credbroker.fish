@@ -228,7 +228,7 @@ complete -c credbroker -n '_shtab_credbroker_using serve' -l config -xka "(__fis
 complete -c credbroker -n '_shtab_credbroker_using serve' -l replica -x -d 'this process'"'"'s name in claims and audit files; no two may share one'
 complete -c credbroker -n '_shtab_credbroker_using serve' -l workers -x -d 'so many processes share the port, as replicas NAME-1 to NAME-N (default: 1)'
 complete -c credbroker -n '_shtab_credbroker_using serve' -l debug -d 'show where in the program it failed'
-complete -c credbroker -n '_shtab_credbroker_using; and test $_shtab_credbroker_npos -eq 0' -a admin -d 'Contain an incident, measure an issuer, trust it again, go on after a restore.'
+complete -c credbroker -n '_shtab_credbroker_using; and test $_shtab_credbroker_npos -eq 0' -a admin -d 'Prepare OpenBao, contain an incident, measure an issuer, go on after a restore.'
 complete -c credbroker -n '_shtab_credbroker_using admin' -s h -l help -d 'show this help message and exit'
 complete -c credbroker -n '_shtab_credbroker_using admin' -l debug -d 'show where in the program it failed'
 complete -c credbroker -n '_shtab_credbroker_using admin; and test $_shtab_credbroker_npos -eq 0' -a issuer -d 'measure an issuer, or trust it again'

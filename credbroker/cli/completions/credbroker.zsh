@@ -10,7 +10,7 @@
 
 _shtab_credbroker_commands() {
   local _commands=(
-    admin:'Contain an incident, measure an issuer, trust it again, go on after a restore.'
+    admin:'Prepare OpenBao, contain an incident, measure an issuer, go on after a restore.'
     agent:'Keep token files fresh: a job'"'"'s, a host'"'"'s, services'"'"'.'
     audit:'Check the audit trail, or follow a token, a job or a person in it.'
     completion:'Print what lets a shell complete these commands.'
