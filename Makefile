@@ -29,7 +29,7 @@ fix: $(VENV)/.dev  ## let the formatter and the linter mend what they can
 interop: $(VENV)/.dev  ## against third-party software (needs Node.js)
 	$(BIN)/pytest -m interop -n 2 --dist loadfile
 
-bench: $(VENV)/.dev  ## every figure against a peer or limit, into docs/performance.md (QUICK=1: 3 min)
+bench: $(VENV)/.dev  ## every figure against a peer or limit, into docs/performance.md (QUICK=1: about 12 min)
 	$(BIN)/python -m bench $(if $(QUICK),--quick)
 	$(BIN)/python -m bench --write-docs
 

@@ -18,7 +18,7 @@ _HEAD = """\
 # Performance
 
 `make bench` writes this page from [its results](../bench/results/latest.json); `make bench QUICK=1`
-takes less than ten minutes and is rougher. Every figure is a ratio to a named peer or limit that
+takes about a quarter of an hour and is rougher. Every figure is a ratio to a named peer or limit that
 was measured in the same run, in turn with ours, over several rounds: the medians are shown, and in
 brackets the lowest and the highest ratio of a round. A bar that is missed stays here and says why.
 """
