@@ -2,15 +2,13 @@
 
 - A grant is a person's only if the issuer's `sub` in it is theirs: a credkey that came to name somebody
   else shows nothing. What is not theirs is not there for them, and the try is in the audit trail.
-- The leases of a grant are found by what their ids begin with, and by the logins that the grant
-  remembers: nobody looks through all leases. Whoever looks, they are read a few at a time.
+- All visitors of a process together have a few leases read at a time.
 - The lease of a person's login reaches their robots as well, also where their own grant is over or
   never was: it is shown beneath each of them.
 """
 
 from __future__ import annotations
 
-import asyncio
 import datetime
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,14 +16,14 @@ from dataclasses import dataclass, replace
 import structlog
 
 from credbroker.broker.ending import Ended, Ending
+from credbroker.broker.leases_on import LeasesOn, logins_of
 from credbroker.broker.leasing import Caller, Leasing, Origin
 from credbroker.broker.logins.remembering import Remembering
 from credbroker.broker.logins.ssh_registering import SshRegistering
 from credbroker.broker.running import Means
 from credbroker.broker.trail import names
-from credbroker.broker.walking import READS_AT_ONCE
 from credbroker.domain.confirming import new_line
-from credbroker.domain.errors import CredbrokerError, LeaseEnded, NotFound, RecordDamaged
+from credbroker.domain.errors import CredbrokerError, NotFound, RecordDamaged
 from credbroker.domain.grants import Grant, GrantState
 from credbroker.domain.leases import Lease, check_alive
 from credbroker.domain.names import GrantKey
@@ -33,9 +31,6 @@ from credbroker.domain.revocations import Kind, check_name
 from credbroker.domain.ssh_keys import SshKey
 from credbroker.ports import RecordStore, Stored
 from credbroker.wire.visits import Visitor
-
-MOST_LEASES = 500
-"""How many leases of one grant are looked at."""
 
 log = structlog.get_logger(__name__)
 
@@ -87,9 +82,9 @@ class MyGrants:
         self._ssh_registering = ssh_registering
         self._remembering = remembering
         self._judge = judge
+        self._leases_on = LeasesOn(leasing, self._check_alive)
         self._audit = means.audit
         self._clock = means.clock
-        self._in_turn = asyncio.Lock()
 
     async def belongings(self, visitor: Visitor) -> Belongings:
         """Return all that is the visitor's. Raises `StoreUnavailable` kinds."""
@@ -168,16 +163,9 @@ class MyGrants:
         """Return the living leases of the visitor's own logins in a role."""
         key = GrantKey(visitor.issuer, visitor.credkey, role)
         stored = await self._in_place(visitor, key)
-        lines = _lines(visitor, key, stored)
-        ids = _logins_of(stored.value) if stored and _has(visitor, stored.value) else []
-        for line in sorted(lines):
-            ids += await self._leasing.ids_on(line, MOST_LEASES)
-        found = [
-            one
-            for one in await self._read(ids)
-            if (one.key, one.subject) == (key, visitor.subject) and one.line in lines
-        ]
-        return self._living(found)
+        logins = logins_of(stored.value) if stored and _has(visitor, stored.value) else ()
+        found = await self._leases_on.place(key, _lines(visitor, key, stored), logins)
+        return [one for one in found.leases if one.subject == visitor.subject]
 
     async def _own_keys(self, visitor: Visitor) -> Sequence[SshKey]:
         found = await self._ssh_registering.registered(visitor.issuer, visitor.credkey)
@@ -188,41 +176,13 @@ class MyGrants:
     async def _with_leases(self, held: HeldGrant) -> HeldGrant:
         if held.grant.state is GrantState.ENDED:
             return held
-        ids = await self._leasing.ids_on(held.grant.line, MOST_LEASES + 1)
-        place = (held.grant.key, held.grant.line)
-        read = await self._read([*ids[:MOST_LEASES], *_logins_of(held.grant)])
-        own = [one for one in read if (one.key, one.line) == place]
-        living = sorted(self._living(own), key=_newest_last)
-        return HeldGrant(held.grant, held.since, living[::-1], more=len(ids) > MOST_LEASES)
+        found = await self._leases_on.grant(held.grant)
+        newest_first = sorted(found.leases, key=_newest_last)[::-1]
+        return replace(held, leases=newest_first, more=found.more)
 
-    async def _read(self, ids: Sequence[str]) -> list[Lease]:
-        found: list[Lease] = []
-        for start in range(0, len(ids), READS_AT_ONCE):
-            some = ids[start : start + READS_AT_ONCE]
-            async with self._in_turn:
-                asked = (self._leasing.known(lease_id) for lease_id in some)
-                read = await asyncio.gather(*asked, return_exceptions=True)
-            for one in read:
-                if isinstance(one, Lease):
-                    found.append(one)
-                elif isinstance(one, BaseException) and not isinstance(one, RecordDamaged):
-                    raise one
-        return found
-
-    def _living(self, found: Iterable[Lease]) -> list[Lease]:
-        """Return those that are alive, and so is what they were made from."""
-        by_id = {one.id: one for one in found}
-        alive = {lease_id for lease_id, one in by_id.items() if self._is_alive(one)}
-        over = by_id.keys() - alive
-        return [by_id[one] for one in alive if not over & {*by_id[one].ancestors}]
-
-    def _is_alive(self, lease: Lease) -> bool:
-        try:
-            check_alive(lease, self._clock.now())
-            self._judge(lease)
-        except LeaseEnded:
-            return False
-        return True
+    def _check_alive(self, lease: Lease) -> None:
+        check_alive(lease, self._clock.now())
+        self._judge(lease)
 
     async def _refused(self, visitor: Visitor, origin: Origin, what: str) -> CredbrokerError:
         error = NotFound(f"There is no such {what} of yours.", "It may have ended meanwhile.")
@@ -258,10 +218,6 @@ def _lines(visitor: Visitor, key: GrantKey, stored: Stored[Grant] | None) -> set
     if own and (found is None or found.state is GrantState.ENDED):
         lines.add(new_line(key, found, visitor.issuer_url, visitor.subject))
     return lines
-
-
-def _logins_of(grant: Grant) -> list[str]:
-    return list(filter(None, [grant.login_id, *grant.earlier_logins]))
 
 
 def _reached(robot: HeldGrant, logins: Iterable[Lease]) -> HeldGrant:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from credbroker.broker import my_grants
+from credbroker.broker import leases_on
 from credbroker.broker.walking import READS_AT_ONCE
 from credbroker.domain.confirming import new_line
 from credbroker.domain.errors import LeaseEnded, Malformed, NotFound, RecordDamaged
@@ -61,7 +61,7 @@ async def test_more_leases_than_can_be_looked_at_are_said_to_be_there(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """So that nobody takes the list for the whole."""
-    monkeypatch.setattr(my_grants, "MOST_LEASES", 2)
+    monkeypatch.setattr(leases_on, "MOST_LEASES", 2)
     around = VisitWorld()
     await around.world.give_grant()
     for _ in range(3):

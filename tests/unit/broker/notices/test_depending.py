@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from credbroker.broker import leases_on
 from credbroker.broker.leasing import Caller
-from credbroker.broker.notices import depending
 from credbroker.broker.notices.depending import Depending
 from credbroker.domain.deliveries import Delivery, Ordered, Target, job_of
 from credbroker.domain.leases import Lease
@@ -53,7 +53,7 @@ async def test_of_very_many_leases_it_is_said_that_there_are_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A login with a million jobs costs no more than one with some hundred."""
-    monkeypatch.setattr(depending, "MOST_LEASES", 5)
+    monkeypatch.setattr(leases_on, "MOST_LEASES", 5)
     around = NoticesWorld()
     replica = around.world.replica()
     login = await around.person(replica)
