@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Protocol
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -31,6 +33,8 @@ from credbroker.domain.signing_keys import KeyHalves
 RSA_BITS = 2048
 # Of ES256 signatures so many take two milliseconds.
 AT_ONCE = 64
+# Of RS256 signatures so many take about eight; a way to a thread and back for each would cost a third.
+IN_A_THREAD = 16
 _EC_BYTES = 32
 _SHA256 = hashes.SHA256()
 _ES256 = ec.ECDSA(_SHA256)
@@ -113,18 +117,25 @@ class LocalSigner:
         self._threads = threads
         self._is_quick = isinstance(key, ec.EllipticCurvePrivateKey)
         self._one = _signing(key)
+        self._waiting: deque[_Slice] = deque()
+        self._handed_over = 0
 
     async def sign(self, many: Sequence[bytes]) -> list[bytes]:
         """Return the JWS signature of each, in the same order."""
         if self._is_quick:
             return await self._in_turns(many)
         loop = asyncio.get_running_loop()
-        step = -(-len(many) // self._threads) or 1
-        parts = [
-            loop.run_in_executor(self._pool, self._some, many[start : start + step])
-            for start in range(0, len(many), step)
+        slices = [
+            _Slice(many[start : start + IN_A_THREAD], loop.create_future())
+            for start in range(0, len(many), IN_A_THREAD)
         ]
-        return [one for some in await asyncio.gather(*parts) for one in some]
+        self._waiting.extend(slices)
+        self._hand_over()
+        try:
+            return [one for some in slices for one in await some.signed]
+        finally:
+            for some in slices:
+                some.signed.cancel()  # what is not signed yet need not be
 
     async def _in_turns(self, many: Sequence[bytes]) -> list[bytes]:
         made = self._some(many[:AT_ONCE])
@@ -133,8 +144,64 @@ class LocalSigner:
             made += self._some(many[start : start + AT_ONCE])
         return made
 
+    def _hand_over(self) -> None:
+        """Give every thread that is free something to sign, of whoever waits longest."""
+        while self._handed_over < self._threads and (taken := self._taken()):
+            content = [one for some in taken for one in some.content]
+            signing = asyncio.wrap_future(self._begun(content))
+            self._handed_over += 1
+            signing.add_done_callback(partial(self._hand_back, taken))
+
+    def _begun(self, content: Sequence[bytes]) -> Future[list[bytes]]:
+        try:
+            return self._pool.submit(self._some, content)
+        except RuntimeError as closed:
+            over: Future[list[bytes]] = Future()
+            over.set_exception(closed)
+            return over
+
+    def _taken(self) -> list[_Slice]:
+        taken: list[_Slice] = []
+        room = IN_A_THREAD
+        while self._waiting and len(self._waiting[0].content) <= room:
+            some = self._waiting.popleft()
+            if not some.signed.done():
+                taken.append(some)
+                room -= len(some.content)
+        return taken
+
+    def _hand_back(self, taken: Sequence[_Slice], signing: asyncio.Future[list[bytes]]) -> None:
+        self._handed_over -= 1
+        error, start = signing.exception(), 0
+        for some in taken:
+            end = start + len(some.content)
+            if error is None:
+                some.give(signing.result()[start:end])
+            else:
+                some.fail(error)
+            start = end
+        self._hand_over()
+
     def _some(self, many: Sequence[bytes]) -> list[bytes]:
         return [self._one(one) for one in many]
+
+
+@dataclass(frozen=True, slots=True)
+class _Slice:
+    """A few things to sign for one caller, and where their signatures go."""
+
+    content: Sequence[bytes]
+    signed: asyncio.Future[list[bytes]]
+
+    def give(self, signatures: list[bytes]) -> None:
+        """Tell whoever still waits."""
+        if not self.signed.done():
+            self.signed.set_result(signatures)
+
+    def fail(self, error: BaseException) -> None:
+        """Raise it where it is still waited for."""
+        if not self.signed.done():
+            self.signed.set_exception(error)
 
 
 class RemoteSigner:

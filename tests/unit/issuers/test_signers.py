@@ -6,7 +6,9 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -16,8 +18,11 @@ from joserfc.jwk import import_key
 from credbroker.domain.errors import Misconfigured, RecordDamaged
 from credbroker.domain.secret import Secret
 from credbroker.domain.signing_keys import ALGORITHMS
-from credbroker.issuers.signers import AT_ONCE, LocalSigner, OwnKeysmith, RemoteSigner
+from credbroker.issuers.signers import AT_ONCE, IN_A_THREAD, LocalSigner, OwnKeysmith, RemoteSigner
 from tests.fakes.clock import turns
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric import rsa
 
 
 @pytest.fixture
@@ -84,6 +89,96 @@ async def test_es256_needs_no_thread_and_gives_others_their_turn() -> None:
     await turns(2)
     assert not signing.done()
     assert {len(one) for one in await signing} == {64}
+
+
+class CountingPool(ThreadPoolExecutor):
+    """Notes how much each thread was given at a time."""
+
+    def __init__(self) -> None:
+        super().__init__(max_workers=1)
+        self.given: list[int] = []
+
+    def submit(self, fn: Any, /, *words: Any, **named: Any) -> Any:
+        self.given.append(len(words[0]))
+        return super().submit(fn, *words, **named)
+
+
+@pytest.fixture
+def pool() -> Iterator[CountingPool]:
+    """One thread, and what it was given."""
+    made = CountingPool()
+    yield made
+    made.shutdown()
+
+
+class SlowKey:
+    """Signs as RSA does, at once; of "broken" it says so."""
+
+    def sign(self, data: bytes, *_: Any) -> bytes:
+        if data == b"broken":
+            raise ValueError("no key at all")
+        return b"signed " + data
+
+
+@pytest.fixture
+def slow(pool: CountingPool, monkeypatch: pytest.MonkeyPatch) -> LocalSigner:
+    """A signer of RS256 in one thread, without the work."""
+    monkeypatch.setattr("credbroker.issuers.signers._signing", lambda key: key.sign)
+    return LocalSigner(cast("rsa.RSAPrivateKey", SlowKey()), pool, 1)
+
+
+async def test_what_waits_for_a_thread_goes_there_together(
+    slow: LocalSigner, pool: CountingPool
+) -> None:
+    """The first at once; of the rest so many at a time, each to its caller."""
+    asked = [slow.sign([str(n).encode()]) for n in range(2 * IN_A_THREAD + 1)]
+    assert await asyncio.gather(*asked) == [[b"signed %d" % n] for n in range(len(asked))]
+    assert pool.given == [1, IN_A_THREAD, IN_A_THREAD]
+
+
+async def test_a_batch_goes_over_in_parts_and_comes_back_whole(
+    slow: LocalSigner, pool: CountingPool
+) -> None:
+    """So that several threads share it, and what is left of it goes with others."""
+    batch = asyncio.ensure_future(slow.sign([b"a"] * 3 * IN_A_THREAD + [b"b"]))
+    late = asyncio.ensure_future(slow.sign([b"late"]))
+    assert await batch == [b"signed a"] * 3 * IN_A_THREAD + [b"signed b"]
+    assert await late == [b"signed late"]
+    assert pool.given == [*[IN_A_THREAD] * 3, 2]
+
+
+async def test_who_goes_takes_nobody_along(slow: LocalSigner, pool: CountingPool) -> None:
+    """And what nobody waits for is not signed."""
+    gone = asyncio.ensure_future(slow.sign([b"gone"] * 5 * IN_A_THREAD))
+    stays = asyncio.ensure_future(slow.sign([b"stays"]))
+    await turns(1)
+    gone.cancel()
+    assert await stays == [b"signed stays"]
+    assert gone.cancelled()
+    assert pool.given == [IN_A_THREAD, 1]
+
+
+async def test_a_fault_is_told_to_all_who_were_there(slow: LocalSigner) -> None:
+    """Whoever comes next is served."""
+    several = [slow.sign([one]) for one in (b"first", b"broken", b"beside")]
+    first, *others = await asyncio.gather(*several, return_exceptions=True)
+    assert first == [b"signed first"]
+    assert [type(one) for one in others] == [ValueError, ValueError]
+    assert await slow.sign([b"next"]) == [b"signed next"]
+
+
+async def test_nobody_waits_for_threads_that_are_gone(
+    slow: LocalSigner, pool: CountingPool
+) -> None:
+    """Who waited when they ended is told, as is who comes later."""
+    waiting = [asyncio.ensure_future(slow.sign([b"a"] * IN_A_THREAD)) for _ in range(3)]
+    await turns(1)
+    pool.shutdown()
+    first, *others = await asyncio.gather(*waiting, return_exceptions=True)
+    assert first == [b"signed a"] * IN_A_THREAD
+    assert [type(one) for one in others] == [RuntimeError, RuntimeError]
+    with pytest.raises(RuntimeError):
+        await slow.sign([b"later"])
 
 
 @pytest.mark.parametrize("private", [None, "", "no key", "-----BEGIN PRIVATE KEY-----\n"])
