@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Iterator, List, Mapping, Optional, Tuple
 
 from credbroker.delivery import lease_file
-from credbroker.domain.errors import LocalFileUnfit, LoginNeeded, Malformed, NotFound
+from credbroker.domain.errors import LocalFileUnfit, Malformed, NotFound
 from credbroker.domain.scopes import ScopeSet
 
 if TYPE_CHECKING:
@@ -33,6 +33,14 @@ def add_login_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--role", metavar="R", help="the role, if there are several")
     add_ca_argument(parser)
+
+
+def add_right_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the token shall allow and for whom it shall be."""
+    parser.add_argument(
+        "--scope", metavar="S", action="append", help="one scope; repeat it (default: all granted)"
+    )
+    parser.add_argument("--audience", metavar="A", action="append", help="one audience; repeat it")
 
 
 def add_ca_argument(parser: argparse.ArgumentParser) -> None:
@@ -111,18 +119,10 @@ def choose_login(
         Malformed: There are several; the sentence lists them.
         LocalFileUnfit: The only one there is cannot be used.
     """
-    paths = login_paths(issuer, role, environ)
-    if not paths:
-        wanted = "".join([f" {issuer}" if issuer else "", f" --role {role}" if role else ""])
-        where = f" at {issuer}" if issuer else ""
-        in_role = f" in the role {role}" if role else ""
-        raise LoginNeeded(
-            f"You are not logged in{where}{in_role}.", f"Log in with: credbroker login{wanted}"
-        )
-    if len(paths) > 1:
-        listed = ", ".join(" in the role ".join(one.stem.split("+")) for one in paths)
-        raise Malformed(f"You are logged in at {listed}.", "Say which: ISSUER --role ROLE.")
-    return paths[0], lease_file.read(paths[0])
+    path = lease_file.only_path(environ, issuer, role, "Say which: ISSUER --role ROLE.")
+    if path is None:
+        raise lease_file.not_logged_in(issuer, role)
+    return path, lease_file.read(path)
 
 
 def choose_scopes(said: Optional[List[str]]) -> Optional[List[str]]:
@@ -140,13 +140,6 @@ def choose_scopes(said: Optional[List[str]]) -> Optional[List[str]]:
 def choose_audiences(said: Optional[List[str]]) -> Optional[List[str]]:
     """Return the audiences of all options; one option may hold several."""
     return None if said is None else " ".join(said).split()
-
-
-def login_paths(
-    issuer: Optional[str], role: Optional[str], environ: Mapping[str, str]
-) -> List[Path]:
-    """Return the person's lease files, of one issuer or role only if that is said."""
-    return lease_file.person_paths(environ, issuer, role)
 
 
 def readable_logins(environ: Mapping[str, str]) -> Iterator[Tuple[Path, LeaseFile]]:

@@ -10,10 +10,11 @@ import io
 import os
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Callable, Mapping, Optional, TextIO
+from typing import TYPE_CHECKING, Mapping, Optional, TextIO
 
 from credbroker.cli import browser
 from credbroker.cli.terminal import is_dumb
+from credbroker.client.opening import OpenDoor, open_door
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
 
@@ -21,27 +22,13 @@ if TYPE_CHECKING:
     import datetime
 
     from credbroker.client.blocking import BlockingClock
-    from credbroker.client.broker import Broker, Send
+    from credbroker.client.broker import Broker
     from credbroker.client.http11 import Answer, Request
     from credbroker.delivery.lease_file import LeaseFile
     from credbroker.ports import Entropy
 
 _SECONDS_COLUMNS = 12
 """What else stands on a line of progress: one that is too long could not be erased."""
-
-OpenDoor = Callable[[str, "BlockingClock", Optional[str], Optional[str]], "Send"]
-"""Makes the way to a broker: from its address, a clock, and authorities, as a file or as PEM text."""
-
-
-def open_door(
-    address: str, clock: BlockingClock, ca_file: Optional[str], ca_pem: Optional[str]
-) -> Send:
-    """Return what sends requests to the broker at `address`; raise `Malformed`."""
-    # TLS takes long to load; a command that asks nobody is quicker without.
-    from credbroker.client.address import parse_address
-    from credbroker.client.blocking import Door
-
-    return Door(parse_address(address), clock, ca_file, ca_pem=ca_pem).send
 
 
 @dataclass(frozen=True)

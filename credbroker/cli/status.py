@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, Iterable, List, Mapping, Optional, Tuple
 
-from credbroker.cli.choice import add_login_arguments, choose_ca_file, login_paths
+from credbroker.cli.choice import add_login_arguments, choose_ca_file
 from credbroker.cli.desk import at_minute, plain, system_desk
 from credbroker.cli.durations import parse_duration, spoken
 from credbroker.cli.exits import (
@@ -27,7 +27,7 @@ from credbroker.cli.exits import (
 )
 from credbroker.cli.terminal import Colour, has_colours, painted
 from credbroker.delivery import discovery, lease_file
-from credbroker.delivery.lease_file import login_remedy
+from credbroker.delivery.lease_file import command_to_log_in, login_remedy
 from credbroker.domain.errors import (
     CredbrokerError,
     LeaseEnded,
@@ -151,7 +151,7 @@ def run(args: argparse.Namespace, desk: Optional[Desk] = None) -> int:
     token, now = _delivered_token(desk), desk.clock.now()
     standings = [
         _look_up(path, token, ca_file, desk).held_against(args.least, now)
-        for path in login_paths(args.issuer, args.role, desk.environ)
+        for path in lease_file.person_paths(desk.environ, args.issuer, args.role)
     ]
     if args.json:
         desk.answer(json.dumps([_as_fields(one) for one in standings]))
@@ -165,12 +165,9 @@ def run(args: argparse.Namespace, desk: Optional[Desk] = None) -> int:
 
 
 def _not_logged_in(args: argparse.Namespace) -> LoginNeeded:
-    where = "".join(
-        [f" {args.issuer}" if args.issuer else "", f" --role {args.role}" if args.role else ""]
-    )
     return LoginNeeded(
-        f"You are not logged in {'there' if where else 'anywhere'}.",
-        f"Log in with: credbroker login{where}",
+        f"You are not logged in {'there' if args.issuer or args.role else 'anywhere'}.",
+        f"Log in with: {command_to_log_in(args.issuer, args.role)}",
     )
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, List, NamedTuple, Optional, cast
 from credbroker.cli import quick
 from credbroker.cli.choice import (
     add_login_arguments,
+    add_right_arguments,
     choose_audiences,
     choose_ca_file,
     choose_scopes,
@@ -27,7 +28,7 @@ from credbroker.delivery import discovery, token_file
 from credbroker.domain.attenuation import ANY_AUDIENCE, Right
 from credbroker.domain.errors import CredbrokerError, TooSoonExpired
 from credbroker.domain.scopes import ScopeSet
-from credbroker.domain.tokens import check_times
+from credbroker.domain.tokens import WAY_SECONDS, check_times
 from credbroker.wire.jwt import read_access_token
 
 if TYPE_CHECKING:
@@ -47,8 +48,6 @@ example:
 """
 
 LEAST_SECONDS = 60
-_WAY_SECONDS = 2
-"""What a token may lose on its way from the broker, whose clock is read to the second."""
 
 _SERVERS = ("-a", "-s", "--vaults", "--opts")
 """How htgettoken's words for a server begin."""
@@ -91,10 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="HOST",
         help="ask this server as htgettoken does: all words are htgettoken's then",
     )
-    parser.add_argument(
-        "--scope", metavar="S", action="append", help="one scope; repeat it (default: all granted)"
-    )
-    parser.add_argument("--audience", metavar="A", action="append", help="one audience; repeat it")
+    add_right_arguments(parser)
     parser.add_argument(
         "--minimum",
         metavar="TIME",
@@ -160,7 +156,7 @@ def _fetched(
     fetched = broker.ask_token(AskToken(*wish))
     token = fetched.token
     left = token.seconds_left(broker.now())
-    if left < wish.minimum_seconds - _WAY_SECONDS:
+    if left < wish.minimum_seconds - WAY_SECONDS:
         raise TooSoonExpired(f"The token that came lasts for {spoken(left)} only.")
     if path is not None:
         token_file.write(path, token.value, desk.entropy)

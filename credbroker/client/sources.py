@@ -10,47 +10,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Mapping, Optional
+from typing import TYPE_CHECKING, Mapping, Optional
 
-from credbroker.client.address import parse_address
-from credbroker.client.blocking import BlockingClock, Door
-from credbroker.client.broker import Broker, Send
+from credbroker.client.broker import Broker
 from credbroker.client.holding import Taken, Wish
+from credbroker.client.opening import OpenDoor, open_door
 from credbroker.client.reaching import CA_FILE_VARIABLE
 from credbroker.delivery import discovery, lease_file
-from credbroker.delivery.lease_file import naming_the_login
+from credbroker.delivery.lease_file import naming_the_login, not_logged_in
 from credbroker.domain.attenuation import Right
-from credbroker.domain.errors import (
-    LocalFileUnfit,
-    LoginNeeded,
-    Malformed,
-    NotAllowed,
-    OutsideCeiling,
-)
+from credbroker.domain.errors import LocalFileUnfit, Malformed, NotAllowed, OutsideCeiling
 from credbroker.domain.scopes import ScopeSet
-from credbroker.domain.tokens import serves
+from credbroker.domain.tokens import WAY_SECONDS, serves
 from credbroker.wire.jwt import read_access_token
 from credbroker.wire.native import AskToken
 
 if TYPE_CHECKING:
+    from credbroker.client.blocking import BlockingClock
     from credbroker.delivery.lease_file import LeaseFile
     from credbroker.ports import Entropy
 
 LOOK_AGAIN_SECONDS = 10.0
 """How soon a token that was found is looked for anew: whoever put it there renews it there."""
-
-_WAY_SECONDS = 2
-"""What a token may lose on its way from the broker, whose clock is read to the second."""
-
-OpenDoor = Callable[[str, BlockingClock, Optional[str], Optional[str]], Send]
-"""Makes the way to a broker: from its address, a clock, and authorities, as a file or as PEM text."""
-
-
-def open_door(
-    address: str, clock: BlockingClock, ca_file: Optional[str], ca_pem: Optional[str]
-) -> Send:
-    """Return what sends requests to the broker at `address`; raise `Malformed`."""
-    return Door(parse_address(address), clock, ca_file, ca_pem=ca_pem).send
 
 
 @dataclass(frozen=True)
@@ -84,13 +65,10 @@ class Sources:
         is_open = wish.issuer is None and wish.role is None
         if is_open and self._is_given_one():
             return None
-        paths = lease_file.person_paths(self.environ, wish.issuer, wish.role)
-        if len(paths) > 1:
-            listed = ", ".join(" in the role ".join(one.stem.split("+")) for one in paths)
-            raise Malformed(f"You are logged in at {listed}.", "Name issuer and role.")
-        if not paths and not is_open:
-            raise _not_logged_in(wish)
-        return lease_file.read(paths[0]) if paths else None
+        path = lease_file.only_path(self.environ, wish.issuer, wish.role, "Name issuer and role.")
+        if path is None and not is_open:
+            raise not_logged_in(wish.issuer, wish.role)
+        return None if path is None else lease_file.read(path)
 
     def _is_given_one(self) -> bool:
         variables = (discovery.VALUE_VARIABLE, discovery.FILE_VARIABLE)
@@ -104,7 +82,7 @@ class Sources:
             AskToken(
                 None if wish.scopes is None else list(wish.scopes),
                 None if wish.audiences is None else list(wish.audiences),
-                int(wish.minimum_seconds) + _WAY_SECONDS if wish.minimum_seconds > 0 else 0,
+                int(wish.minimum_seconds) + WAY_SECONDS if wish.minimum_seconds > 0 else 0,
             )
         )
         now, token = broker.now(), fetched.token
@@ -114,7 +92,7 @@ class Sources:
     def _found(self, wish: Wish) -> Taken:
         found = discovery.find(self.environ, self.euid)
         if found is None:
-            raise _not_logged_in(wish)
+            raise not_logged_in(wish.issuer, wish.role)
         now = self.clock.now()
         try:
             token = read_access_token(found.value, now, any_profile=True)
@@ -139,15 +117,4 @@ def _usable(lease: LeaseFile, path: str) -> LeaseFile:
         f"The secrets of {path} are used once each, so one agent alone goes by it.",
         f"Run your program under one, naming no lease file: credbroker agent --job {path} -- PROGRAM;"
         " or make the lease anew, with: credbroker job new ... --plain",
-    )
-
-
-def _not_logged_in(wish: Wish) -> LoginNeeded:
-    named = "".join(
-        [f" {wish.issuer}" if wish.issuer else "", f" --role {wish.role}" if wish.role else ""]
-    )
-    where = f" at {wish.issuer}" if wish.issuer else ""
-    in_role = f" in the role {wish.role}" if wish.role else ""
-    return LoginNeeded(
-        f"You are not logged in{where}{in_role}.", f"Log in with: credbroker login{named}"
     )

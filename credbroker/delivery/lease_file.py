@@ -16,7 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Iterator, List, Mapping, Optional
 
 from credbroker.delivery import whole_file
-from credbroker.domain.errors import GrantLost, LeaseEnded, LeaseUnknown, LocalFileUnfit, Malformed
+from credbroker.domain.errors import (
+    GrantLost,
+    LeaseEnded,
+    LeaseUnknown,
+    LocalFileUnfit,
+    LoginNeeded,
+    Malformed,
+)
 from credbroker.domain.lease_tokens import LeaseToken
 from credbroker.domain.names import check_short_name
 from credbroker.domain.secret import Secret
@@ -58,7 +65,7 @@ class LeaseFile:
     @property
     def login_command(self) -> str:
         """Return the command that makes this login anew."""
-        return f"credbroker login {self.issuer} --role {self.role}"
+        return command_to_log_in(self.issuer, self.role)
 
     @property
     def job_command(self) -> str:
@@ -115,6 +122,23 @@ def login_remedy(lease: LeaseFile) -> str:
     if lease.job is not None:
         return f"Log in with: {lease.login_command}; then make the job a new lease: {lease.job_command}"
     return f"Log in again with: {lease.login_command}"
+
+
+def command_to_log_in(issuer: Optional[str], role: Optional[str]) -> str:
+    """Return the command that makes a login, naming what of it is said."""
+    named = f" {issuer}" if issuer else ""
+    in_role = f" --role {role}" if role else ""
+    return f"credbroker login{named}{in_role}"
+
+
+def not_logged_in(issuer: Optional[str], role: Optional[str]) -> LoginNeeded:
+    """Return the error that there is no login of this issuer and role, or none at all."""
+    where = f" at {issuer}" if issuer else ""
+    in_role = f" in the role {role}" if role else ""
+    return LoginNeeded(
+        f"You are not logged in{where}{in_role}.",
+        f"Log in with: {command_to_log_in(issuer, role)}",
+    )
 
 
 @contextlib.contextmanager
@@ -177,6 +201,22 @@ def person_paths(
     return [
         one for one, its, _, in_role in places if issuer in {None, its} and role in {None, in_role}
     ]
+
+
+def only_path(
+    environ: Mapping[str, str], issuer: Optional[str], role: Optional[str], how: str
+) -> Optional[Path]:
+    """Return the person's only lease file of what is said of issuer and role; None if there is none.
+
+    Raises:
+        Malformed: There are several; the sentence lists them, and `how` is how to name one.
+        LocalFileUnfit: The folder is there and cannot be read.
+    """
+    paths = person_paths(environ, issuer, role)
+    if len(paths) > 1:
+        listed = ", ".join(" in the role ".join(one.stem.split("+")) for one in paths)
+        raise Malformed(f"You are logged in at {listed}.", how)
+    return paths[0] if paths else None
 
 
 def make_leases_folder(environ: Mapping[str, str], entropy: Entropy) -> None:

@@ -15,6 +15,9 @@ from credbroker.domain.errors import IssuerGaveLess, IssuerMisbehaved
 from credbroker.domain.scopes import ScopeSet
 from credbroker.domain.secret import Secret
 
+WAY_SECONDS = 2
+"""What a token may lose on its way from the broker, whose clock is read to the second."""
+
 _VERSION = re.compile(r"(\d+)\.(\d+)\Z")
 _LEEWAY = datetime.timedelta(seconds=60)
 

@@ -265,13 +265,24 @@ class BrokerWorld:
         await broker.open(self.write_settings(name, issuer=issuer, more=more), name)
         return broker
 
-    async def serve(self, name: str = "served", *, port: int, **more: object) -> Served:
-        """Start `credbroker serve`; keywords add whole sections to its settings."""
+    async def serve(
+        self, name: str = "served", *, port: int, words: tuple[str, ...] = (), **more: object
+    ) -> Served:
+        """Start `credbroker serve` with `words`; keywords add whole sections to its settings."""
         folder = self.write_settings(name, port=port, more=more)
-        broker = Served(f"https://127.0.0.1:{port}", self, [], folder, self.folder / f"{name}.log")
+        log_file = self.folder / f"{name}.log"
+        broker = Served(
+            f"https://127.0.0.1:{port}", self, folder=folder, log_file=log_file, words=words
+        )
         self._brokers.append(broker)
         await broker.start(name)
         return broker
+
+    async def serve_pair(self, name: str, *, port: int) -> Served:
+        """Start `credbroker serve --workers 2`, and return when both are ready."""
+        pair = await self.serve(name, port=port, words=("--workers", "2"))
+        await self.until(lambda: pair.said().count('"event": "ready"') == 2)
+        return pair
 
     def write_settings(
         self,

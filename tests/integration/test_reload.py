@@ -194,22 +194,14 @@ async def test_all_workers_take_new_settings(
 ) -> None:
     """Nobody who asks any of them is turned away meanwhile."""
     world = broker_world
-    folder = world.write_settings("workers", port=unused_tcp_port)
-    served = Served(
-        f"https://127.0.0.1:{unused_tcp_port}", world, folder=folder,
-        log_file=world.folder / "workers.log", words=("--workers", "2"),
-    )  # fmt: skip
-    await served.start("pair")
-    try:
-        await world.until(lambda: served.said().count('"event": "ready"') == 2)
-        async with crowd(served):
-            role = {world.issuer_name: {"roles": {"more": {"scopes": ROLE_SCOPES}}}}
-            write(served, issuers=role)
-            await hang_up(served, TAKEN, 2)
-            for _ in range(8):
-                assert await served_roles(served) == ["default", "more"]
-    finally:
-        assert await served.terminate() == 0
+    served = await world.serve_pair("pair", port=unused_tcp_port)
+    async with crowd(served):
+        role = {world.issuer_name: {"roles": {"more": {"scopes": ROLE_SCOPES}}}}
+        write(served, issuers=role)
+        await hang_up(served, TAKEN, 2)
+        for _ in range(8):
+            assert await served_roles(served) == ["default", "more"]
+    assert await served.terminate() == 0
 
 
 async def test_new_settings_are_refused_while_vault_is_away(

@@ -12,29 +12,19 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from tests.integration.broker_world import Served
-
 if TYPE_CHECKING:
-    from tests.integration.broker_world import BrokerWorld
+    from tests.integration.broker_world import BrokerWorld, Served
 
 
 async def test_workers_share_one_port_and_each_has_its_own_trail(
     broker_world: BrokerWorld, unused_tcp_port: int
 ) -> None:
     """What one of them gave, the others know; all end in good order."""
-    folder = broker_world.write_settings("shared", port=unused_tcp_port)
-    served = Served(
-        f"https://127.0.0.1:{unused_tcp_port}", broker_world, folder=folder,
-        log_file=broker_world.folder / "shared.log", words=("--workers", "2"),
-    )  # fmt: skip
-    await served.start("pair")
-    try:
-        await broker_world.until(lambda: served.said().count('"event": "ready"') == 2)
-        lease = await served.log_in()
-        for _ in range(8):
-            assert (await served.token(lease)).status == 200
-    finally:
-        assert await served.terminate() == 0
+    served = await broker_world.serve_pair("pair", port=unused_tcp_port)
+    lease = await served.log_in()
+    for _ in range(8):
+        assert (await served.token(lease)).status == 200
+    assert await served.terminate() == 0
     trails = sorted(one.name for one in broker_world.folder.glob("**/audit-pair*.jsonl"))
     assert trails == ["audit-pair-1.jsonl", "audit-pair-2.jsonl"]
 
@@ -43,13 +33,7 @@ async def test_no_worker_goes_on_when_the_one_who_runs_them_was_killed(
     broker_world: BrokerWorld, unused_tcp_port: int
 ) -> None:
     """They would answer beside those that are started next, under the same names; they stop in order."""
-    folder = broker_world.write_settings("orphans", port=unused_tcp_port)
-    served = Served(
-        f"https://127.0.0.1:{unused_tcp_port}", broker_world, folder=folder,
-        log_file=broker_world.folder / "orphans.log", words=("--workers", "2"),
-    )  # fmt: skip
-    await served.start("orphan")
-    await broker_world.until(lambda: served.said().count('"event": "ready"') == 2)
+    served = await broker_world.serve_pair("orphans", port=unused_tcp_port)
     left = broker_world.folder / "orphans.crashed.log"
     await served.kill()
     await broker_world.until(lambda: left.read_text().count('"event": "stopped"') == 2)
@@ -62,32 +46,24 @@ async def test_one_scrape_sums_all_workers_and_says_who_is_silent(
     broker_world: BrokerWorld, unused_tcp_port: int
 ) -> None:
     """Whichever of them is scraped; what one that died had counted is told on, and counts go on there."""
-    folder = broker_world.write_settings("scraped", port=unused_tcp_port)
-    served = Served(
-        f"https://127.0.0.1:{unused_tcp_port}", broker_world, folder=folder,
-        log_file=broker_world.folder / "scraped.log", words=("--workers", "2"),
-    )  # fmt: skip
-    await served.start("scraped")
-    try:
-        await broker_world.until(lambda: served.said().count('"event": "ready"') == 2)
-        lease = await served.log_in()
-        for _ in range(8):
-            asked = {"Connection": "close"}  # so that any worker may get the next one
-            await served.ask("GET", "/readyz", headers=asked)
-            assert (await served.token(lease)).status == 200
-        trail = broker_world.audit_lines()
-        given = sum(line["event"] in {"mint", "delivery"} for line in trail)
-        for _ in range(6):
-            numbers = await scraped(served)
-            assert numbers['event="mint"'] + numbers['event="delivery"'] == given == 8
-            assert numbers["silent"] == 0
-        os.kill(workers_of(served)[0], signal.SIGKILL)
-        for silent in (1, 0):
-            numbers = await scraped_until(served, silent=silent)
-            assert numbers['event="mint"'] + numbers['event="delivery"'] == given
-            await broker_world.until(lambda: served.said().count('"event": "ready"') == 3)
-    finally:
-        assert await served.terminate() == 0
+    served = await broker_world.serve_pair("scraped", port=unused_tcp_port)
+    lease = await served.log_in()
+    for _ in range(8):
+        asked = {"Connection": "close"}  # so that any worker may get the next one
+        await served.ask("GET", "/readyz", headers=asked)
+        assert (await served.token(lease)).status == 200
+    trail = broker_world.audit_lines()
+    given = sum(line["event"] in {"mint", "delivery"} for line in trail)
+    for _ in range(6):
+        numbers = await scraped(served)
+        assert numbers['event="mint"'] + numbers['event="delivery"'] == given == 8
+        assert numbers["silent"] == 0
+    os.kill(workers_of(served)[0], signal.SIGKILL)
+    for silent in (1, 0):
+        numbers = await scraped_until(served, silent=silent)
+        assert numbers['event="mint"'] + numbers['event="delivery"'] == given
+        await broker_world.until(lambda: served.said().count('"event": "ready"') == 3)
+    assert await served.terminate() == 0
 
 
 async def scraped(served: Served) -> dict[str, float]:

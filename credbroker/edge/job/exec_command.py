@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Callable, Iterator, Mapping, Optional, TextIO,
 
 from credbroker.cli.choice import (
     add_ca_argument,
+    add_right_arguments,
     choose_audiences,
     choose_ca_file,
     choose_scopes,
@@ -62,10 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--issuer", metavar="ISSUER", help="the issuer's short name, if there are several"
     )
     parser.add_argument("--role", metavar="R", help="the role, if there are several")
-    parser.add_argument(
-        "--scope", metavar="S", action="append", help="one scope; repeat it (default: all granted)"
-    )
-    parser.add_argument("--audience", metavar="A", action="append", help="one audience; repeat it")
+    add_right_arguments(parser)
     add_ca_argument(parser)
     add_when_needed_arguments(parser)
 

@@ -25,7 +25,7 @@ BROKER_URL = "https://broker.example.org:8200"
 
 
 class Terminal(io.StringIO):
-    """Text output that may be a terminal."""
+    """Text in or out that may be a terminal."""
 
     is_terminal = False
     encoding = "utf-8"

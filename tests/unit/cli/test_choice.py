@@ -10,10 +10,13 @@ import pytest
 
 from credbroker.cli import choice
 from credbroker.cli.choice import (
+    add_right_arguments,
     choose_address,
+    choose_audiences,
     choose_ca_file,
     choose_issuer,
     choose_login,
+    choose_scopes,
 )
 from credbroker.client import reaching
 from credbroker.delivery import lease_file
@@ -70,6 +73,17 @@ def test_an_option_counts_before_the_environment_and_that_before_the_file(table:
     assert choose_ca_file(argparse.Namespace(ca_file="/etc/a.pem"), table.environ) == "/etc/a.pem"
     assert choose_ca_file(argparse.Namespace(ca_file=None), table.environ) == "/etc/b.pem"
     assert choose_ca_file(argparse.Namespace(ca_file=None), {}) is None
+
+
+def test_scopes_and_audiences_may_be_repeated_and_left_out() -> None:
+    """What is left out is not the same as none: all that is granted is meant."""
+    parser = argparse.ArgumentParser()
+    add_right_arguments(parser)
+    none = parser.parse_args([])
+    assert (choose_scopes(none.scope), choose_audiences(none.audience)) == (None, None)
+    some = parser.parse_args(["--scope=a:/", "--scope=b", "--audience=x", "--audience=y"])
+    assert choose_scopes(some.scope) == ["a:/", "b"]
+    assert choose_audiences(some.audience) == ["x", "y"]
 
 
 def test_the_only_issuer_need_not_be_named(table: Table) -> None:

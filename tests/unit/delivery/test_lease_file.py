@@ -130,6 +130,48 @@ def test_logins_are_listed_in_order_and_the_folder_is_private(tmp_path: Path) ->
     assert [one.name for one in lease_file.person_paths(environ)] == ["a+r.json", "b+r.json"]
 
 
+def test_the_only_login_of_what_is_said_is_found(tmp_path: Path) -> None:
+    """Of several the sentence lists those that are meant, and how to name one is the caller's word."""
+    environ = {"XDG_STATE_HOME": str(tmp_path)}
+    assert lease_file.only_path(environ, None, None, "Say which.") is None
+    lease_file.make_leases_folder(environ, SystemEntropy())
+    for name in ("atlas+default", "cms+default", "cms+production"):
+        (lease_file.leases_folder(environ) / f"{name}.json").touch()
+    for issuer, role in (("atlas", None), (None, "production"), ("cms", "default")):
+        path = lease_file.only_path(environ, issuer, role, "Say which.")
+        assert path in lease_file.person_paths(environ, issuer, role)
+    assert lease_file.only_path(environ, "atlas", "production", "Say which.") is None
+    with pytest.raises(Malformed) as several:
+        lease_file.only_path(environ, "cms", None, "Say which.")
+    assert (several.value.sentence, several.value.remedy) == (
+        "You are logged in at cms in the role default, cms in the role production.",
+        "Say which.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("issuer", "role", "sentence", "command"),
+    [
+        (None, None, "You are not logged in.", "credbroker login"),
+        ("cms", None, "You are not logged in at cms.", "credbroker login cms"),
+        (None, "r", "You are not logged in in the role r.", "credbroker login --role r"),
+        (
+            "cms",
+            "r",
+            "You are not logged in at cms in the role r.",
+            "credbroker login cms --role r",
+        ),
+    ],
+)
+def test_who_is_not_logged_in_is_told_the_command(
+    issuer: str | None, role: str | None, sentence: str, command: str
+) -> None:
+    """With as much in it as is said."""
+    needed = lease_file.not_logged_in(issuer, role)
+    assert (needed.sentence, needed.remedy) == (sentence, f"Log in with: {command}")
+    assert lease_file.command_to_log_in(issuer, role) == command
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     """A file in its place is said so."""
     (tmp_path / "credbroker").touch()

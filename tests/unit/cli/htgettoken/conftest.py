@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +11,7 @@ from credbroker.cli.desk import Desk
 from credbroker.host.entropy import SystemEntropy
 from tests.fakes.htvault import FakeHtvault, access_token, answer, bearer, by_browser, refusal
 from tests.fakes.step_clock import StepClock
+from tests.unit.cli.conftest import Terminal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,17 +22,6 @@ AUTH_URL, POLL = "/oidc/auth_url", "/oidc/poll"
 CREDS, STS, CREATE = "/v1/secret/oauth/creds/", "/v1/secret/oauth/sts/", "/v1/auth/token/create"
 
 
-class Stream(io.StringIO):
-    """Text in or out that may be a terminal."""
-
-    is_terminal = False
-    encoding = "utf-8"
-
-    def isatty(self) -> bool:
-        """Say what the test wants."""
-        return self.is_terminal
-
-
 @dataclasses.dataclass
 class Person:
     """One person, what they have, and whom they reach."""
@@ -41,9 +30,9 @@ class Person:
     server: FakeHtvault
     clock: StepClock
     environ: dict[str, str]
-    out: Stream = dataclasses.field(default_factory=Stream)
-    err: Stream = dataclasses.field(default_factory=Stream)
-    inp: Stream = dataclasses.field(default_factory=Stream)
+    out: Terminal = dataclasses.field(default_factory=Terminal)
+    err: Terminal = dataclasses.field(default_factory=Terminal)
+    inp: Terminal = dataclasses.field(default_factory=Terminal)
     reached: list[str] = dataclasses.field(default_factory=list)
     pages: list[str] = dataclasses.field(default_factory=list)
     """What was opened in a browser."""

@@ -18,32 +18,20 @@ from credbroker.domain.errors import LeaseEnded, LocalFileUnfit, Malformed, NotA
 from credbroker.edge.job import command
 from credbroker.edge.job.beside_condor import BesideCondor
 from credbroker.edge.job.chain import Chained
-from credbroker.edge.job.program import PASSED_ON, Program, WakingClock
+from credbroker.edge.job.program import Program, WakingClock
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
 from tests.fakes.broker import FakeBroker
 from tests.fakes.step_clock import StepClock
+from tests.unit.edge.job.conftest import SHOW
 from tests.unit.edge.job.test_keeping import LEASE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from credbroker.edge.job.keeping import Agent
 
-SHOW = (
-    "import os; print(open(os.environ['BEARER_TOKEN_FILE']).read(), 'BEARER_TOKEN' in os.environ)"
-)
-
-
-@pytest.fixture(autouse=True)
-def _signals_as_before() -> Iterator[None]:
-    """What a test lets this process do with its signals ends with it."""
-    before = {number: signal.getsignal(number) for number in (*PASSED_ON, signal.SIGCHLD)}
-    yield
-    signal.set_wakeup_fd(-1)
-    for number, what in before.items():
-        signal.signal(number, what)
+pytestmark = pytest.mark.usefixtures("signals_as_before")
 
 
 @pytest.fixture
@@ -140,8 +128,7 @@ def test_the_program_runs_with_a_token_and_its_end_is_the_agents(
     lease_path: Path, broker: FakeBroker, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """It is started once the first token is there; afterwards the file is gone, the state is not."""
-    show = f"{SHOW}; raise SystemExit(42)"
-    args = parsed("--job", lease_path, "--", sys.executable, "-I", "-S", "-c", show)
+    args = parsed("--job", lease_path, "--", sys.executable, "-I", "-S", "-c", SHOW)
     assert command.run(args, {"BEARER_TOKEN": "of somebody else"}) == 42
     said = capfd.readouterr()
     assert said.out == f"{broker.given[0].access_token.reveal()} False\n"

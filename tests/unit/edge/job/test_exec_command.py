@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import os
-import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -21,30 +20,16 @@ from credbroker.domain.errors import (
 from credbroker.edge.job import exec_command
 from credbroker.edge.job.exec_command import LoginSource, Teller, opened_log, token_folder
 from credbroker.edge.job.keeping import Agent
-from credbroker.edge.job.program import PASSED_ON
 from credbroker.host.entropy import SystemEntropy
 from credbroker.wire.native import TOKENS, AskToken
+from tests.unit.edge.job.conftest import SHOW
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.unit.cli.conftest import Table
 
-SHOW = (
-    "import os; print(open(os.environ['BEARER_TOKEN_FILE']).read(), 'BEARER_TOKEN' in os.environ);"
-    " raise SystemExit(42)"
-)
+pytestmark = pytest.mark.usefixtures("signals_as_before")
+
 PYTHON = ("--", sys.executable, "-I", "-S", "-c")
-
-
-@pytest.fixture(autouse=True)
-def _signals_as_before() -> Iterator[None]:
-    """What a test lets this process do with its signals ends with it."""
-    before = {number: signal.getsignal(number) for number in (*PASSED_ON, signal.SIGCHLD)}
-    yield
-    signal.set_wakeup_fd(-1)
-    for number, what in before.items():
-        signal.signal(number, what)
 
 
 def log_of(table: Table) -> str:

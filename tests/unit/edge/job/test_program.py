@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING
 
 import pytest
 
 from credbroker.domain.errors import LocalFileUnfit
 from credbroker.edge.job import program as module
-from credbroker.edge.job.program import PASSED_ON, Program, WakingClock
+from credbroker.edge.job.program import Program, WakingClock
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+pytestmark = pytest.mark.usefixtures("signals_as_before")
 
 ENDS_SOON = 20.0
 ON_TERM = """
@@ -23,16 +21,6 @@ signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
 print("ready", flush=True)
 signal.pause()
 """
-
-
-@pytest.fixture(autouse=True)
-def _signals_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What a test lets this process do with its signals ends with it."""
-    before = {number: signal.getsignal(number) for number in (*PASSED_ON, signal.SIGCHLD)}
-    yield
-    signal.set_wakeup_fd(-1)
-    for number, what in before.items():
-        signal.signal(number, what)
 
 
 def python(code: str) -> Program:
