@@ -33,8 +33,10 @@ from credbroker.domain.signing_keys import KeyHalves
 RSA_BITS = 2048
 # Of ES256 signatures so many take two milliseconds.
 AT_ONCE = 64
-# Of RS256 signatures so many take about eight; a way to a thread and back for each would cost a third.
-IN_A_THREAD = 16
+# Of RS256 signatures so many take four; a way to a thread and back for each would take a third more.
+IN_A_THREAD = 8
+# So many lots more than there are threads lie ready: none of them waits for the loop to have a moment.
+_AHEAD = 1
 _EC_BYTES = 32
 _SHA256 = hashes.SHA256()
 _ES256 = ec.ECDSA(_SHA256)
@@ -131,11 +133,8 @@ class LocalSigner:
         ]
         self._waiting.extend(slices)
         self._hand_over()
-        try:
-            return [one for some in slices for one in await some.signed]
-        finally:
-            for some in slices:
-                some.signed.cancel()  # what is not signed yet need not be
+        signed = await asyncio.gather(*[some.signed for some in slices])
+        return [one for some in signed for one in some]
 
     async def _in_turns(self, many: Sequence[bytes]) -> list[bytes]:
         made = self._some(many[:AT_ONCE])
@@ -145,8 +144,8 @@ class LocalSigner:
         return made
 
     def _hand_over(self) -> None:
-        """Give every thread that is free something to sign, of whoever waits longest."""
-        while self._handed_over < self._threads and (taken := self._taken()):
+        """Give the threads something to sign, of whoever waits longest, and have the next lot ready."""
+        while self._handed_over < self._threads + _AHEAD and (taken := self._taken()):
             content = [one for some in taken for one in some.content]
             signing = asyncio.wrap_future(self._begun(content))
             self._handed_over += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -91,12 +92,14 @@ async def test_es256_needs_no_thread_and_gives_others_their_turn() -> None:
     assert {len(one) for one in await signing} == {64}
 
 
-class CountingPool(ThreadPoolExecutor):
-    """Notes how much each thread was given at a time."""
+class HeldPool(ThreadPoolExecutor):
+    """Begins nothing before the test lets it; notes how much was given to it at a time."""
 
     def __init__(self) -> None:
         super().__init__(max_workers=1)
         self.given: list[int] = []
+        self.open = threading.Event()
+        super().submit(self.open.wait)
 
     def submit(self, fn: Any, /, *words: Any, **named: Any) -> Any:
         self.given.append(len(words[0]))
@@ -104,10 +107,11 @@ class CountingPool(ThreadPoolExecutor):
 
 
 @pytest.fixture
-def pool() -> Iterator[CountingPool]:
-    """One thread, and what it was given."""
-    made = CountingPool()
+def pool() -> Iterator[HeldPool]:
+    """One thread, held up."""
+    made = HeldPool()
     yield made
+    made.open.set()
     made.shutdown()
 
 
@@ -121,61 +125,72 @@ class SlowKey:
 
 
 @pytest.fixture
-def slow(pool: CountingPool, monkeypatch: pytest.MonkeyPatch) -> LocalSigner:
+def slow(pool: HeldPool, monkeypatch: pytest.MonkeyPatch) -> LocalSigner:
     """A signer of RS256 in one thread, without the work."""
     monkeypatch.setattr("credbroker.issuers.signers._signing", lambda key: key.sign)
     return LocalSigner(cast("rsa.RSAPrivateKey", SlowKey()), pool, 1)
 
 
+def _begin(signer: LocalSigner, *content: bytes) -> asyncio.Task[list[bytes]]:
+    return asyncio.get_running_loop().create_task(signer.sign(content))
+
+
 async def test_what_waits_for_a_thread_goes_there_together(
-    slow: LocalSigner, pool: CountingPool
+    slow: LocalSigner, pool: HeldPool
 ) -> None:
-    """The first at once; of the rest so many at a time, each to its caller."""
-    asked = [slow.sign([str(n).encode()]) for n in range(2 * IN_A_THREAD + 1)]
+    """The first at once, the next as what lies ready; of the rest so many at a time, each to its caller."""
+    asked = [_begin(slow, str(n).encode()) for n in range(2 * IN_A_THREAD + 2)]
+    await turns(1)
+    assert pool.given == [1, 1]
+    pool.open.set()
     assert await asyncio.gather(*asked) == [[b"signed %d" % n] for n in range(len(asked))]
-    assert pool.given == [1, IN_A_THREAD, IN_A_THREAD]
+    assert pool.given == [1, 1, IN_A_THREAD, IN_A_THREAD]
 
 
 async def test_a_batch_goes_over_in_parts_and_comes_back_whole(
-    slow: LocalSigner, pool: CountingPool
+    slow: LocalSigner, pool: HeldPool
 ) -> None:
     """So that several threads share it, and what is left of it goes with others."""
-    batch = asyncio.ensure_future(slow.sign([b"a"] * 3 * IN_A_THREAD + [b"b"]))
-    late = asyncio.ensure_future(slow.sign([b"late"]))
+    batch = _begin(slow, *[b"a"] * 3 * IN_A_THREAD, b"b")
+    late = _begin(slow, b"late")
+    await turns(1)
+    pool.open.set()
     assert await batch == [b"signed a"] * 3 * IN_A_THREAD + [b"signed b"]
     assert await late == [b"signed late"]
     assert pool.given == [*[IN_A_THREAD] * 3, 2]
 
 
-async def test_who_goes_takes_nobody_along(slow: LocalSigner, pool: CountingPool) -> None:
-    """And what nobody waits for is not signed."""
-    gone = asyncio.ensure_future(slow.sign([b"gone"] * 5 * IN_A_THREAD))
-    stays = asyncio.ensure_future(slow.sign([b"stays"]))
+async def test_who_goes_takes_nobody_along(slow: LocalSigner, pool: HeldPool) -> None:
+    """And what nobody waits for is not signed, but for what lies with the threads."""
+    gone, stays = _begin(slow, *[b"gone"] * 5 * IN_A_THREAD), _begin(slow, b"stays")
     await turns(1)
     gone.cancel()
+    await turns(1)
+    pool.open.set()
     assert await stays == [b"signed stays"]
     assert gone.cancelled()
-    assert pool.given == [IN_A_THREAD, 1]
+    assert pool.given == [IN_A_THREAD, IN_A_THREAD, 1]
 
 
-async def test_a_fault_is_told_to_all_who_were_there(slow: LocalSigner) -> None:
-    """Whoever comes next is served."""
-    several = [slow.sign([one]) for one in (b"first", b"broken", b"beside")]
-    first, *others = await asyncio.gather(*several, return_exceptions=True)
-    assert first == [b"signed first"]
-    assert [type(one) for one in others] == [ValueError, ValueError]
+async def test_a_fault_is_told_to_all_who_were_there(slow: LocalSigner, pool: HeldPool) -> None:
+    """Whoever comes before or after is served."""
+    asked = [_begin(slow, one) for one in (b"first", b"second", b"broken", b"beside")]
+    await turns(1)
+    pool.open.set()
+    *before, broken, beside = await asyncio.gather(*asked, return_exceptions=True)
+    assert before == [[b"signed first"], [b"signed second"]]
+    assert (type(broken), type(beside)) == (ValueError, ValueError)
     assert await slow.sign([b"next"]) == [b"signed next"]
 
 
-async def test_nobody_waits_for_threads_that_are_gone(
-    slow: LocalSigner, pool: CountingPool
-) -> None:
-    """Who waited when they ended is told, as is who comes later."""
-    waiting = [asyncio.ensure_future(slow.sign([b"a"] * IN_A_THREAD)) for _ in range(3)]
+async def test_nobody_waits_for_threads_that_are_gone(slow: LocalSigner, pool: HeldPool) -> None:
+    """What they had is signed; who waited when they ended is told, as is who comes later."""
+    asked = [_begin(slow, *[b"a"] * IN_A_THREAD) for _ in range(4)]
     await turns(1)
-    pool.shutdown()
-    first, *others = await asyncio.gather(*waiting, return_exceptions=True)
-    assert first == [b"signed a"] * IN_A_THREAD
+    pool.shutdown(wait=False)
+    pool.open.set()
+    first, second, *others = await asyncio.gather(*asked, return_exceptions=True)
+    assert first == second == [b"signed a"] * IN_A_THREAD
     assert [type(one) for one in others] == [RuntimeError, RuntimeError]
     with pytest.raises(RuntimeError):
         await slow.sign([b"later"])
