@@ -103,24 +103,24 @@ class Minting:
         if wanted.about is not None:
             return await self._mint_about(caller, wanted)
         right = await self._right(caller, grant, wanted)
-        held = self._held.get(grant.line, right)
-        if held is not None and not self._narrowing.counts(grant, held):
-            held = None
+        held = self._at_hand(grant, right)
         judged = self._judge(held, wanted)
-        if judged is Freshness.GOOD and held is not None:
-            token = held
-        else:
-            try:
-                if not (fresh and caller.fresh):
-                    await self._await_store(caller, judged)
+        try:
+            if judged is not Freshness.GOOD and not (fresh and caller.fresh):
+                await self._await_store(caller, judged)
+                held = self._at_hand(grant, right)  # somebody may have fetched it meanwhile
+                judged = self._judge(held, wanted)
+            if judged is Freshness.GOOD and held is not None:
+                token = held
+            else:
                 token = await self._fetch(caller, grant, right, wanted.floor_seconds)
-            except (Unavailable, GrantPaused) as error:
-                # Judged anew: it may have run out while the fetch was waited for.
-                if held is None or self._judge(held, wanted) is Freshness.NOTHING:
-                    token = await self._bridged(caller, right, error)
-                else:
-                    token = held
-                log.warning("served_while_unavailable", why=error.sentence, jti=token.jti)
+        except (Unavailable, GrantPaused) as error:
+            # Judged anew: it may have run out while the fetch was waited for.
+            if held is None or self._judge(held, wanted) is Freshness.NOTHING:
+                token = await self._bridged(caller, right, error)
+            else:
+                token = held
+            log.warning("served_while_unavailable", why=error.sentence, jti=token.jti)
         now = self._clock.now()
         if token.seconds_left(now) < wanted.floor_seconds:
             raise _too_short(wanted)
@@ -188,6 +188,10 @@ class Minting:
         self._known.learn(grant)
         self._held.forget(grant.line)
         self._refreshing.forget(grant.line)
+
+    def _at_hand(self, grant: Grant, right: Right) -> AccessToken | None:
+        held = self._held.get(grant.line, right)
+        return held if held is not None and self._narrowing.counts(grant, held) else None
 
     def _judge(self, held: AccessToken | None, wanted: Wanted) -> Freshness:
         now, floor, fraction = self._clock.now(), wanted.floor_seconds, self._rules.renew_after

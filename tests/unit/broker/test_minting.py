@@ -407,6 +407,19 @@ async def test_who_has_no_token_waits_for_the_stores_word_on_its_lease() -> None
     assert asked.result().token.value
 
 
+async def test_what_another_fetched_while_the_store_was_waited_for_is_not_fetched_again() -> None:
+    """Each refresh wears the issuer out, and a refresh token is spent on it."""
+    world, replica, caller = await settled_world()
+    step = replica.start(world.clock.sleep(5))  # as Vault takes to store it
+    waits = replica.start(mint(replica, replace(caller, fresh=False, step=step)))
+    await world.clock.pass_time(1)
+    fetched = await mint(replica, caller)
+    assert not waits.done()
+    await world.clock.pass_time(4)
+    assert waits.result().token is fetched.token
+    assert sum(world.issuer.posts.values()) == 1
+
+
 async def test_who_lost_its_lease_meanwhile_gets_nothing_when_the_store_is_back() -> None:
     """It was ended by another replica, which this one could not hear of."""
     world, replica, caller = await settled_world()
