@@ -33,7 +33,8 @@ from credbroker.domain.signing_keys import KeyHalves
 RSA_BITS = 2048
 # Of ES256 signatures so many take two milliseconds.
 AT_ONCE = 64
-# Of RS256 signatures so many take four; a way to a thread and back for each would take a third more.
+# So many callers' RS256 signatures are made on one way to a thread, which take four milliseconds; a way
+# for each would take a third more.
 IN_A_THREAD = 8
 # So many lots more than there are threads lie ready: none of them waits for the loop to have a moment.
 _AHEAD = 1
@@ -127,9 +128,10 @@ class LocalSigner:
         if self._is_quick:
             return await self._in_turns(many)
         loop = asyncio.get_running_loop()
+        step = max(IN_A_THREAD, -(-len(many) // self._threads))
         slices = [
-            _Slice(many[start : start + IN_A_THREAD], loop.create_future())
-            for start in range(0, len(many), IN_A_THREAD)
+            _Slice(many[start : start + step], loop.create_future())
+            for start in range(0, len(many), step)
         ]
         self._waiting.extend(slices)
         self._hand_over()
@@ -162,7 +164,7 @@ class LocalSigner:
     def _taken(self) -> list[_Slice]:
         taken: list[_Slice] = []
         room = IN_A_THREAD
-        while self._waiting and len(self._waiting[0].content) <= room:
+        while self._waiting and (not taken or len(self._waiting[0].content) <= room):
             some = self._waiting.popleft()
             if not some.signed.done():
                 taken.append(some)
@@ -187,7 +189,7 @@ class LocalSigner:
 
 @dataclass(frozen=True, slots=True)
 class _Slice:
-    """A few things to sign for one caller, and where their signatures go."""
+    """What one thread signs for one caller, and where the signatures go."""
 
     content: Sequence[bytes]
     signed: asyncio.Future[list[bytes]]

@@ -147,29 +147,41 @@ async def test_what_waits_for_a_thread_goes_there_together(
     assert pool.given == [1, 1, IN_A_THREAD, IN_A_THREAD]
 
 
-async def test_a_batch_goes_over_in_parts_and_comes_back_whole(
+async def test_a_batch_goes_over_as_a_whole_and_takes_others_along_only_if_it_is_small(
     slow: LocalSigner, pool: HeldPool
 ) -> None:
-    """So that several threads share it, and what is left of it goes with others."""
-    batch = _begin(slow, *[b"a"] * 3 * IN_A_THREAD, b"b")
-    late = _begin(slow, b"late")
+    """Each gets its own, in its order."""
+    large, small = [b"a"] * 3 * IN_A_THREAD, [b"b", b"c"]
+    several = [_begin(slow, *one) for one in (large, small, [b"d"], large, [b"e"])]
     await turns(1)
     pool.open.set()
-    assert await batch == [b"signed a"] * 3 * IN_A_THREAD + [b"signed b"]
-    assert await late == [b"signed late"]
-    assert pool.given == [*[IN_A_THREAD] * 3, 2]
+    signed = [[b"signed " + one for one in each] for each in (large, small, [b"d"], large, [b"e"])]
+    assert await asyncio.gather(*several) == signed
+    assert pool.given == [len(large), len(small), 1, len(large), 1]
+
+
+async def test_several_threads_share_a_batch(pool: HeldPool, slow: LocalSigner) -> None:
+    """Which comes back whole."""
+    slow._threads = 3
+    batch = _begin(slow, *[b"a"] * 7 * IN_A_THREAD)
+    await turns(1)
+    assert pool.given == [19, 19, 18]
+    pool.open.set()
+    assert await batch == [b"signed a"] * 7 * IN_A_THREAD
 
 
 async def test_who_goes_takes_nobody_along(slow: LocalSigner, pool: HeldPool) -> None:
     """And what nobody waits for is not signed, but for what lies with the threads."""
-    gone, stays = _begin(slow, *[b"gone"] * 5 * IN_A_THREAD), _begin(slow, b"stays")
+    asked = [_begin(slow, str(n).encode()) for n in range(4)]
     await turns(1)
-    gone.cancel()
+    for n in (1, 2):
+        asked[n].cancel()
     await turns(1)
     pool.open.set()
-    assert await stays == [b"signed stays"]
-    assert gone.cancelled()
-    assert pool.given == [IN_A_THREAD, IN_A_THREAD, 1]
+    assert (await asked[0], await asked[3]) == ([b"signed 0"], [b"signed 3"])
+    assert asked[1].cancelled()
+    assert asked[2].cancelled()
+    assert pool.given == [1, 1, 1]
 
 
 async def test_a_fault_is_told_to_all_who_were_there(slow: LocalSigner, pool: HeldPool) -> None:
