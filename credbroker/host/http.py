@@ -136,18 +136,42 @@ class _Request:
     most_bytes: int = LARGEST_BODY_BYTES
 
 
-class _Known(ResponseHandler):
-    """A connection that stands among the `open` ones for as long as it is open, whoever holds it."""
+class _Open:
+    """The connections that are open, whoever holds them."""
 
-    def __init__(self, open_: set[asyncio.BaseTransport], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self) -> None:
+        self._transports: set[asyncio.BaseTransport] = set()
+        self._over = False
+
+    def add(self, transport: asyncio.BaseTransport) -> None:
+        """Know one more; one that was still being made when all were ended is ended as well."""
+        self._transports.add(transport)
+        if self._over:
+            cast("asyncio.Transport", transport).abort()
+
+    def discard(self, transport: asyncio.BaseTransport) -> None:
+        """Forget one that is closed."""
+        self._transports.discard(transport)
+
+    def end(self) -> None:
+        """End all at once, also those to come."""
+        self._over = True
+        for transport in list(self._transports):
+            cast("asyncio.Transport", transport).abort()
+
+
+class _Known(ResponseHandler):
+    """A connection that stands among the `open` ones for as long as it is open."""
+
+    def __init__(self, open_: _Open, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         self._open = open_
         self._made: asyncio.BaseTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._made = transport
-        self._open.add(transport)
         super().connection_made(transport)
+        self._open.add(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._made is not None:
@@ -162,7 +186,7 @@ class Connector(aiohttp.TCPConnector):
     def __init__(self, tls: ssl.SSLContext, limit: int = 100) -> None:
         """Connect by `tls`, at most `limit` at once; 0 sets none."""
         super().__init__(ssl=tls, limit=limit)
-        self._open: set[asyncio.BaseTransport] = set()
+        self._open = _Open()
         # The library's own, which tells nobody; nor can what uvloop makes be remembered weakly.
         known: Callable[..., ResponseHandler] = _Known
         self._factory = partial(known, self._open, loop=self._loop)
@@ -170,8 +194,7 @@ class Connector(aiohttp.TCPConnector):
     async def close(self, *, abort_ssl: bool = False) -> None:
         """Close all, also what still waits for its server to end TLS; nobody else would."""
         await super().close(abort_ssl=abort_ssl)
-        for transport in list(self._open):
-            cast("asyncio.Transport", transport).abort()
+        self._open.end()
         await asyncio.sleep(0)  # noqa: TID251 - one turn of the loop, in which they close
 
 
