@@ -5,6 +5,7 @@ It prints how many in how many seconds, as JSON.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
@@ -14,11 +15,12 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
+from bench.child import ask_child
 from credbroker.host.clock import SystemClock
 from credbroker.issuers.signers import RSA_BITS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 # So long is what is signed of a token for one file.
 _SIGNED = b"x" * 440
@@ -40,6 +42,12 @@ def bare_signing(algorithm: str) -> Callable[[], int]:
         return _AT_ONCE
 
     return some
+
+
+async def on_cores(algorithm: str, cores: Sequence[int], seconds: float) -> float:
+    """Return how many a second programs make together that sign at once, one on each of `cores`."""
+    asked = [ask_child("bench.bare_signing", algorithm, core, seconds) for core in cores]
+    return float(sum(one["done"] / one["seconds"] for one in await asyncio.gather(*asked)))
 
 
 def main() -> None:

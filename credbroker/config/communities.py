@@ -24,7 +24,7 @@ class Keys(Section, frozen=True):
 
     A new key is announced for `announce_seconds` before it signs, signs for `use_seconds`, and stays
     announced until its last token has expired. With `transit`, the mount of a transit engine, private
-    keys never leave OpenBao/Vault. Signatures are made in so many `threads`.
+    keys never leave OpenBao/Vault. Batches are signed with RS256 in so many `threads`.
     """
 
     announce_seconds: Seconds = 86400.0

@@ -180,7 +180,7 @@ MEANINGS = {
         "the mount of a transit engine, where private keys never leave OpenBao/Vault; none "
         "means that replicas read and share them"
     ),
-    "communities.<name>.keys.threads": "in how many threads signatures are made",
+    "communities.<name>.keys.threads": "in how many threads batches are signed with RS256; more workers serve single tokens",
     "communities.<name>.bridge.upstream": (
         "the issuer for whose people tokens are signed here while it is out; `bridge` may be "
         "left out, and then none are"

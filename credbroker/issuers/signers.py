@@ -1,19 +1,18 @@
 """Makes the broker's own signing keys and signs with them (RFC 7518 sections 3.3 and 3.4).
 
-The private half is held here, or lies in a transit engine and never leaves it. RSA signs in threads,
-which use further cores. For ES256 the library keeps Python's lock, so threads would only take time; a
-few at a time are signed where they are asked for, and others have their turn in between.
+The private half is held here, or lies in a transit engine and never leaves it. A few signatures at a
+time are made where they are asked for, and others have their turn in between. Larger lots go to threads
+with RSA, which use further cores; for less, passing Python's lock to and fro would cost more than that
+brings. For ES256 the library keeps the lock, so threads would only take time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Protocol
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -31,13 +30,8 @@ from credbroker.domain.secret import Secret
 from credbroker.domain.signing_keys import KeyHalves
 
 RSA_BITS = 2048
-# Of ES256 signatures so many take two milliseconds.
-AT_ONCE = 64
-# So many callers' RS256 signatures are made on one way to a thread, which take four milliseconds; a way
-# for each would take a third more.
-IN_A_THREAD = 8
-# So many lots more than there are threads lie ready: none of them waits for the loop to have a moment.
-_AHEAD = 1
+# So many signatures take two milliseconds: with ES256, and with RS256.
+AT_ONCE, RSA_AT_ONCE = 64, 4
 _EC_BYTES = 32
 _SHA256 = hashes.SHA256()
 _ES256 = ec.ECDSA(_SHA256)
@@ -120,23 +114,20 @@ class LocalSigner:
         self._threads = threads
         self._is_quick = isinstance(key, ec.EllipticCurvePrivateKey)
         self._one = _signing(key)
-        self._waiting: deque[_Slice] = deque()
-        self._handed_over = 0
 
     async def sign(self, many: Sequence[bytes]) -> list[bytes]:
         """Return the JWS signature of each, in the same order."""
         if self._is_quick:
             return await self._in_turns(many)
+        if len(many) <= RSA_AT_ONCE:
+            return self._some(many)
         loop = asyncio.get_running_loop()
-        step = max(IN_A_THREAD, -(-len(many) // self._threads))
-        slices = [
-            _Slice(many[start : start + step], loop.create_future())
+        step = -(-len(many) // self._threads) or 1
+        parts = [
+            loop.run_in_executor(self._pool, self._some, many[start : start + step])
             for start in range(0, len(many), step)
         ]
-        self._waiting.extend(slices)
-        self._hand_over()
-        signed = await asyncio.gather(*[some.signed for some in slices])
-        return [one for some in signed for one in some]
+        return [one for some in await asyncio.gather(*parts) for one in some]
 
     async def _in_turns(self, many: Sequence[bytes]) -> list[bytes]:
         made = self._some(many[:AT_ONCE])
@@ -145,64 +136,8 @@ class LocalSigner:
             made += self._some(many[start : start + AT_ONCE])
         return made
 
-    def _hand_over(self) -> None:
-        """Give the threads something to sign, of whoever waits longest, and have the next lot ready."""
-        while self._handed_over < self._threads + _AHEAD and (taken := self._taken()):
-            content = [one for some in taken for one in some.content]
-            signing = asyncio.wrap_future(self._begun(content))
-            self._handed_over += 1
-            signing.add_done_callback(partial(self._hand_back, taken))
-
-    def _begun(self, content: Sequence[bytes]) -> Future[list[bytes]]:
-        try:
-            return self._pool.submit(self._some, content)
-        except RuntimeError as closed:
-            over: Future[list[bytes]] = Future()
-            over.set_exception(closed)
-            return over
-
-    def _taken(self) -> list[_Slice]:
-        taken: list[_Slice] = []
-        room = IN_A_THREAD
-        while self._waiting and (not taken or len(self._waiting[0].content) <= room):
-            some = self._waiting.popleft()
-            if not some.signed.done():
-                taken.append(some)
-                room -= len(some.content)
-        return taken
-
-    def _hand_back(self, taken: Sequence[_Slice], signing: asyncio.Future[list[bytes]]) -> None:
-        self._handed_over -= 1
-        error, start = signing.exception(), 0
-        for some in taken:
-            end = start + len(some.content)
-            if error is None:
-                some.give(signing.result()[start:end])
-            else:
-                some.fail(error)
-            start = end
-        self._hand_over()
-
     def _some(self, many: Sequence[bytes]) -> list[bytes]:
         return [self._one(one) for one in many]
-
-
-@dataclass(frozen=True, slots=True)
-class _Slice:
-    """What one thread signs for one caller, and where the signatures go."""
-
-    content: Sequence[bytes]
-    signed: asyncio.Future[list[bytes]]
-
-    def give(self, signatures: list[bytes]) -> None:
-        """Tell whoever still waits."""
-        if not self.signed.done():
-            self.signed.set_result(signatures)
-
-    def fail(self, error: BaseException) -> None:
-        """Raise it where it is still waited for."""
-        if not self.signed.done():
-            self.signed.set_exception(error)
 
 
 class RemoteSigner:

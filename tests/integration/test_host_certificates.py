@@ -21,6 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from credbroker.building import server_tls
 from credbroker.config.load import load
 from credbroker.demo.private_files import write_private
+from credbroker.host.http import Connector
 from credbroker.wire import deliveries, native
 from tests.integration.broker_world import Asked, BrokerWorld
 
@@ -111,7 +112,7 @@ class Door:
         trust = ssl.create_default_context(cafile=str(self.world.authority.ca_file))
         if certificate is not None:
             trust.load_cert_chain(certificate)
-        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust))
+        return aiohttp.ClientSession(connector=Connector(trust))
 
 
 async def asked(session: aiohttp.ClientSession, method: str, url: str, **more: Any) -> Any:

@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 
 from credbroker.domain.grants import GrantState
+from credbroker.host.http import Connector
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -36,7 +37,7 @@ class Browser:
         """Reach `broker` wherever an address names the public one."""
         trust = ssl.create_default_context(cafile=str(world.authority.ca_file))
         self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=trust), cookie_jar=aiohttp.CookieJar(unsafe=True)
+            connector=Connector(trust), cookie_jar=aiohttp.CookieJar(unsafe=True)
         )
         self.broker = broker
         self.said = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -410,7 +411,7 @@ async def test_who_has_no_token_waits_for_the_stores_word_on_its_lease() -> None
 async def test_what_another_fetched_while_the_store_was_waited_for_is_not_fetched_again() -> None:
     """Each refresh wears the issuer out, and a refresh token is spent on it."""
     world, replica, caller = await settled_world()
-    step = replica.start(world.clock.sleep(5))  # as Vault takes to store it
+    step: asyncio.Task[Any] = replica.start(world.clock.sleep(5))  # as Vault takes to store it
     waits = replica.start(mint(replica, replace(caller, fresh=False, step=step)))
     await world.clock.pass_time(1)
     fetched = await mint(replica, caller)

@@ -5,11 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -19,11 +16,14 @@ from joserfc.jwk import import_key
 from credbroker.domain.errors import Misconfigured, RecordDamaged
 from credbroker.domain.secret import Secret
 from credbroker.domain.signing_keys import ALGORITHMS
-from credbroker.issuers.signers import AT_ONCE, IN_A_THREAD, LocalSigner, OwnKeysmith, RemoteSigner
+from credbroker.issuers.signers import (
+    AT_ONCE,
+    RSA_AT_ONCE,
+    LocalSigner,
+    OwnKeysmith,
+    RemoteSigner,
+)
 from tests.fakes.clock import turns
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric import rsa
 
 
 @pytest.fixture
@@ -92,120 +92,16 @@ async def test_es256_needs_no_thread_and_gives_others_their_turn() -> None:
     assert {len(one) for one in await signing} == {64}
 
 
-class HeldPool(ThreadPoolExecutor):
-    """Begins nothing before the test lets it; notes how much was given to it at a time."""
-
-    def __init__(self) -> None:
-        super().__init__(max_workers=1)
-        self.given: list[int] = []
-        self.open = threading.Event()
-        super().submit(self.open.wait)
-
-    def submit(self, fn: Any, /, *words: Any, **named: Any) -> Any:
-        self.given.append(len(words[0]))
-        return super().submit(fn, *words, **named)
-
-
-@pytest.fixture
-def pool() -> Iterator[HeldPool]:
-    """One thread, held up."""
-    made = HeldPool()
-    yield made
-    made.open.set()
-    made.shutdown()
-
-
-class SlowKey:
-    """Signs as RSA does, at once; of "broken" it says so."""
-
-    def sign(self, data: bytes, *_: Any) -> bytes:
-        if data == b"broken":
-            raise ValueError("no key at all")
-        return b"signed " + data
-
-
-@pytest.fixture
-def slow(pool: HeldPool, monkeypatch: pytest.MonkeyPatch) -> LocalSigner:
-    """A signer of RS256 in one thread, without the work."""
-    monkeypatch.setattr("credbroker.issuers.signers._signing", lambda key: key.sign)
-    return LocalSigner(cast("rsa.RSAPrivateKey", SlowKey()), pool, 1)
-
-
-def _begin(signer: LocalSigner, *content: bytes) -> asyncio.Task[list[bytes]]:
-    return asyncio.get_running_loop().create_task(signer.sign(content))
-
-
-async def test_what_waits_for_a_thread_goes_there_together(
-    slow: LocalSigner, pool: HeldPool
-) -> None:
-    """The first at once, the next as what lies ready; of the rest so many at a time, each to its caller."""
-    asked = [_begin(slow, str(n).encode()) for n in range(2 * IN_A_THREAD + 2)]
-    await turns(1)
-    assert pool.given == [1, 1]
-    pool.open.set()
-    assert await asyncio.gather(*asked) == [[b"signed %d" % n] for n in range(len(asked))]
-    assert pool.given == [1, 1, IN_A_THREAD, IN_A_THREAD]
-
-
-async def test_a_batch_goes_over_as_a_whole_and_takes_others_along_only_if_it_is_small(
-    slow: LocalSigner, pool: HeldPool
-) -> None:
-    """Each gets its own, in its order."""
-    large, small = [b"a"] * 3 * IN_A_THREAD, [b"b", b"c"]
-    several = [_begin(slow, *one) for one in (large, small, [b"d"], large, [b"e"])]
-    await turns(1)
-    pool.open.set()
-    signed = [[b"signed " + one for one in each] for each in (large, small, [b"d"], large, [b"e"])]
-    assert await asyncio.gather(*several) == signed
-    assert pool.given == [len(large), len(small), 1, len(large), 1]
-
-
-async def test_several_threads_share_a_batch(pool: HeldPool, slow: LocalSigner) -> None:
-    """Which comes back whole."""
-    slow._threads = 3
-    batch = _begin(slow, *[b"a"] * 7 * IN_A_THREAD)
-    await turns(1)
-    assert pool.given == [19, 19, 18]
-    pool.open.set()
-    assert await batch == [b"signed a"] * 7 * IN_A_THREAD
-
-
-async def test_who_goes_takes_nobody_along(slow: LocalSigner, pool: HeldPool) -> None:
-    """And what nobody waits for is not signed, but for what lies with the threads."""
-    asked = [_begin(slow, str(n).encode()) for n in range(4)]
-    await turns(1)
-    for n in (1, 2):
-        asked[n].cancel()
-    await turns(1)
-    pool.open.set()
-    assert (await asked[0], await asked[3]) == ([b"signed 0"], [b"signed 3"])
-    assert asked[1].cancelled()
-    assert asked[2].cancelled()
-    assert pool.given == [1, 1, 1]
-
-
-async def test_a_fault_is_told_to_all_who_were_there(slow: LocalSigner, pool: HeldPool) -> None:
-    """Whoever comes before or after is served."""
-    asked = [_begin(slow, one) for one in (b"first", b"second", b"broken", b"beside")]
-    await turns(1)
-    pool.open.set()
-    *before, broken, beside = await asyncio.gather(*asked, return_exceptions=True)
-    assert before == [[b"signed first"], [b"signed second"]]
-    assert (type(broken), type(beside)) == (ValueError, ValueError)
-    assert await slow.sign([b"next"]) == [b"signed next"]
-
-
-async def test_nobody_waits_for_threads_that_are_gone(slow: LocalSigner, pool: HeldPool) -> None:
-    """What they had is signed; who waited when they ended is told, as is who comes later."""
-    asked = [_begin(slow, *[b"a"] * IN_A_THREAD) for _ in range(4)]
-    await turns(1)
-    pool.shutdown(wait=False)
-    pool.open.set()
-    first, second, *others = await asyncio.gather(*asked, return_exceptions=True)
-    assert first == second == [b"signed a"] * IN_A_THREAD
-    assert [type(one) for one in others] == [RuntimeError, RuntimeError]
+async def test_a_few_rs256_signatures_need_no_thread_and_many_do() -> None:
+    """Passing Python's lock to and fro for each single token would take longer."""
+    smith = OwnKeysmith()
+    halves = await smith.make("RS256")
+    signer = smith.signer(halves)
+    smith.close()
+    signed = await signer.sign([b"a"] * RSA_AT_ONCE)
+    assert all(smith.verify(halves, b"a", one) for one in signed)
     with pytest.raises(RuntimeError):
-        await slow.sign([b"later"])
+        await signer.sign([b"a"] * (RSA_AT_ONCE + 1))
 
 
 @pytest.mark.parametrize("private", [None, "", "no key", "-----BEGIN PRIVATE KEY-----\n"])
