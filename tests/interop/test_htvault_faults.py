@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import pytest
 from credbroker.demo.issuer.faults import HTML_BODY, Endpoint, Slow, grant_type, oauth_error
 from credbroker.issuers.metadata import THERE_SECONDS
 from tests.house.test_docs_facts import DOCS, rows
+from tests.interop.htgettoken.browser import LoginFailedError
 from tests.interop.htgettoken.client import Shell
 from tests.interop.htgettoken.running import running
 from tests.interop.htgettoken.site import GROUP_ROLE, ISSUER, Site
@@ -210,11 +212,19 @@ def start_too_many_logins(site: Site, ada: Shell) -> Said:
             hands.submit(begin_over_and_over)
         try:
             site.until(lambda: 429 in statuses, "no login was refused")
-            said = log_in(ada)
+            said = log_in_until_refused(ada)
         finally:
             over.set()
     assert statuses == {200, 429}
     return said
+
+
+def log_in_until_refused(ada: Shell) -> Said:
+    """Try again if the client slipped in between two of the others: its browser is refused then."""
+    for _ in range(10):
+        with contextlib.suppress(LoginFailedError):
+            return log_in(ada)
+    raise AssertionError("the client's own request was never refused")
 
 
 def log_in_without_an_address(ada: Shell) -> Said:
