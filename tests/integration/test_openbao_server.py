@@ -51,6 +51,29 @@ def test_a_new_server_is_ready_as_the_settings_say(
     assert list(home.iterdir()) == []
 
 
+@pytest.mark.slow
+def test_a_first_start_that_fails_is_tried_again_from_nothing_and_a_later_one_is_not(
+    tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenBao may come to its own new mount too early; what is stored is never thrown away."""
+    ended, sometimes, folder = tmp_path / "ended", tmp_path / "bao", tmp_path / "openbao"
+    sometimes.write_text(
+        f'#!/bin/sh\n[ -e {ended} ] && exec {find_binary()} "$@"\n'
+        f"touch {ended} raft/half-made\nexit 1\n"
+    )
+    sometimes.chmod(0o700)
+    monkeypatch.setattr("credbroker.demo.openbao.server.find_binary", lambda: sometimes)
+    server = OpenBaoServer(folder, authority, SystemClock(), SystemEntropy())
+    server.start()
+    server.stop()
+    assert not (folder / "raft" / "half-made").exists()
+    stored = {one.name for one in (folder / "raft").iterdir()}
+    ended.unlink()
+    with pytest.raises(OpenBaoError, match="ended while starting"):
+        server.start()
+    assert {one.name for one in (folder / "raft").iterdir()} == stored | {"half-made"}
+
+
 @pytest.mark.parametrize("name", PRIVATE)
 def test_what_opens_the_server_is_private(openbao: OpenBaoServer, name: str) -> None:
     """The files are for their owner alone, and so is the folder."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import socket
 import subprocess
 from pathlib import Path
@@ -39,6 +40,7 @@ _CALL_LIMIT_SECONDS = 10
 # Below the range from which the system takes ports for outgoing connections, so that nobody has
 # taken a server's port while it restarts.
 _FIRST_PORT, _PORTS = 20_000, 12_000
+_FIRST_STARTS = 3
 
 
 class OpenBaoError(Exception):
@@ -132,16 +134,29 @@ class OpenBaoServer:
     def start(self) -> None:
         """Start the server; afterwards the broker can log in and its mount takes writes.
 
-        The first start in a folder takes seconds, later ones a fraction of one. A folder whose
-        first start was cut short is of no further use.
+        The first start in a folder takes seconds, later ones a fraction of one; one that fails is
+        tried again from nothing. A folder whose first start was cut short is of no further use.
 
         Raises:
             OpenBaoError: It is not installed, runs already, or did not become ready.
         """
         if self._child is not None and self._child.poll() is None:
             raise OpenBaoError(f"The OpenBao server at {self.address} runs already.")
-        binary = find_binary()
+        binary, is_first = find_binary(), not any(self._layout.raft_folder.glob("*"))
         self._write_files()
+        for left in reversed(range(_FIRST_STARTS if is_first else 1)):
+            try:
+                self._start(binary)
+            except OpenBaoError:
+                if not left:
+                    raise
+                # It sets itself up by requests of its own, and may come to a new mount too early.
+                shutil.rmtree(self._layout.raft_folder)
+                self._write_files()
+            else:
+                return
+
+    def _start(self, binary: Path) -> None:
         with self.log_file.open("ab") as log:
             self._child = subprocess.Popen(  # noqa: S603 - the program and its one argument are ours
                 [binary, "server", f"-config={self._layout.config_file}"],
