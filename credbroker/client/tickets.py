@@ -50,7 +50,7 @@ def first_message(host: str, environ: Optional[MutableMapping[str, str]] = None)
             with _set(environ, files):
                 try:
                     return _message(gssapi, host)
-                except gssapi.exceptions.GSSError as refused:  # type: ignore[attr-defined] # it does
+                except gssapi.exceptions.GSSError as refused:
                     failure = refused.gen_message()
             if _EXPIRED in failure:
                 break
