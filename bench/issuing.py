@@ -13,9 +13,9 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from bench.bare import Chain, open_bare
-from bench.bare_signing import on_cores
+from bench.child import ask_child
 from bench.ground import open_ground
-from bench.names import EACH_OF_ALL, ES256_TOKENS, LEAST_TOKENS, REUSED, RS256_TOKENS
+from bench.names import ES256_TOKENS, LEAST_TOKENS, REUSED, RS256_TOKENS
 from bench.pace import Pace, keep_at_it
 from bench.results import Claim, Figure, figure
 from bench.rounds import Rounds, alternate
@@ -263,16 +263,12 @@ async def _audited(ours: Service) -> float:
 
 
 async def _rs256(world: World) -> Figure:
-    async def bare(cores: Sequence[int]) -> Pace:
-        seconds = world.shape.seconds
-        done = int(await on_cores("RS256", cores, seconds) * seconds)
-        return Pace(done, seconds, {})
+    async def bare() -> Pace:
+        seen = await ask_child("bench.bare_signing", "RS256", CORES[0], world.shape.seconds)
+        return Pace(seen["done"], seen["seconds"], {})
 
     ours = world.asking(world.alone, world.alone.credentials(audience=RS256_AUDIENCE))
-    peers = {"peer": partial(bare, CORES[:1]), "both": partial(bare, CORES)}
-    taken = await world.taken({"ours": ours, **peers})
-    both = median(_rates(taken["both"])) / len(CORES)
-    return _held(RS256, taken, "peer", {EACH_OF_ALL: both})
+    return await world.figure(RS256, ours, bare)
 
 
 async def _exchange(world: World) -> Figure:

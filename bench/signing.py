@@ -59,13 +59,11 @@ async def _threads(folder: Path, rounds: int, seconds: float) -> Figure:
         "ours": partial(minted, 2),
         "in one": partial(minted, 1),
         "peer": partial(on_cores, "RS256", cores, seconds),
-        "one core": partial(on_cores, "RS256", cores[:1], seconds),
     }
     taken = {name: tuple(seen) for name, seen in (await alternate(sides, rounds)).items()}
     beside = {
         "in one thread, per second": median(taken["in one"]),
         "two threads against one": Rounds(taken["ours"], taken["in one"]).ratio,
-        "two programs that only sign against one": Rounds(taken["peer"], taken["one core"]).ratio,
     }
     return figure(THREADS, Rounds(taken["ours"], taken["peer"]), beside)
 

@@ -117,10 +117,8 @@ class LocalSigner:
 
     async def sign(self, many: Sequence[bytes]) -> list[bytes]:
         """Return the JWS signature of each, in the same order."""
-        if self._is_quick:
+        if self._is_quick or len(many) <= RSA_AT_ONCE:
             return await self._in_turns(many)
-        if len(many) <= RSA_AT_ONCE:
-            return self._some(many)
         loop = asyncio.get_running_loop()
         step = -(-len(many) // self._threads) or 1
         parts = [

@@ -14,6 +14,7 @@ The calls wait by blocking; a program with an event loop makes them in a thread.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import shutil
 import socket
@@ -143,20 +144,16 @@ class OpenBaoServer:
         if self._child is not None and self._child.poll() is None:
             raise OpenBaoError(f"The OpenBao server at {self.address} runs already.")
         binary, is_first = find_binary(), not any(self._layout.raft_folder.glob("*"))
-        self._write_files()
-        for left in reversed(range(_FIRST_STARTS if is_first else 1)):
-            try:
+        for _ in range(_FIRST_STARTS - 1 if is_first else 0):
+            with contextlib.suppress(OpenBaoError):
                 self._start(binary)
-            except OpenBaoError:
-                if not left:
-                    raise
-                # It sets itself up by requests of its own, and may come to a new mount too early.
-                shutil.rmtree(self._layout.raft_folder)
-                self._write_files()
-            else:
                 return
+            # It sets itself up by requests of its own, and may come to a new mount too early.
+            shutil.rmtree(self._layout.raft_folder)
+        self._start(binary)
 
     def _start(self, binary: Path) -> None:
+        self._write_files()
         with self.log_file.open("ab") as log:
             self._child = subprocess.Popen(  # noqa: S603 - the program and its one argument are ours
                 [binary, "server", f"-config={self._layout.config_file}"],
