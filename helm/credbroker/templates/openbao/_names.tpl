@@ -117,9 +117,13 @@ initialize:
       token_policies: [operator]
       token_ttl: 900
 {{- end }}
-# Last, because a new KV mount refuses requests for its first milliseconds.
-- keep:
+# Last and several times, because a new KV mount refuses requests for its first milliseconds, and a node
+# whose set-up failed never opens again. One try in its first moments fails, or two, or three.
+{{- range $try := until 8 }}
+- keep-{{ $try }}:
     operation: update
     path: credbroker/config
     data: {max_versions: 1, cas_required: true}
+    allow_failure: {{ lt $try 7 }}
+{{- end }}
 {{- end }}
