@@ -1,8 +1,9 @@
 """`python -m bench.minting`: signs batches of tokens for files, and bare bytes, in turn.
 
 All in one program, on as many cores as it is told: whole requests as `api.files` takes and answers
-them, without HTTP; and the signature alone, by the library that both use, of as many bytes. What to
-do comes as JSON on standard input; both rates of each round go out as JSON.
+them, without HTTP; the least that such a request takes; and the signature alone, by the library that
+all use, of as many bytes. What to do comes as JSON on standard input; the rates of each round go out
+as JSON.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.bare_signing import bare_signing
+from bench.least_batch import LeastBatch
 from bench.memory import DAY, BytesInMemory
 from bench.rounds import alternate
 from credbroker.broker.issuing.files import FileSigned, FilesSigning
@@ -69,32 +71,35 @@ class Task:
 
 @dataclass(frozen=True)
 class Minted:
-    """Tokens, and bare signatures, per second in each round."""
+    """Tokens, tokens of the least that is asked, and bare signatures, per second in each round."""
 
     ours: Sequence[float]
+    least: Sequence[float]
     bare: Sequence[float]
 
 
 async def mint(task: Task) -> Minted:
     """Measure here."""
     os.sched_setaffinity(0, task.cores)
-    async with _open_files(task) as files:
-        batch = partial(_batch, files, _request(FILES[task.algorithm]))
+    request = _request(FILES[task.algorithm])
+    async with _open_files(task) as (files, least):
+        batch = partial(_batch, files, request)
         await batch()
         sides = {
             "ours": partial(_rate, batch, task.seconds),
+            "least": partial(_rate, partial(least.answer, request), task.seconds),
             "bare": partial(_rate, partial(_bare, bare_signing(task.algorithm)), task.seconds),
         }
         return Minted(**await alternate(sides, task.rounds))
 
 
 @asynccontextmanager
-async def _open_files(task: Task) -> AsyncIterator[FilesSigning]:
+async def _open_files(task: Task) -> AsyncIterator[tuple[FilesSigning, LeastBatch]]:
     """Open what signs batches: real keys and a real trail, on disk; the keys' record is in memory."""
-    clock = SystemClock()
+    clock, entropy = SystemClock(), SystemEntropy()
     audit, keysmith = AuditTrail(Path(task.folder), "one", clock), OwnKeysmith(task.threads)
     try:
-        means = Means(audit, clock, SystemEntropy(), Deeds(clock))
+        means = Means(audit, clock, entropy, Deeds(clock))
         keyring = Keyring(
             BytesInMemory(clock, write_signing_keys, read_signing_keys),
             "dteam",
@@ -106,7 +111,9 @@ async def _open_files(task: Task) -> AsyncIterator[FilesSigning]:
         )
         await keyring.open()
         signing = Signing(URL, keyring, FreshMarks(), means, algorithms(task.algorithm, {}))
-        yield FilesSigning(signing, LifetimeTable.of({}), audit, lambda _client_id: None)
+        files = FilesSigning(signing, LifetimeTable.of({}), audit, lambda _client_id: None)
+        signer = keyring.signing(task.algorithm).signer
+        yield files, LeastBatch(URL, task.algorithm, signer, audit, clock, entropy)
     finally:
         keysmith.close()
         audit.close()
