@@ -59,10 +59,12 @@ def main() -> int:
         PAGE.write_text(writing.page(results.read(wanted.results)), encoding="utf-8")
         return 0
     scenarios = [wanted.only] if wanted.only else list(SCENARIOS)
-    taken = [one for name in scenarios for one in _take(name, quick=wanted.quick)]
-    seen = {one.scenario for one in taken}
-    figures = results.merged(results.read(wanted.results), taken, seen)
-    results.write(wanted.results, figures)
+    taken: list[Figure] = []
+    for name in scenarios:
+        figures = _take(name, quick=wanted.quick)
+        # At once, so that a scenario that fails does not take an hour's figures with it.
+        _keep(figures, wanted.results)
+        taken += figures
     print("\n".join(writing.table(taken)))
     return 0
 
@@ -81,6 +83,11 @@ def _take(scenario: str, *, quick: bool) -> list[Figure]:
     at = clock.now().strftime("%Y-%m-%d")
     taken = Taken(at, this_machine(), (before, load()), quick)
     return [replace(one, taken=taken) for one in figures]
+
+
+def _keep(figures: list[Figure], file: Path) -> None:
+    seen = {one.scenario for one in figures}
+    results.write(file, results.merged(results.read(file), figures, seen))
 
 
 def _arguments() -> argparse.ArgumentParser:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bench import __main__ as program
 from bench import capacity, explained, machine, names, pace, results, rounds, writing, wrk
 from bench.asking import Question, ask_here
 from bench.results import Claim, Figure
@@ -80,6 +81,28 @@ def test_figures_come_back_from_their_file(tmp_path: Path) -> None:
     anew = results.figure(FASTER, Rounds((1.0,), (1.0,)))
     assert results.merged(old, [anew], ["refreshes"]) == [old[1], anew]
     assert results.read(tmp_path / "none.json") == []
+
+
+def test_what_was_taken_is_kept_when_a_later_scenario_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An hour's figures are not lost to the last minute."""
+    file, made = tmp_path / "results.json", results.figure(FASTER, THREE)
+
+    async def take(_folder: Path, _quick: bool) -> list[Figure]:
+        return [made]
+
+    async def fail(_folder: Path, _quick: bool) -> list[Figure]:
+        raise OSError
+
+    monkeypatch.setattr(program, "configure", lambda _level: None)
+    monkeypatch.setattr(
+        program, "TAKE", dict.fromkeys(program.SCENARIOS, fail) | {"refreshes": take}
+    )
+    monkeypatch.setattr("sys.argv", ["bench", "--results", str(file)])
+    with pytest.raises(OSError):
+        program.main()
+    assert [one.name for one in results.read(file)] == [made.name]
 
 
 async def test_a_pace_counts_what_was_done_and_by_whom() -> None:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Hold off every other process that asks for the same folder, which exists."""
+    """Hold off every other process that asks for the same folder, which is there from then on."""
+    folder.mkdir(parents=True, exist_ok=True)
     held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(held, fcntl.LOCK_EX)

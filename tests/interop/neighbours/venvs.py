@@ -32,7 +32,6 @@ def venv(name: str, *, base: str = sys.executable, with_system: bool = False) ->
     """
     requirements = Path(__file__).parent / f"requirements-{name}.txt"
     folder = _cache_folder() / name
-    folder.mkdir(parents=True, exist_ok=True)
     made, done = folder / "venv", folder / "done"
     stamp = hashlib.sha256(requirements.read_bytes() + base.encode()).hexdigest()
     with alone_in(folder):
