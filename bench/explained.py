@@ -106,12 +106,12 @@ EXPLAINED = {
     ),
     "tokens with ES256, against the least that signs and writes down": (
         "who asks, what is allowed and for how long, and the claims made of it are all that the peer leaves"
-        " out; runs on the same machine gave 0.71 to 0.93."
+        " out; runs gave 0.71 to 0.93."
     ),
     "tokens with RS256, against the signature alone": (
-        "beside each signature of 0.43 ms stand 0.3 ms of CPU time for the rest of the answer, on the same core."
-        " The least that signs and writes down takes 0.25 of it, so 0.63 is the most that one core gives on this"
-        " HTTP library. A signing thread would use the other core, but Python's lock would pass to and fro for"
+        "beside each signature of 0.34 to 0.43 ms stand 0.3 to 0.4 ms of CPU time for the rest of the answer, on"
+        " the same core. The least that signs and writes down takes 0.21 to 0.25 of it, so 0.62 is the most that"
+        " one core gives on this HTTP library. A signing thread would use the other core, but Python's lock would pass to and fro for"
         " each: side by side with this it brought a tenth less, so threads are for batches."
     ),
     "exchanges, against oidc-provider": _OUR_OWN_CODE,
