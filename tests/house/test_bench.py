@@ -97,7 +97,7 @@ def test_what_was_taken_is_kept_when_a_later_scenario_fails(
 
     monkeypatch.setattr(program, "configure", lambda _level: None)
     monkeypatch.setattr(
-        program, "TAKE", dict.fromkeys(program.SCENARIOS, fail) | {"refreshes": take}
+        program, "TAKE", dict.fromkeys(explained.SCENARIOS, fail) | {"refreshes": take}
     )
     monkeypatch.setattr("sys.argv", ["bench", "--results", str(file)])
     with pytest.raises(OSError):
