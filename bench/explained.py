@@ -111,8 +111,8 @@ EXPLAINED = {
     "tokens with RS256, against the signature alone": (
         "beside each signature of 0.34 to 0.43 ms stand 0.3 to 0.4 ms of CPU time for the rest of the answer, on"
         " the same core. The least that signs and writes down takes 0.21 to 0.25 of it, so 0.62 is the most that"
-        " one core gives on this HTTP library. A signing thread would use the other core, but Python's lock would pass to and fro for"
-        " each: side by side with this it brought a tenth less, so threads are for batches."
+        " one core gives on this HTTP library. A signing thread would use the other core, but Python's lock would"
+        " pass to and fro for each: side by side with this it brought a tenth less, so threads are for batches."
     ),
     "exchanges, against oidc-provider": _OUR_OWN_CODE,
     "refreshes that give the same refresh token again, against oidc-provider": _OUR_OWN_CODE,

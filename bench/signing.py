@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bench.bare_signing import on_cores
 from bench.child import tell_child
-from bench.minting import FILES, Minted, Task
+from bench.minting import FILES, Task
 from bench.names import ES256_BATCH, RS256_BATCH
 from bench.results import Claim, Figure, figure
 from bench.rounds import Rounds, alternate
@@ -42,8 +42,10 @@ async def take(folder: Path, quick: bool) -> list[Figure]:
     cores = sorted(os.sched_getaffinity(0))
     figures = []
     for claim, algorithm in ((ES256, "ES256"), (RS256, "RS256")):
-        seen = await _mint(Task(algorithm, 1, cores[:1], rounds, seconds, _made(folder, algorithm)))
-        ours, least, bare = tuple(seen.ours), tuple(seen.least), tuple(seen.bare)
+        made = _made(folder, algorithm)
+        ours, least, bare = await _mint(
+            Task(("ours", "least", "bare"), algorithm, 1, cores[:1], rounds, seconds, made)
+        )
         beside = {
             "files in a request": float(FILES[algorithm]),
             "the least that signs and writes down, per second": median(least),
@@ -59,7 +61,8 @@ async def _threads(folder: Path, rounds: int, seconds: float) -> Figure:
 
     async def minted(threads: int) -> float:
         made = _made(folder, f"{threads}-threads")
-        return (await _mint(Task("RS256", threads, cores, 1, seconds, made))).ours[0]
+        [ours] = await _mint(Task(("ours",), "RS256", threads, cores, 1, seconds, made))
+        return ours[0]
 
     sides = {
         "ours": partial(minted, 2),
@@ -80,5 +83,7 @@ def _made(folder: Path, name: str) -> str:
     return str(made)
 
 
-async def _mint(task: Task) -> Minted:
-    return Minted(**await tell_child("bench.minting", asdict(task)))
+async def _mint(task: Task) -> list[tuple[float, ...]]:
+    """Return the rates of each side, in their order."""
+    seen = await tell_child("bench.minting", asdict(task))
+    return [tuple(seen[name]) for name in task.sides]
