@@ -22,6 +22,7 @@ from bench.bare_signing import bare_signing
 from bench.least_batch import LeastBatch
 from bench.memory import DAY, BytesInMemory
 from bench.rounds import alternate
+from credbroker.api.asked_files import read_files
 from credbroker.broker.issuing.files import FileSigned, FilesSigning
 from credbroker.broker.issuing.granting import ClientCaller
 from credbroker.broker.issuing.keyring import Keyring
@@ -38,7 +39,7 @@ from credbroker.host.entropy import SystemEntropy
 from credbroker.host.loop import take_turns
 from credbroker.issuers.signers import OwnKeysmith
 from credbroker.telemetry.audit import AuditTrail
-from credbroker.wire.files import read_asked, write_token
+from credbroker.wire.files import write_token
 from credbroker.wire.signing_keys import read_signing_keys, write_signing_keys
 from tests.fakes.signing import FreshMarks
 
@@ -128,7 +129,7 @@ async def _batch(files: FilesSigning, request: bytes) -> int:
     """Answer one request; return how many tokens were in it."""
     caller = ClientCaller(_CLIENT, Origin("127.0.0.1", "bench"), 0.0)
     n = 0
-    async for piece in files.sign(caller, read_asked(request)):
+    async for piece in files.sign(caller, read_files(request)):
         tokens = [one.token for one in piece if isinstance(one, FileSigned)]
         if len(tokens) != len(piece):
             raise RuntimeError(f"Not every entry was signed: {piece}")

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 import structlog
 from aiohttp import web
 
+from credbroker.api.asked_files import read_files
 from credbroker.api.bodies import body_of
 from credbroker.api.client_callers import ClientCallers
 from credbroker.api.lines import answer_in_lines
@@ -26,7 +27,6 @@ from credbroker.wire.files import (
     LARGEST_BYTES,
     AskFiles,
     FileAnswered,
-    read_asked,
     write_problem_line,
     write_token,
     write_url,
@@ -68,7 +68,7 @@ class FilesApi:
         if name not in self._communities:
             raise NotFound("No such community is served here.")
         caller = self._callers[name].identify(request, _NO_FORM)
-        entries = read_asked(await body_of(request, LARGEST_BYTES))
+        entries = read_files(await body_of(request, LARGEST_BYTES))
         outcomes = self._communities[name].files.sign(caller, entries)
         return await answer_in_lines(request, _written(outcomes, request[REQUEST_ID]))
 
@@ -88,5 +88,5 @@ def _line(n: int, outcome: FileOutcome, request_id: str) -> str:
         return write_problem_line(n, problem_of(outcome, request_id))
     if outcome.url is not None:
         return write_url(n, outcome.token, outcome.url)
-    scope = str(outcome.token.scopes) if outcome.added else None
+    scope = outcome.token.scope if outcome.is_wider else None
     return write_token(n, outcome.token, scope)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from credbroker.domain.grants import Grant
 from credbroker.domain.names import GrantKey
+from credbroker.domain.secret import Secret
 from credbroker.domain.tokens import AccessToken
 
 if TYPE_CHECKING:
@@ -34,20 +35,17 @@ def whence(origin: Origin) -> dict[str, object]:
 
 def traces(token: AccessToken) -> dict[str, object]:
     """Return what finds a token again in other services' logs; never the token itself."""
-    return {**own_traces(token), **shared_traces(token)}
+    own = own_traces(str(token.scopes), token.jti, token.value)
+    return {**own, **shared_traces(token)}
 
 
-def own_traces(token: AccessToken) -> dict[str, object]:
+def own_traces(scope: str, jti: str, value: Secret) -> dict[str, object]:
     """Return of `traces` what no other token has.
 
     FTS knows a token by the first 16 hex digits of its SHA-1, others by `jti` or SHA-256.
     """
-    return {
-        "scope": str(token.scopes),
-        "jti": token.jti,
-        "sha256": token.value.digest(),
-        "fts_id": token.value.digest("sha1")[:16],
-    }
+    sha256, sha1 = value.digests()
+    return {"scope": scope, "jti": jti, "sha256": sha256, "fts_id": sha1[:16]}
 
 
 def shared_traces(token: AccessToken) -> dict[str, object]:

@@ -37,6 +37,14 @@ class Secret:
         made = {"sha1": hashlib.sha1, "sha256": hashlib.sha256}[algorithm]
         return made(self._value.encode()).hexdigest()
 
+    def digests(self) -> tuple[str, str]:
+        """Return the SHA-256 and the SHA-1 in hex, for the trail, in little more time than one."""
+        import hashlib  # as in `digest`
+
+        value = self._value.encode()
+        sha1 = hashlib.sha1(value, usedforsecurity=False)
+        return hashlib.sha256(value).hexdigest(), sha1.hexdigest()
+
     def extended(self, kind: str, prefix: str) -> Secret:
         """Return a secret of another kind: this value behind an open `prefix`."""
         return Secret(kind, prefix + self._value)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import re
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from credbroker.domain.attenuation import ANY_AUDIENCE, Right
 from credbroker.domain.errors import IssuerGaveLess, IssuerMisbehaved
@@ -51,6 +52,18 @@ class AccessToken:
     def obtained(self, at: datetime.datetime) -> AccessToken:
         """Return the same token as first seen at `at`."""
         return replace(self, obtained_at=at)
+
+
+class LotToken(NamedTuple):
+    """One of a lot: tokens that are signed together and say the same but for their scopes.
+
+    `lot` says what all of them say; its own value, scopes and `jti` are empty. `scope` is the claim.
+    """
+
+    lot: AccessToken
+    value: Secret
+    scope: str
+    jti: str
 
 
 def check_issued(

@@ -15,7 +15,7 @@ from typing import Any, List, Optional, Union
 
 from credbroker.domain.errors import Malformed
 from credbroker.domain.secret import Secret
-from credbroker.domain.tokens import AccessToken
+from credbroker.domain.tokens import LotToken
 from credbroker.wire.fields import Fields, parse_object, write_instant
 from credbroker.wire.message import ACCESS_TOKEN, Message, Request
 from credbroker.wire.native import Problem
@@ -110,20 +110,20 @@ def _is_plain(asked: AskFile) -> bool:
     )
 
 
-def write_token(n: int, token: AccessToken, scope: Optional[str] = None) -> str:
+def write_token(n: int, token: LotToken, scope: Optional[str] = None) -> str:
     """Write the line for entry `n`, with its newline; `scope` if it is more than was asked for."""
     return f'{{"n":{n},"access_token":"{token.value.reveal()}"{_rest(token, scope)}'
 
 
-def write_url(n: int, token: AccessToken, url: str) -> str:
+def write_url(n: int, token: LotToken, url: str) -> str:
     """Write the line for entry `n` that asked for a URL, which holds nothing that JSON would escape."""
     mark = "&" if "?" in url else "?"
     return f'{{"n":{n},"url":"{url}{mark}authz=Bearer%20{token.value.reveal()}"{_rest(token, None)}'
 
 
-def _rest(token: AccessToken, scope: Optional[str]) -> str:
+def _rest(token: LotToken, scope: Optional[str]) -> str:
     more = f',"scope":{json.dumps(scope)}' if scope else ""
-    return f',"expires_at":"{_written(token.expires_at)}","jti":"{token.jti}"{more}}}\n'
+    return f',"expires_at":"{_written(token.lot.expires_at)}","jti":"{token.jti}"{more}}}\n'
 
 
 _written = functools.lru_cache(maxsize=256)(write_instant)

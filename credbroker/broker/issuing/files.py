@@ -32,18 +32,19 @@ from credbroker.domain.errors import (
 )
 from credbroker.domain.lifetimes import LifetimeTable
 from credbroker.domain.policy import Asked, decide
-from credbroker.domain.scopes import STORAGE, ScopeItem, ScopeSet
+from credbroker.domain.scopes import STORAGE, ScopeSet
 from credbroker.domain.storage_verdict import storage_at
-from credbroker.domain.tokens import AccessToken
+from credbroker.domain.tokens import AccessToken, LotToken
 from credbroker.ports import Audit
 from credbroker.wire.files import FORMS, AskFile
 
-AT_ONCE = 256
+AT_ONCE = 512
 URL_SECONDS = 900
 """How long a token lives at most that stands in a URL."""
 
 _LEAF = re.compile(r"(?!\.\.?\Z)[A-Za-z0-9._~-]{1,255}\Z")
 _LONGEST_PATH = 768
+_NAMES = frozenset(f"{name}:" for name in STORAGE)
 # What may stand in a URL as it is, and in JSON (RFC 3986 section 2).
 _URL = re.compile(r"https://[A-Za-z0-9._~:/?\[\]@!$&()*+,;=%-]{1,2048}\Z")
 
@@ -59,28 +60,31 @@ class Signs(Protocol):
     url: str
     community: str
 
-    async def sign_many(self, statements: Sequence[Statement]) -> list[AccessToken]:
-        """Return a new token for each, in their order, or raise for the first fault."""
+    async def sign_many(self, asked: Sequence[tuple[Statement, str]]) -> list[LotToken]:
+        """Return a new token for each, in their order, or raise for the first fault.
+
+        It has the text beside its statement for scopes.
+        """
 
 
 class FileSigned(NamedTuple):
     """A token for an entry, and the URL that it is to stand in, if one was asked for.
 
-    `added` is what the token allows beyond what was asked for.
+    `is_wider` where the token has scopes beyond those that were asked for.
     """
 
-    token: AccessToken
+    token: LotToken
     url: str | None = None
-    added: ScopeSet | None = None
+    is_wider: bool = False
 
 
 class _Ready(NamedTuple):
     """An entry that may be signed."""
 
     place: int
-    statement: Statement
+    decided: _Decided
+    scope: str
     url: str | None
-    added: ScopeSet | None
 
 
 FileOutcome = FileSigned | CredbrokerError
@@ -135,7 +139,9 @@ class FilesSigning:
         if not piece.ready:
             return
         try:
-            tokens = await self._signing.sign_many([one.statement for one in piece.ready])
+            tokens = await self._signing.sign_many(
+                [(one.decided.statement, one.scope) for one in piece.ready]
+            )
             self._judge_client(caller.client.id)  # now that the revocations are known to be recent
             piece.signed = tokens
         except CredbrokerError as error:
@@ -155,22 +161,25 @@ class FilesSigning:
             piece.refuse_ready(error)
         else:
             for token, one in both:
-                piece.outcomes[one.place] = FileSigned(token, one.url, one.added)
+                piece.outcomes[one.place] = FileSigned(token, one.url, one.decided.is_wider)
         await self._record_refused(caller, piece.outcomes)
 
     async def _record_signed(
-        self, caller: ClientCaller, both: Sequence[tuple[AccessToken, _Ready]]
+        self, caller: ClientCaller, both: Sequence[tuple[LotToken, _Ready]]
     ) -> None:
-        """Write down each token; what several have in common is put into words once."""
-        alike: dict[tuple[tuple[str, object], ...], list[dict[str, object]]] = {}
+        """Write down each token; what those of a lot have in common is put into words once."""
+        lots: dict[int, tuple[AccessToken, list[dict[str, object]]]] = {}
+        last = None
         for token, one in both:
-            shared = tuple(shared_traces(token).items())
-            alike.setdefault(shared, []).append(_line(token, one))
+            if token.lot is not last:
+                last = token.lot
+                _, lines = lots.setdefault(id(last), (last, []))
+            lines.append(_line(token, one))
         about = {**self._about(caller), "iss": self._signing.url, "sub": caller.client.id}
         await asyncio.gather(
             *[
-                self._audit.record_all("sign", lines, **about, **dict(shared))
-                for shared, lines in alike.items()
+                self._audit.record_all("sign", lines, **about, **shared_traces(lot))
+                for lot, lines in lots.values()
             ]
         )
 
@@ -196,12 +205,17 @@ class FilesSigning:
 
 @dataclass(frozen=True, slots=True)
 class _Decided:
-    """What is signed for a file: the names of the scopes, those among them that were added, how long."""
+    """What is signed for a file: in which words, and the names of its scopes, each with its colon."""
 
+    statement: Statement
     names: tuple[str, ...]
-    added: tuple[str, ...]
-    audiences: tuple[str, ...]
-    seconds: int
+    is_wider: bool
+
+    def scope(self, path: str) -> str:
+        """Return the text of the scopes for this path."""
+        if len(self.names) == 1:
+            return self.names[0] + path
+        return " ".join([name + path for name in self.names])
 
 
 class _Piece:
@@ -210,7 +224,7 @@ class _Piece:
     def __init__(self, policy: _Policy, entries: Sequence[AskFile | Malformed]) -> None:
         self.outcomes: dict[int, FileOutcome] = {}
         self.ready: list[_Ready] = []
-        self.signed: list[AccessToken] = []
+        self.signed: list[LotToken] = []
         for place, entry in enumerate(entries):
             try:
                 self.ready.append(policy.judged(place, entry))
@@ -239,7 +253,7 @@ class _Policy:
         """Return an entry as it is to be signed. Raises `Refused` kinds."""
         if isinstance(entry, Malformed):
             raise entry
-        audience = _audience(entry)
+        audience = entry.audience or _storage_of(entry)
         folder, slash, leaf = entry.path.rpartition("/")
         key = (folder, audience, entry.lifetime_seconds, entry.form, *entry.access)
         if entry.form == "url":
@@ -250,28 +264,25 @@ class _Policy:
             decided = self._decided(entry, audience)
             if is_usual and self._covers_all(folder, decided):
                 self._by_folder[key] = decided
-        statement = Statement(
-            self._client.id,
-            self._client.id,
-            _scopes(decided.names, entry.path),
-            decided.audiences,
-            decided.seconds,
-        )
-        added = _scopes(decided.added, entry.path) if decided.added else None
-        return _Ready(place, statement, entry.url if entry.form == "url" else None, added)
+        url = entry.url if entry.form == "url" else None
+        return _Ready(place, decided, decided.scope(entry.path), url)
 
     def _decided(self, entry: AskFile, audience: str) -> _Decided:
         names = _names(entry)
-        scopes = ScopeSet.of([f"{name}:{entry.path}" for name in names])
+        scopes = ScopeSet.of([name + entry.path for name in names])
         asked = Asked(scopes, (audience,), entry.lifetime_seconds)
         decision = decide(self._client.entitled, asked, self._table)
-        signed = tuple(item.name for item in decision.right.scopes)
         seconds = min(decision.seconds, URL_SECONDS) if entry.form == "url" else decision.seconds
-        added = tuple(name for name in signed if name not in names)
-        return _Decided(signed, added, decision.right.audiences, seconds)
+        right, id_ = decision.right, self._client.id
+        signed = tuple(f"{item.name}:" for item in right.scopes)
+        return _Decided(
+            Statement(id_, id_, right.scopes, right.audiences, seconds),
+            signed,
+            is_wider=not set(signed) <= set(names),
+        )
 
     def _covers_all(self, folder: str, decided: _Decided) -> bool:
-        below = _scopes(decided.names, folder + "/")
+        below = ScopeSet.parse(decided.scope(folder + "/"))
         return not len(self._client.entitled.scopes.missing(below))
 
 
@@ -279,24 +290,18 @@ async def _following(pieces: Iterator[_Piece]) -> _Piece | None:
     return next(pieces, None)
 
 
-def _scopes(names: Sequence[str], path: str) -> ScopeSet:
-    return ScopeSet(tuple([ScopeItem(name, path) for name in names]))
-
-
 def _names(entry: AskFile) -> tuple[str, ...]:
     if entry.form not in FORMS or (
         entry.lifetime_seconds is not None and entry.lifetime_seconds < 1
     ):
         raise Malformed("An entry's form is token or url, its lifetime a second or more.")
-    names = tuple(dict.fromkeys([f"storage.{one}" for one in entry.access]))
-    if not names or not STORAGE.issuperset(names):
+    names = tuple(dict.fromkeys([f"storage.{one}:" for one in entry.access]))
+    if not names or not _NAMES.issuperset(names):
         raise Malformed("An entry's access is a list of read, create, modify, stage and poll.")
     return names
 
 
-def _audience(entry: AskFile) -> str:
-    if entry.audience is not None:
-        return entry.audience
+def _storage_of(entry: AskFile) -> str:
     if entry.url is None:
         raise AudienceRefused("An entry names the storage by its audience or by the file's url.")
     return storage_at(entry.url).audiences[0]
@@ -315,5 +320,6 @@ def _check_url(entry: AskFile, audience: str) -> None:
         raise AudienceRefused("A URL that holds a token is for its own host alone.")
 
 
-def _line(token: AccessToken, one: _Ready) -> dict[str, object]:
-    return {"form": "url" if one.url else None, **own_traces(token)}
+def _line(token: LotToken, one: _Ready) -> dict[str, object]:
+    own = own_traces(token.scope, token.jti, token.value)
+    return own if one.url is None else {"form": "url", **own}

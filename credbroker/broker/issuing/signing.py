@@ -34,7 +34,7 @@ from credbroker.domain.errors import (
 )
 from credbroker.domain.scopes import STORAGE, ScopeSet
 from credbroker.domain.secret import Secret
-from credbroker.domain.tokens import AccessToken
+from credbroker.domain.tokens import AccessToken, LotToken
 from credbroker.wire.compact import part, put_together, taken_apart
 from credbroker.wire.jwt import access_token, peek
 
@@ -43,12 +43,13 @@ BACK_SECONDS = 60
 MOST_SUBJECT = 255
 VERSION = "1.0"
 # Of a batch, so many are written and signed at a time: others get their turn in between.
-AT_ONCE = 256
+AT_ONCE = 512
 # As long as a caller's answer may take on the way to a first reading of the marks.
 CONFIRM_SECONDS = 2.0
 # Three bytes are four characters of base64url: a text for many is cut into those of each.
 _JTI_BYTES, _JTI_LENGTH = 18, 24
 _ENCODER = msgspec.json.Encoder()
+_NO_VALUE, _NO_SCOPES = Secret("access token", ""), ScopeSet()
 _NOT_OURS = "The token that was shown is not one of this issuer's."
 
 
@@ -161,11 +162,10 @@ class Signing:
         """
         await self._may_sign()
         used = self._keyring.signing(self._algorithm_for(statement.audiences))
-        draft = self._form_of_now(statement, used).drafted(
-            statement.scopes, self._means.entropy.token(_JTI_BYTES)
-        )
-        [signature] = await used.signer.sign([draft.signed])
-        return draft.token(signature)
+        form, jti = self._form_of_now(statement, used), self._means.entropy.token(_JTI_BYTES)
+        draft = form.drafted(str(statement.scopes), jti)
+        [signature] = await used.signer.sign([draft])
+        return form.token(put_together(draft, signature), statement.scopes, jti)
 
     def _form_of_now(self, said: Statement, used: InUse) -> _Form:
         """Return the form; all tokens of one second that say the same share it."""
@@ -179,15 +179,16 @@ class Signing:
             form = self._forms[alike] = self._form(said, used, now)
         return form
 
-    async def sign_many(self, statements: Sequence[Statement]) -> list[AccessToken]:
+    async def sign_many(self, asked: Sequence[tuple[Statement, str]]) -> list[LotToken]:
         """Return a new token for each, in the same order, or raise as `sign` does for the first fault.
 
-        Others have their turn meanwhile.
+        Each says what its statement says, with the text beside it for the statement's scopes. Others
+        have their turn meanwhile.
         """
-        tokens: list[AccessToken] = []
-        for start in range(0, len(statements), AT_ONCE):
+        tokens: list[LotToken] = []
+        for start in range(0, len(asked), AT_ONCE):
             await self._may_sign()
-            tokens += await self._signed(statements[start : start + AT_ONCE])
+            tokens += await self._signed(asked[start : start + AT_ONCE])
         return tokens
 
     async def _may_sign(self) -> None:
@@ -195,31 +196,39 @@ class Signing:
         if not self._marks.is_fresh:
             await self._marks.confirm(CONFIRM_SECONDS)
 
-    async def _signed(self, statements: Sequence[Statement]) -> list[AccessToken]:
-        drafts = self._drafted(statements)
-        signatures: dict[int, bytes] = {}
-        for used in {draft.form.used.key.key_id: draft.form.used for draft in drafts}.values():
-            places = [at for at, draft in enumerate(drafts) if draft.form.used is used]
-            made = await used.signer.sign([drafts[at].signed for at in places])
-            signatures.update(zip(places, made, strict=True))
-        return [draft.token(signatures[at]) for at, draft in enumerate(drafts)]
+    async def _signed(self, asked: Sequence[tuple[Statement, str]]) -> list[LotToken]:
+        forms = self._forms_of([said for said, _ in asked])
+        chance = self._means.entropy.token(_JTI_BYTES * len(asked))
+        jtis = [chance[at : at + _JTI_LENGTH] for at in range(0, len(chance), _JTI_LENGTH)]
+        drafts = [
+            form.drafted(scope, jti)
+            for form, (_, scope), jti in zip(forms, asked, jtis, strict=True)
+        ]
+        signatures = await _signatures(forms, drafts)
+        return [
+            LotToken(form.lot, put_together(draft, signature), scope, jti)
+            for form, draft, signature, (_, scope), jti in zip(
+                forms, drafts, signatures, asked, jtis, strict=True
+            )
+        ]
 
-    def _drafted(self, statements: Sequence[Statement]) -> list[_Draft]:
+    def _forms_of(self, statements: Sequence[Statement]) -> list[_Form]:
+        """Return the form of each; those that say the same share one."""
         now = self._means.clock.now()
         # Looked up once: between two looks another key may have begun to sign.
         in_use = cache(self._keyring.signing)
-        chance = self._means.entropy.token(_JTI_BYTES * len(statements))
-        forms: dict[object, _Form] = {}
-        drafts = []
-        for at, said in enumerate(statements):
-            alike = said.but_scopes()
-            form = forms.get(alike)
-            if form is None:
-                used = in_use(self._algorithm_for(said.audiences))
-                form = forms[alike] = self._form(said, used, now)
-            jti = chance[at * _JTI_LENGTH : (at + 1) * _JTI_LENGTH]
-            drafts.append(form.drafted(said.scopes, jti))
-        return drafts
+        by_words: dict[object, _Form] = {}
+        forms: list[_Form] = []
+        last = None
+        for said in statements:
+            if said is not last:  # files of one folder come one after the other
+                alike, last = said.but_scopes(), said
+                if alike not in by_words:
+                    used = in_use(self._algorithm_for(said.audiences))
+                    by_words[alike] = self._form(said, used, now)
+                form = by_words[alike]
+            forms.append(form)
+        return forms
 
     def _form(self, said: Statement, used: InUse, now: datetime.datetime) -> _Form:
         """Return what all tokens have in common that say the same but for their scopes."""
@@ -236,21 +245,27 @@ class Signing:
             expires_at = min(expires_at, int(said.not_after.timestamp()))
         if expires_at <= issued_at:
             raise TokenRefused("What this token would come from is over.")
-        fields = {
-            "issuer_url": self.url,
-            "subject": said.subject,
-            "audiences": said.audiences,
-            "groups": said.groups,
-            "version": VERSION,
-            "key_id": used.key.key_id,
-            "issued_at": _moment(issued_at),
-            "not_before": _moment(issued_at - BACK_SECONDS),
-            "expires_at": _moment(expires_at),
-            "obtained_at": now,
-        }
+        lot = AccessToken(
+            value=_NO_VALUE,
+            issuer_url=self.url,
+            subject=said.subject,
+            scopes=_NO_SCOPES,
+            audiences=said.audiences,
+            groups=said.groups,
+            version=VERSION,
+            jti="",
+            key_id=used.key.key_id,
+            issued_at=_moment(issued_at),
+            not_before=_moment(issued_at - BACK_SECONDS),
+            expires_at=_moment(expires_at),
+            obtained_at=now,
+        )
         claims = _claims(self.url, said, issued_at, expires_at)
         header = _header(used.key.algorithm, used.key.key_id)
-        return _Form(used, header, _ENCODER.encode(claims)[:-1], fields)
+        claims_begin = _ENCODER.encode(claims)[:-1]
+        whole = len(claims_begin) // 3 * 3  # three bytes are four characters, wherever they stand
+        begin = header + part(claims_begin[:whole])
+        return _Form(used, begin, claims_begin[whole:], lot)
 
     async def verify(self, value: Secret) -> Signed:
         """Return what a token of ours says.
@@ -296,35 +311,39 @@ class _Form(NamedTuple):
     """What tokens have in common that say the same but for their scopes and `jti`."""
 
     used: InUse
-    header: bytes
     begin: bytes
-    """The claims, without the closing brace."""
-    fields: Mapping[str, object]
-    """Those of `AccessToken`."""
+    """The header, and what of the claims can be written once for all of them."""
+    rest: bytes
+    """What of those claims is left, up to two bytes of JSON."""
+    lot: AccessToken
+    """See `LotToken`."""
 
-    def drafted(self, scopes: ScopeSet, jti: str) -> _Draft:
-        """Return a token that lacks its signature. Raises `ScopeRefused`."""
-        claims = {"jti": jti, "scope": str(scopes)} if scopes.items else {"jti": jti}
-        _check_scopes(scopes)
-        written = b"%b,%b" % (self.begin, _ENCODER.encode(claims)[1:])
-        return _Draft(self, scopes, jti, self.header + part(written))
+    def drafted(self, scope: str, jti: str) -> bytes:
+        """Return a token's header and claims, which are to be signed. Raises `ScopeRefused`."""
+        _check_scope(scope)
+        claims = {"jti": jti, "scope": scope} if scope else {"jti": jti}
+        return self.begin + part(b"%b,%b" % (self.rest, _ENCODER.encode(claims)[1:]))
 
-
-class _Draft(NamedTuple):
-    """A token that lacks its signature."""
-
-    form: _Form
-    scopes: ScopeSet
-    jti: str
-    signed: bytes
-
-    def token(self, signature: bytes) -> AccessToken:
-        """Return the token with this signature, as whoever reads it would."""
+    def token(self, value: Secret, scopes: ScopeSet, jti: str) -> AccessToken:
+        """Return the signed token, as whoever reads it would."""
         token = object.__new__(AccessToken)
         # As its own __init__ would, in a fourth of the time, which is much beside a signature's.
-        value = put_together(self.signed, signature)
-        vars(token).update(self.form.fields, value=value, scopes=self.scopes, jti=self.jti)
+        vars(token).update(vars(self.lot), value=value, scopes=scopes, jti=jti)
         return token
+
+
+async def _signatures(forms: Sequence[_Form], drafts: Sequence[bytes]) -> list[bytes]:
+    """Return the signature of each draft, by the key of its form."""
+    keys = {id(form.used): form.used for form in forms}
+    if len(keys) == 1:  # as nearly always
+        [used] = keys.values()
+        return await used.signer.sign(drafts)
+    found: dict[int, bytes] = {}
+    for used in keys.values():
+        places = [at for at, form in enumerate(forms) if form.used is used]
+        made = await used.signer.sign([drafts[at] for at in places])
+        found.update(zip(places, made, strict=True))
+    return [found[at] for at in range(len(drafts))]
 
 
 def _check(said: Statement) -> None:
@@ -338,10 +357,11 @@ def _check(said: Statement) -> None:
         raise AudienceRefused("A token for no audience is not signed: name one.")
 
 
-def _check_scopes(scopes: ScopeSet) -> None:
-    for item in scopes.items:
-        if item.path is None and item.name in STORAGE:
-            raise ScopeRefused(f"{item.name} is not signed without a path.")
+def _check_scope(scope: str) -> None:
+    for item in scope.split(" "):
+        name, _, path = item.partition(":")
+        if not path and name in STORAGE:
+            raise ScopeRefused(f"{name} is not signed without a path.")
 
 
 def _claims(url: str, said: Statement, issued_at: int, expires_at: int) -> dict[str, object]:

@@ -57,6 +57,7 @@ def test_secrets_are_equal_when_their_values_are() -> None:
 def test_a_secret_gives_its_value_digest_and_longer_form() -> None:
     """For the one place that sends or recognises it."""
     assert SECRET.reveal() == VALUE
+    assert SECRET.digests() == (SECRET.digest(), SECRET.digest("sha1"))
     longer = SECRET.extended("lease token", "cb_")
     assert longer.reveal() == "cb_" + VALUE
     assert longer.beginning("prefix", 3) == Secret("prefix", "cb_")

@@ -85,6 +85,20 @@ async def test_many_lines_go_out_with_one_flush_and_what_they_share_in_each(
     assert len(flushes) <= 2
 
 
+async def test_lines_that_say_nothing_or_more_than_texts_are_links_too(tmp_path: Path) -> None:
+    """What has no value is left out, and no line is changed for whoever gave it."""
+    given: list[dict[str, object]] = [{}, {"jti": "j-1"}, {"jti": "j-2", "form": None, "n": 5}]
+    with trail(tmp_path) as opened:
+        await opened.record_all("sign", [{}])
+        await opened.record_all("sign", given)
+        await opened.record_all("sign", given[1:2])
+    assert given == [{}, {"jti": "j-1"}, {"jti": "j-2", "form": None, "n": 5}]
+    usual = {"time", "event", "replica", "previous"}
+    assert [set(line) - usual for line in whole_chain(tmp_path)] == [
+        set(), set(), {"jti"}, {"jti", "n"}, {"jti"},
+    ]  # fmt: skip
+
+
 async def test_a_secret_in_one_of_many_lines_is_cut_out_and_the_others_stay(tmp_path: Path) -> None:
     """Though they are looked at together; so is what is too long for a line."""
     value = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhZGEifQ.MEQCIH9zYW1wbGVzaWduYXR1cmU"

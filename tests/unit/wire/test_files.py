@@ -13,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from credbroker.domain.errors import Malformed
+from credbroker.domain.secret import Secret
+from credbroker.domain.tokens import LotToken
 from credbroker.wire.fields import Fields
 from credbroker.wire.files import (
     MOST_FILES,
@@ -100,11 +102,12 @@ def test_more_entries_than_are_taken_are_refused_as_a_whole() -> None:
 
 def test_each_line_is_one_json_object() -> None:
     """With token, URL or problem; a URL may have parameters already."""
-    token = things.access_token(scope="storage.stage:/d storage.read:/d")
+    value, scope = Secret("access token", "access-1"), "storage.stage:/d storage.read:/d"
+    token = LotToken(things.access_token(), value, scope, "jti-1")
     expires = {"expires_at": "2026-06-01T13:00:00Z", "jti": "jti-1"}
     lines = [
         write_token(0, token),
-        write_token(1, token, "storage.stage:/d storage.read:/d"),
+        write_token(1, token, scope),
         write_url(2, token, "https://se.test/d"),
         write_url(3, token, "https://se.test/d?a=b"),
         write_problem_line(4, Problem("malformed", "No.")),
@@ -112,7 +115,7 @@ def test_each_line_is_one_json_object() -> None:
     assert all(line.endswith("\n") and line.count("\n") == 1 for line in lines)
     assert [json.loads(line) for line in lines] == [
         {"n": 0, "access_token": "access-1", **expires},
-        {"n": 1, "access_token": "access-1", **expires, "scope": str(token.scopes)},
+        {"n": 1, "access_token": "access-1", **expires, "scope": scope},
         {"n": 2, "url": "https://se.test/d?authz=Bearer%20access-1", **expires},
         {"n": 3, "url": "https://se.test/d?a=b&authz=Bearer%20access-1", **expires},
         {"n": 4, "problem": {"error": "malformed", "message": "No."}},

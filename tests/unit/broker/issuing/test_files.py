@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -35,7 +36,8 @@ from credbroker.domain.errors import (
 from credbroker.domain.lifetimes import LifetimeTable
 from credbroker.domain.policy import Asked, Entitled, decide
 from credbroker.domain.scopes import STORAGE, ScopeSet
-from credbroker.domain.tokens import AccessToken
+from credbroker.domain.secret import Secret
+from credbroker.domain.tokens import AccessToken, LotToken
 from credbroker.wire.files import AskFile
 from tests.fakes.audit import FakeAudit
 from tests.unit import things
@@ -52,23 +54,25 @@ class FakeSigning:
     community = "dteam"
 
     def __init__(self) -> None:
-        self.statements: list[Statement] = []
+        self.asked: list[tuple[Statement, str]] = []
         self.fails: Exception | None = None
 
-    async def sign_many(self, statements: Sequence[Statement]) -> list[AccessToken]:
+    async def sign_many(self, asked: Sequence[tuple[Statement, str]]) -> list[LotToken]:
         """Return tokens without a signature."""
         if self.fails is not None:
             raise self.fails
-        self.statements += statements
-        return [self._token(one) for one in statements]
+        self.asked += asked
+        return [
+            LotToken(self._lot(said), Secret("access token", f"access-{n}"), scope, f"jti-{n}")
+            for n, (said, scope) in enumerate(asked, 1)
+        ]
 
-    def _token(self, one: Statement) -> AccessToken:
+    def _lot(self, said: Statement) -> AccessToken:
         return things.access_token(
-            str(one.scopes),
             issuer_url=self.url,
-            subject=one.subject,
-            audiences=one.audiences,
-            expires_at=things.NOON + things.seconds(one.seconds),
+            subject=said.subject,
+            audiences=said.audiences,
+            expires_at=things.NOON + things.seconds(said.seconds),
         )
 
 
@@ -117,9 +121,9 @@ async def test_an_entry_gets_a_token_for_its_file_alone_and_a_line_on_the_trail(
     """As long as the table of lifetimes has it for one file at one storage."""
     desk = Desk()
     token = (await desk.signed(read())).token
-    assert str(token.scopes) == "storage.read:/data/run1/f"
-    assert token.audiences == (SE,)
-    assert token.seconds_left(things.NOON) == TABLE.rows["read_file"].usual
+    assert token.scope == "storage.read:/data/run1/f"
+    assert token.lot.audiences == (SE,)
+    assert token.lot.seconds_left(things.NOON) == TABLE.rows["read_file"].usual
     line = desk.audit.last("sign")
     assert {
         name: str(line[name]) for name in ("by", "client_id", "sub", "iss", "jti", "scope")
@@ -136,28 +140,29 @@ async def test_an_entry_gets_a_token_for_its_file_alone_and_a_line_on_the_trail(
 async def test_the_trail_says_of_a_files_token_what_it_says_of_any() -> None:
     """By the same names."""
     desk = Desk()
-    token = (await desk.signed(read())).token
+    found = (await desk.signed(read())).token
+    scopes = ScopeSet.parse(found.scope)
+    token = replace(found.lot, value=found.value, scopes=scopes, jti=found.jti)
     line, as_ever = desk.audit.last("sign"), about_signed(token, "rucio", "dteam")
-    found = {name: line[name] for name in as_ever}
-    assert {**found, "audience": token.audiences} == as_ever
-    assert set(line) - set(as_ever) == {"event", "request_id", "address", "by", "form"}
+    assert {name: line[name] for name in as_ever} == as_ever
+    assert set(line) - set(as_ever) == {"event", "request_id", "address", "by"}
 
 
 async def test_several_kinds_of_access_are_scopes_of_one_token_that_lives_as_asked() -> None:
     """JAliEn's inputs: path, access, endpoint, lifetime."""
     entry = read(access=["create", "read", "read"], lifetime_seconds=60)
     token = (await Desk().signed(entry)).token
-    assert str(token.scopes) == "storage.create:/data/run1/f storage.read:/data/run1/f"
-    assert token.seconds_left(things.NOON) == 60
+    assert token.scope == "storage.create:/data/run1/f storage.read:/data/run1/f"
+    assert token.lot.seconds_left(things.NOON) == 60
 
 
 async def test_the_storage_may_be_named_by_the_files_url() -> None:
     """The audience is its host in the profile's form, unless another is named."""
     desk = Desk()
     url = "davs://se.test:443/webdav/data/run1/f"
-    assert (await desk.signed(read(audience=None, url=url))).token.audiences == (SE,)
+    assert (await desk.signed(read(audience=None, url=url))).token.lot.audiences == (SE,)
     named = await desk.signed(read(audience="https://alias.test", url=url))
-    assert named.token.audiences == ("https://alias.test",)
+    assert named.token.lot.audiences == ("https://alias.test",)
     assert named.url is None
 
 
@@ -191,14 +196,14 @@ async def test_a_bad_entry_is_refused_and_spoils_no_other(
     assert [type(one) for one in outcomes[::2]] == [FileSigned, FileSigned]
     assert isinstance(outcomes[1], error)
     assert desk.audit.last("refused")["error"] == outcomes[1].code
-    assert len(desk.signing.statements) == 2
+    assert len(desk.signing.asked) == 2
 
 
 async def test_what_policy_added_is_told() -> None:
     """As the read scope that staging needs."""
     outcome = await Desk(stage_adds_read=True).signed(read(access=["stage"]))
-    assert str(outcome.token.scopes) == "storage.stage:/data/run1/f storage.read:/data/run1/f"
-    assert str(outcome.added) == "storage.read:/data/run1/f"
+    assert outcome.token.scope == "storage.stage:/data/run1/f storage.read:/data/run1/f"
+    assert outcome.is_wider
 
 
 async def test_only_services_with_tokens_of_their_own_may_ask() -> None:
@@ -226,12 +231,11 @@ async def test_a_url_is_signed_for_minutes_and_says_so_on_the_trail() -> None:
     desk = Desk()
     outcome = await desk.signed(read(**PRESIGNED, lifetime_seconds=3600))
     assert outcome.url == PRESIGNED["url"]
-    assert outcome.token.seconds_left(things.NOON) == URL_SECONDS
+    assert outcome.token.lot.seconds_left(things.NOON) == URL_SECONDS
     assert desk.audit.last("sign")["form"] == "url"
     assert "webdav" not in repr(desk.audit.lines)
-    assert (await desk.signed(read(**PRESIGNED, lifetime_seconds=9))).token.seconds_left(
-        things.NOON
-    ) == 9
+    brief = (await desk.signed(read(**PRESIGNED, lifetime_seconds=9))).token
+    assert brief.lot.seconds_left(things.NOON) == 9
 
 
 @pytest.mark.parametrize(
@@ -299,12 +303,13 @@ async def test_each_line_of_the_trail_says_what_its_own_token_says() -> None:
         for n in range(12)
     ]
     outcomes = await desk.ask(*entries)
-    tokens = {str(one.token.scopes): one.token for one in outcomes if isinstance(one, FileSigned)}
+    tokens = {one.token.scope: one.token for one in outcomes if isinstance(one, FileSigned)}
     assert len(tokens) == len(desk.audit.lines) == len(entries)
     for line in desk.audit.lines:
         token = tokens[str(line["scope"])]
-        assert (line["audience"], line["expires_at"]) == (token.audiences, token.expires_at)
-        assert (line["sha256"], line["kid"]) == (token.value.digest(), token.key_id)
+        lot = token.lot
+        assert (line["audience"], line["expires_at"]) == (lot.audiences, lot.expires_at)
+        assert (line["sha256"], line["kid"]) == (token.value.digest(), lot.key_id)
 
 
 async def test_many_come_in_pieces_so_that_others_have_their_turn() -> None:
@@ -313,7 +318,7 @@ async def test_many_come_in_pieces_so_that_others_have_their_turn() -> None:
     entries = [read(f"/data/run{number % 7}/f{number}") for number in range(3 * AT_ONCE + 1)]
     outcomes = await desk.ask(*entries)
     assert desk.pieces == [AT_ONCE] * 3 + [1]
-    assert [str(one.token.scopes) for one in outcomes if isinstance(one, FileSigned)] == [
+    assert [one.token.scope for one in outcomes if isinstance(one, FileSigned)] == [
         f"storage.read:{entry.path}" for entry in entries
     ]
 
@@ -371,5 +376,6 @@ def _decided(desk: Desk, entry: AskFile) -> object:
 def _said(outcome: FileOutcome) -> object:
     if isinstance(outcome, CredbrokerError):
         return type(outcome)
-    token = outcome.token
-    return token.scopes, token.audiences, token.seconds_left(things.NOON)
+    lot = outcome.token.lot
+    scopes = ScopeSet.parse(outcome.token.scope)
+    return scopes, lot.audiences, lot.seconds_left(things.NOON)

@@ -211,7 +211,9 @@ async def test_a_refresh_token_needs_the_settings_that_it_was_given_by() -> None
 async def given(world: GrantingWorld, replica: IssuingReplica, count: int) -> list[Secret]:
     """Return so many tokens of Rucio's."""
     said = Statement("rucio", "rucio", ScopeSet.parse("storage.read:/"), (SE1,), 3600)
-    return [one.value for one in await replica.signing.sign_many([said] * count)]
+    return [
+        one.value for one in await replica.signing.sign_many([(said, str(said.scopes))] * count)
+    ]
 
 
 async def test_tokens_that_are_revoked_at_once_are_written_at_once() -> None:

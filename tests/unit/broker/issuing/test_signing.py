@@ -28,6 +28,7 @@ from credbroker.domain.errors import (
 from credbroker.domain.scopes import ScopeItem, ScopeSet
 from credbroker.domain.secret import Secret
 from credbroker.domain.signing_keys import SETTLING_SECONDS
+from credbroker.domain.tokens import AccessToken, LotToken
 from credbroker.wire.jwt import peek, read_access_token
 from tests.fakes.signing import DAY, URL, SigningWorld, have_withdrawn
 
@@ -48,6 +49,17 @@ def world() -> Iterator[SigningWorld]:
 async def signing(world: SigningWorld) -> Signing:
     """A replica that signs by ES256."""
     return await world.signing()
+
+
+def each(*statements: Statement) -> list[tuple[Statement, str]]:
+    """Return what asks a batch for these, with the scopes that they have."""
+    return [(one, str(one.scopes)) for one in statements]
+
+
+def whole(token: LotToken) -> AccessToken:
+    """Return all that a token of a lot says."""
+    scopes = ScopeSet.parse(token.scope)
+    return replace(token.lot, value=token.value, scopes=scopes, jti=token.jti)
 
 
 def said(value: Secret) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -164,6 +176,9 @@ async def test_a_storage_scope_without_a_path_is_not_signed(signing: Signing, na
     """Some storage takes it for everything."""
     with pytest.raises(ScopeRefused, match="without a path"):
         await signing.sign(ASKED._replace(scopes=ScopeSet((ScopeItem(name),))))
+    for scope in (name, f"{name}:", f"storage.read:/d {name}", f"{name} openid"):
+        with pytest.raises(ScopeRefused, match="without a path"):
+            await signing.sign_many([(ASKED, str(READ)), (ASKED, scope)])
 
 
 @pytest.mark.parametrize("audiences", [(), ("",), (STORAGE, "")])
@@ -187,7 +202,7 @@ async def test_a_subject_that_no_service_takes_is_not_signed(
         await signing.sign(statement)
     assert not subject or subject not in error.value.sentence + error.value.remedy
     with pytest.raises(TokenRefused):
-        await signing.sign_many([ASKED, statement])
+        await signing.sign_many(each(ASKED, statement))
     longest = await signing.sign(ASKED._replace(subject="a" * 255))
     assert said(longest.value)[1]["sub"] == "a" * 255
 
@@ -201,7 +216,7 @@ async def test_nothing_is_signed_while_revocations_are_not_known(
         with pytest.raises(StoreUnavailable):
             await signing.sign(ASKED)
     with pytest.raises(StoreUnavailable):
-        await signing.sign_many([ASKED])
+        await signing.sign_many(each(ASKED))
     world.marks.error = None
     await signing.sign(ASKED)
     assert world.marks.asked == 4
@@ -234,7 +249,7 @@ async def test_a_batch_is_answered_in_its_order_whatever_signs_each(world: Signi
         ASKED._replace(subject=f"file-{n}", audiences=("https://rs" if n % 50 == 7 else STORAGE,))
         for n in range(2 * AT_ONCE + 3)
     ]
-    tokens = await signing.sign_many(statements)
+    tokens = [whole(one) for one in await signing.sign_many(each(*statements))]
     assert [one.subject for one in tokens] == [one.subject for one in statements]
     assert len({one.jti for one in tokens}) == len(tokens)
     for one in tokens[:60]:
@@ -263,10 +278,11 @@ async def test_what_tokens_of_a_batch_have_in_common_spoils_none_that_differs(
 ) -> None:
     """Each says what it would say by itself, but for its `jti`."""
     statements = [ASKED, ASKED._replace(**other), ASKED]
-    for many, statement in zip(await signing.sign_many(statements), statements, strict=True):
+    tokens = await signing.sign_many(each(*statements))
+    for many, statement in zip(tokens, statements, strict=True):
         alone = said((await (await world.signing()).sign(statement)).value)[1]
         assert said(many.value)[1] == {**alone, "jti": many.jti}
-        assert many == read_access_token(many.value, world.clock.now())
+        assert whole(many) == read_access_token(many.value, world.clock.now())
         single = await signing.sign(statement)  # after others of this second
         assert said(single.value)[1] == {**alone, "jti": single.jti}
         assert single == read_access_token(single.value, world.clock.now())
@@ -292,7 +308,7 @@ async def test_an_empty_batch_is_no_fault(signing: Signing) -> None:
 async def test_one_bad_statement_refuses_the_batch(signing: Signing) -> None:
     """Whoever calls has checked each before."""
     with pytest.raises(AudienceRefused):
-        await signing.sign_many([ASKED, ASKED._replace(audiences=())])
+        await signing.sign_many(each(ASKED, ASKED._replace(audiences=())))
 
 
 # -- what is believed --------------------------------------------------------------------------
