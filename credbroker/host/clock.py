@@ -25,6 +25,8 @@ class SystemClock:
         """Return the wall-clock time, aware, in UTC."""
         import datetime  # who only needs seconds starts quicker without it
 
+        if not self._offset_seconds:
+            return datetime.datetime.now(datetime.timezone.utc)  # in half the time
         return datetime.datetime.fromtimestamp(self.seconds(), datetime.timezone.utc)
 
     def seconds(self) -> float:

@@ -92,7 +92,7 @@ class AuditTrail:
                 "time": _text_of(self._clock.now()),
                 "event": event,
                 "replica": self._replica,
-                **_present([common])[0],
+                **(_present([common])[0] if common else {}),
             }
         )[:-1]
         for fields in _present(lines):
@@ -191,10 +191,11 @@ def _open_alone(path: Path) -> int:
 
 def _present(lines: Sequence[Mapping[str, object]]) -> Sequence[Mapping[str, object]]:
     """Return of each line the fields that have a value, as they may be written."""
-    # Lines of many tokens hold nothing but clean texts, and are not copied.
-    values = [value for fields in lines for value in fields.values()]
-    if set(map(type, values)) == {str} and _is_clean(cast("list[str]", values)):
-        return lines
+    if len(lines) > 1:
+        # Those of many tokens hold nothing but clean texts, and are not copied.
+        values = [value for fields in lines for value in fields.values()]
+        if set(map(type, values)) == {str} and _is_clean(cast("list[str]", values)):
+            return lines
     texts: list[str] = []
     found = [_named(fields, texts) for fields in lines]
     # One look at all texts together takes less time than one at each, or at those of each line.
@@ -220,7 +221,9 @@ def _named(fields: Mapping[str, object], texts: list[str]) -> dict[str, object]:
 
 
 def _is_clean(texts: Sequence[str]) -> bool:
-    return max(map(len, texts), default=0) <= LONGEST_TEXT and surely_clean(" ".join(texts))
+    text = " ".join(texts)
+    are_short = len(text) <= LONGEST_TEXT or max(map(len, texts)) <= LONGEST_TEXT
+    return are_short and surely_clean(text)
 
 
 def _plain(value: object) -> object:
@@ -237,7 +240,8 @@ def _plain(value: object) -> object:
 
 def _text_of(at: datetime.datetime) -> str:
     at = at if at.tzinfo is datetime.UTC else at.astimezone(datetime.UTC)
-    return at.isoformat(timespec="microseconds")[:-6] + "Z"
+    text = _ENCODER.encode(at).decode().strip('"')  # a tenth of the time that isoformat takes
+    return text if at.microsecond else text.replace("Z", ".000000Z")
 
 
 def _cleaned(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import errno
 import hashlib
 import json
@@ -162,6 +163,29 @@ def test_any_text_makes_a_line(tmp_path: Path, text: str) -> None:
     asyncio.run(write())
     (line,) = whole_chain(tmp_path)
     assert line["path"].endswith("\\udc80")
+
+
+_FIRST, _LAST = map(datetime.datetime.fromisoformat, ("1900-01-01", "2900-01-01"))
+_moments = st.datetimes(_FIRST, _LAST, timezones=st.timezones())
+_whole_seconds = _moments.map(lambda at: at.replace(microsecond=0))
+
+
+@given(st.lists(_moments | _whole_seconds, min_size=20, max_size=20))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
+def test_a_time_is_written_in_utc_to_the_microsecond(
+    tmp_path: Path, moments: list[datetime.datetime]
+) -> None:
+    """Wherever it was read, and also where it is a whole second."""
+
+    async def write() -> None:
+        with trail(tmp_path) as opened:
+            await opened.record_all("x", [{"at": at} for at in moments])
+
+    (tmp_path / "audit-r1.jsonl").unlink(missing_ok=True)
+    asyncio.run(write())
+    assert [line["at"] for line in whole_chain(tmp_path)] == [
+        at.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ") for at in moments
+    ]
 
 
 async def test_the_file_is_private(tmp_path: Path) -> None:
