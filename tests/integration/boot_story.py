@@ -156,12 +156,20 @@ def reloaded(level: str) -> dict[str, str]:
     """Reload with this level of the log; return which process it is after that, and what became of it."""
     settings = ETC / "config.d/20-log.yaml"
     settings.write_text(yaml.safe_dump({"log": {"level": level}}))
-    run("systemctl", "reload", "credbroker")
+    before = sum(on_trail().values())
+    run(
+        "systemctl", "reload", "credbroker"
+    )  # the signal alone: the broker may not have seen it yet
+    until(lambda: sum(on_trail().values()) > before)
     until(lambda: shown("credbroker", "ActiveState")["ActiveState"] == "active")
-    trail = "".join(one.read_text() for one in Path("/var/log/credbroker").glob("*.jsonl"))
     settings.unlink()
-    count = {one: str(trail.count(f'"{one}"')) for one in ("settings_taken", "settings_refused")}
-    return {**shown("credbroker", "MainPID"), **count}
+    return {**shown("credbroker", "MainPID"), **{name: str(n) for name, n in on_trail().items()}}
+
+
+def on_trail() -> dict[str, int]:
+    """Return how often the broker took new settings by now, and how often it refused them."""
+    trail = "".join(one.read_text() for one in Path("/var/log/credbroker").glob("*.jsonl"))
+    return {one: trail.count(f'"{one}"') for one in ("settings_taken", "settings_refused")}
 
 
 def services(authority: Authority) -> float:

@@ -128,8 +128,9 @@ async def test_a_person_logs_in_and_has_tokens_for_as_long_as_the_notebook_lives
 async def test_an_interrupt_leaves_nothing_and_the_notebook_goes_on(opened: Notebook) -> None:
     """No lease, no code on the page; the next login is a new one."""
     assert await opened.run("%credbroker_login", opened.interrupt) == "KeyboardInterrupt"
-    assert opened.last_of(0) == "The login was broken off; nothing was kept."
-    assert opened.last_of(1) == ""
+    # It may have come before there was a line for what is left of the time.
+    first, *others = [shown[-1]["text/plain"] for shown in opened.displays.values()]
+    assert (first, set(others) | {""}) == ("The login was broken off; nothing was kept.", {""})
     assert not opened.lease_tokens()
     assert await opened.run("%credbroker_login", opened.approve) == "well", opened.said
     assert len(opened.lease_tokens()) == 1

@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 PROGRAM = """
 import os, signal, socket, sys
 folder, name, says, ends = sys.argv[1:]
-with open(os.path.join(folder, name), "a") as starts:
-    starts.write(f"{os.getpid()}\\n")
 def end(*_):
     if int(ends) < 0:
         os.kill(os.getpid(), -int(ends))
     os._exit(int(ends))
 signal.signal(signal.SIGTERM, end)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])  # before a test can know the pid
+with open(os.path.join(folder, name), "a") as starts:
+    starts.write(f"{os.getpid()}\\n")
 def renew(*_):
     with open(os.path.join(folder, name + ".renewed"), "a") as renewals:
         renewals.write("once\\n")
     out.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
 signal.signal(signal.SIGHUP, renew)
-signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
 out = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 for word in says.split():
     if word.isdigit():
