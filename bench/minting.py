@@ -133,7 +133,7 @@ async def _batch(files: FilesSigning, request: bytes) -> int:
         tokens = [one.token for one in piece if isinstance(one, FileSigned)]
         if len(tokens) != len(piece):
             raise RuntimeError(f"Not every entry was signed: {piece}")
-        b"".join([write_token(n + at, token).encode() for at, token in enumerate(tokens)])
+        "".join([write_token(n + at, token) for at, token in enumerate(tokens)]).encode()
         n += len(piece)
     return n
 

@@ -358,6 +358,8 @@ def _check(said: Statement) -> None:
 
 
 def _check_scope(scope: str) -> None:
+    if ":/" in scope and " " not in scope:
+        return  # one item, which has a path
     for item in scope.split(" "):
         name, _, path = item.partition(":")
         if not path and name in STORAGE:
