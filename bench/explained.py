@@ -85,14 +85,15 @@ _SHARED_CORES = (
 
 EXPLAINED = {
     "batches of tokens signed with ES256 on one core": (
-        "a signature takes as long as a few dozen lines of Python do. Of the rest a quarter is the"
-        " line of the audit trail, a quarter the reading and judging of the entry, a quarter the claims"
-        " and the token made of them. The least that signs and writes down, which checks and decides"
-        " nothing, stands below: the bar leaves five to ten microseconds for all that ours does more."
+        "a signature takes as long as a few dozen lines of Python do. Of the rest two fifths are the line"
+        " of the audit trail, its hashes and the disk, a sixth the reading and judging of the entry, a"
+        " fifth the claims and the token made of them. The least that signs and writes down, which checks"
+        " and decides nothing, stands below; ours takes a sixth longer. Rounds and runs lie on both sides"
+        " of the bar."
     ),
     "batches of tokens signed with RS256 on one core": (
-        "beside a signature of half a millisecond stand 40 µs of everything else, nearly a tenth: the"
-        " bar lies there, and the rounds of a run lie on both sides of it."
+        "beside a signature of a quarter to half of a millisecond stand 20 to 30 µs of everything else,"
+        " nearly a tenth: the bar lies there, and the rounds of a run lie on both sides of it."
     ),
     "batches signed with RS256 in two threads on two cores": (
         "the peer's programs share nothing. Two threads of one program pass through one lock for all that is"
@@ -106,11 +107,11 @@ EXPLAINED = {
     ),
     "tokens with ES256, against the least that signs and writes down": (
         "who asks, what is allowed and for how long, and the claims made of it are all that the peer leaves"
-        " out; runs gave 0.71 to 0.93."
+        " out; runs gave 0.61 to 0.93. What makes the trail quicker makes the peer quicker still."
     ),
     "tokens with RS256, against the signature alone": (
-        "beside each signature of 0.34 to 0.43 ms stand 0.3 to 0.4 ms of CPU time for the rest of the answer, on"
-        " the same core. The least that signs and writes down takes 0.21 to 0.25 of it, so 0.62 is the most that"
+        "beside each signature of 0.31 to 0.43 ms stand 0.3 to 0.4 ms of CPU time for the rest of the answer, on"
+        " the same core. The least that signs and writes down takes 0.15 to 0.25 of it, so 0.68 is the most that"
         " one core gives on this HTTP library. A signing thread would use the other core, but Python's lock would"
         " pass to and fro for each: side by side with this it brought a tenth less, so threads are for batches."
     ),
