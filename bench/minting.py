@@ -18,6 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prometheus_client import CollectorRegistry
+
 from bench.bare_signing import bare_signing
 from bench.least_batch import LeastBatch
 from bench.memory import DAY, BytesInMemory
@@ -39,6 +41,7 @@ from credbroker.host.entropy import SystemEntropy
 from credbroker.host.loop import take_turns
 from credbroker.issuers.signers import OwnKeysmith
 from credbroker.telemetry.audit import AuditTrail
+from credbroker.telemetry.counting import CountedAudit
 from credbroker.wire.files import write_token
 from credbroker.wire.signing_keys import read_signing_keys, write_signing_keys
 from tests.fakes.signing import FreshMarks
@@ -90,7 +93,8 @@ async def mint(task: Task) -> dict[str, list[float]]:
 async def _open_files(task: Task) -> AsyncIterator[tuple[FilesSigning, LeastBatch]]:
     """Open what signs batches: real keys and a real trail, on disk; the keys' record is in memory."""
     clock, entropy = SystemClock(), SystemEntropy()
-    audit, keysmith = AuditTrail(Path(task.folder), "one", clock), OwnKeysmith(task.threads)
+    trail, keysmith = AuditTrail(Path(task.folder), "one", clock), OwnKeysmith(task.threads)
+    audit = CountedAudit(trail, (), CollectorRegistry())
     try:
         means = Means(audit, clock, entropy, Deeds(clock))
         keyring = Keyring(
@@ -106,10 +110,10 @@ async def _open_files(task: Task) -> AsyncIterator[tuple[FilesSigning, LeastBatc
         signing = Signing(URL, keyring, FreshMarks(), means, algorithms(task.algorithm, {}))
         files = FilesSigning(signing, LifetimeTable.of({}), audit, lambda _client_id: None)
         signer = keyring.signing(task.algorithm).signer
-        yield files, LeastBatch(URL, task.algorithm, signer, audit, clock, entropy)
+        yield files, LeastBatch(URL, task.algorithm, signer, trail, clock, entropy)
     finally:
         keysmith.close()
-        audit.close()
+        trail.close()
 
 
 def _request(files: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter
@@ -40,26 +41,33 @@ class CountedAudit:
     async def record(self, event: str, /, **fields: object) -> None:
         """Write one line, then count it; see `ports.Audit`."""
         await self._audit.record(event, **fields)
-        self._count(event, fields)
+        self._count(event, *_labels(fields, {}))
 
     async def record_all(
         self, event: str, lines: Sequence[Mapping[str, object]], /, **common: object
     ) -> None:
         """Write lines, then count them; see `ports.Audit`."""
         await self._audit.record_all(event, lines, **common)
-        for fields in lines:
-            self._count(event, {**common, **fields})
+        # Together, as those of a batch have the same labels.
+        alike = collections.Counter([_labels(fields, common) for fields in lines])
+        for (issuer, state), lines_alike in alike.items():
+            self._count(event, issuer, state, lines_alike)
 
-    def _count(self, event: str, fields: Mapping[str, object]) -> None:
-        issuer = str(fields.get("issuer", ""))
+    def _count(self, event: str, issuer: str, state: str, lines: int = 1) -> None:
         known = issuer if issuer in self._issuers else ""
-        self._counter(event, known, str(fields.get("state", ""))).inc()
+        self._counter(event, known, state).inc(lines)
 
     def _counter(self, *labels: str) -> Counter:
         counter = self._counters.get(labels)
         if counter is None:
             counter = self._counters[labels] = self._events.labels(*labels)
         return counter
+
+
+def _labels(fields: Mapping[str, object], common: Mapping[str, object]) -> tuple[str, str]:
+    """Return the issuer and the state that a line names."""
+    issuer = fields.get("issuer", common.get("issuer", ""))
+    return str(issuer), str(fields.get("state", common.get("state", "")))
 
 
 def registry_over(counted: CollectorRegistry) -> CollectorRegistry:

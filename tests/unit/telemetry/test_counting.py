@@ -30,12 +30,16 @@ async def test_each_event_is_counted_with_its_issuer_and_state() -> None:
 
 
 async def test_each_of_many_lines_is_counted() -> None:
-    """With the issuer that they have in common."""
+    """With the issuer, or the state, that it has or that they have in common."""
     registry, audit = CollectorRegistry(), FakeAudit()
     counted = CountedAudit(audit, ["cms"], registry)
     await counted.record_all("sign", [{"jti": "j-1"}, {"jti": "j-2"}], issuer="cms")
     assert count(registry, "sign", "cms") == 2
     assert [line["jti"] for line in audit.lines] == ["j-1", "j-2"]
+    await counted.record_all("refresh", [{"state": "ready"}, {"state": "lost"}] * 2, issuer="cms")
+    await counted.record_all("refresh", [{"issuer": "cms"}, {"issuer": "x"}], state="ready")
+    found = [count(registry, "refresh", "cms", state) for state in ("ready", "lost")]
+    assert (found, count(registry, "refresh", "", "ready")) == ([3, 2], 1)
 
 
 async def test_what_somebody_typed_never_becomes_a_label() -> None:
