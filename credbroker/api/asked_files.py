@@ -43,16 +43,10 @@ def _usual(body: bytes) -> list[AskFile] | None:
         return None
     quotes = _QUOTES
     for entry in entries:
-        quotes += _QUOTES_OF_EACH + 2 * len(entry.access)
-        if entry.audience is not None:
-            quotes += 4
-        if entry.url is not None or entry.form != "token" or entry.lifetime_seconds is not None:
-            if abs(entry.lifetime_seconds or 0) >= _USUAL_SECONDS:
+        texts = (entry.audience is not None) + (entry.url is not None) + (entry.form != "token")
+        quotes += _QUOTES_OF_EACH + 2 * len(entry.access) + 4 * texts
+        if entry.lifetime_seconds is not None:
+            if abs(entry.lifetime_seconds) >= _USUAL_SECONDS:
                 return None
-            quotes += _quotes_of_more(entry)
+            quotes += 2
     return entries if quotes == body.count(b'"') and len(entries) <= MOST_FILES else None
-
-
-def _quotes_of_more(entry: AskFile) -> int:
-    texts = (entry.url is not None) + (entry.form != "token")
-    return 4 * texts + 2 * (entry.lifetime_seconds is not None)

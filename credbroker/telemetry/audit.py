@@ -92,7 +92,7 @@ class AuditTrail:
                 "time": _text_of(self._clock.now()),
                 "event": event,
                 "replica": self._replica,
-                **(_present([common])[0] if common else {}),
+                **_present([common])[0],
             }
         )[:-1]
         for fields in _present(lines):

@@ -157,9 +157,8 @@ def reloaded(level: str) -> dict[str, str]:
     settings = ETC / "config.d/20-log.yaml"
     settings.write_text(yaml.safe_dump({"log": {"level": level}}))
     before = sum(on_trail().values())
-    run(
-        "systemctl", "reload", "credbroker"
-    )  # the signal alone: the broker may not have seen it yet
+    # That is the signal alone: the broker may not have seen it yet.
+    run("systemctl", "reload", "credbroker")
     until(lambda: sum(on_trail().values()) > before)
     until(lambda: shown("credbroker", "ActiveState")["ActiveState"] == "active")
     settings.unlink()

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import structlog
 
-from credbroker.broker.issuing.signing import Statement
+from credbroker.broker.issuing.signing import AT_ONCE, Statement
 from credbroker.broker.trail import own_traces, shared_traces, whence
 from credbroker.domain.clients import Client
 from credbroker.domain.errors import (
@@ -34,11 +34,10 @@ from credbroker.domain.lifetimes import LifetimeTable
 from credbroker.domain.policy import Asked, decide
 from credbroker.domain.scopes import STORAGE, ScopeSet
 from credbroker.domain.storage_verdict import storage_at
-from credbroker.domain.tokens import AccessToken, LotToken
+from credbroker.domain.tokens import LotToken
 from credbroker.ports import Audit
 from credbroker.wire.files import FORMS, AskFile
 
-AT_ONCE = 512
 URL_SECONDS = 900
 """How long a token lives at most that stands in a URL."""
 
@@ -168,18 +167,15 @@ class FilesSigning:
         self, caller: ClientCaller, both: Sequence[tuple[LotToken, _Ready]]
     ) -> None:
         """Write down each token; what those of a lot have in common is put into words once."""
-        lots: dict[int, tuple[AccessToken, list[dict[str, object]]]] = {}
-        last = None
+        lots = {id(token.lot): token.lot for token, _ in both}
+        lines: dict[int, list[dict[str, object]]] = {lot: [] for lot in lots}
         for token, one in both:
-            if token.lot is not last:
-                last = token.lot
-                _, lines = lots.setdefault(id(last), (last, []))
-            lines.append(_line(token, one))
+            lines[id(token.lot)].append(_line(token, one))
         about = {**self._about(caller), "iss": self._signing.url, "sub": caller.client.id}
         await asyncio.gather(
             *[
-                self._audit.record_all("sign", lines, **about, **shared_traces(lot))
-                for lot, lines in lots.values()
+                self._audit.record_all("sign", lines[at], **about, **shared_traces(lot))
+                for at, lot in lots.items()
             ]
         )
 

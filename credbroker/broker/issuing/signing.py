@@ -42,7 +42,7 @@ BACK_SECONDS = 60
 # WLCG token profile 1.3, `sub`: ASCII, and no more.
 MOST_SUBJECT = 255
 VERSION = "1.0"
-# Of a batch, so many are written and signed at a time: others get their turn in between.
+# Of a batch, so many are judged, signed and put on disk at a time: others get their turn in between.
 AT_ONCE = 512
 # As long as a caller's answer may take on the way to a first reading of the marks.
 CONFIRM_SECONDS = 2.0
@@ -358,8 +358,6 @@ def _check(said: Statement) -> None:
 
 
 def _check_scope(scope: str) -> None:
-    if ":/" in scope and " " not in scope:
-        return  # one item, which has a path
     for item in scope.split(" "):
         name, _, path = item.partition(":")
         if not path and name in STORAGE:

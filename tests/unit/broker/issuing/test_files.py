@@ -11,14 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from credbroker.broker.issuing.files import (
-    AT_ONCE,
     URL_SECONDS,
     FileOutcome,
     FileSigned,
     FilesSigning,
 )
 from credbroker.broker.issuing.granting import ClientCaller
-from credbroker.broker.issuing.signing import Statement
+from credbroker.broker.issuing.signing import AT_ONCE, Statement
 from credbroker.broker.issuing.trail import about_signed
 from credbroker.broker.leasing import Origin
 from credbroker.domain.attenuation import ANY_AUDIENCE
