@@ -29,13 +29,11 @@ class Secret:
         """Twelve hex digits of the SHA-256: enough to tell two values apart, no way back."""
         return self.digest()[:12]
 
-    def digest(self, algorithm: str = "sha256") -> str:
-        """Return the value's digest in hex, for a record that must recognise it again."""
+    def digest(self) -> str:
+        """Return the value's SHA-256 in hex, for a record that must recognise it again."""
         import hashlib  # many commands wrap secrets and digest none, and start quicker without
 
-        # By name, each is looked for anew in OpenSSL, which takes as long as the hash of a token.
-        made = {"sha1": hashlib.sha1, "sha256": hashlib.sha256}[algorithm]
-        return made(self._value.encode()).hexdigest()
+        return hashlib.sha256(self._value.encode()).hexdigest()
 
     def digests(self) -> tuple[str, str]:
         """Return the SHA-256 and the SHA-1 in hex, for the trail, in little more time than one."""
