@@ -1,7 +1,8 @@
-"""OpenBao as one node or as three on 127.0.0.1 to 127.0.0.3, whose nodes can be killed and stopped.
+"""OpenBao as one node or as three on loopback, whose nodes can be killed and stopped.
 
-The nodes speak plain HTTP on loopback, because the campaign's proxy reads what goes by. They elect
-quickly (`performance_multiplier` 1). Every node is ended by its own process id.
+The nodes speak plain HTTP, because the campaign's proxy reads what goes by. Each has an address of its
+own, so that nobody takes its port while it is down. They elect quickly (`performance_multiplier` 1).
+Every node is ended by its own process id.
 """
 
 from __future__ import annotations
@@ -173,17 +174,19 @@ class Cluster:
         self._await(self._all_vote)
 
     def _nodes(self, folder: Path, count: int) -> list[Node]:
-        port = free_port(self._entropy, width=2, hosts=[f"127.0.0.{1 + n}" for n in range(count)])
+        second, third = (16 + int(self._entropy.fraction() * 224) for _ in range(2))
+        hosts = [f"127.{second}.{third}.{1 + number}" for number in range(count)]
+        port = free_port(self._entropy, width=2, hosts=hosts)
         key = base64.urlsafe_b64decode(self._entropy.token(32) + "=")
-        nodes = [self._node(folder, number, port, key) for number in range(count)]
+        nodes = [self._node(folder, number, host, port, key) for number, host in enumerate(hosts)]
         for node in nodes[1:]:
             node.config.pop("initialize")
             joining = {"leader_api_addr": nodes[0].address}
             node.config["storage"]["raft"]["retry_join"] = [joining]
         return nodes
 
-    def _node(self, folder: Path, number: int, port: int, key: bytes) -> Node:
-        layout, host = Layout(folder / f"node-{number}"), f"127.0.0.{1 + number}"
+    def _node(self, folder: Path, number: int, host: str, port: int, key: bytes) -> Node:
+        layout = Layout(folder / f"node-{number}")
         layout.raft_folder.mkdir(mode=0o700, parents=True)
         write_private(layout.unseal_key_file, key)
         if number == 0:
