@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import resource
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_IDLE, _IOWAIT = 3, 4  # proc_stat(5), of what stands behind a core's name
 _UTIME = 11  # behind the command's name: proc_pid_stat(5) fields 14 and 15 count from the id
 
 
@@ -31,8 +33,13 @@ def this_machine() -> Machine:
         cores=len(os.sched_getaffinity(0)),
         memory_gib=round(int(_line("/proc/meminfo", "MemTotal").split()[0]) / 2**20, 1),
         kernel=platform.release(),
-        python=platform.python_version(),
+        python=f"{platform.python_version()} ({'the' if is_the_systems() else 'not the'} system's)",
     )
+
+
+def is_the_systems() -> bool:
+    """Return whether this Python is the distribution's, which builds it for speed and with which we are installed."""
+    return sys.base_prefix == "/usr"
 
 
 def load() -> float:
@@ -44,6 +51,19 @@ def cpu_seconds(pid: int) -> float:
     """Return the CPU time that a running program has used, all its threads', to 10 ms."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
     return (int(fields[_UTIME]) + int(fields[_UTIME + 1])) / _TICKS
+
+
+def busy_seconds() -> float:
+    """Return for how long the cores that this program may use were busy since boot, with whatever."""
+    names = {f"cpu{core}" for core in os.sched_getaffinity(0)}
+    busy = 0
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *counted = line.split()
+        if name in names:
+            # What a guest takes stands at the end, and is counted in what stands before.
+            spent = list(map(int, counted[:8]))
+            busy += sum(spent) - spent[_IDLE] - spent[_IOWAIT]
+    return busy / _TICKS
 
 
 def own_cpu_seconds() -> float:

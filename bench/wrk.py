@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from bench.machine import cpu_seconds
+from bench.machine import busy_seconds, cpu_seconds
 from bench.pace import Pace
 
 if TYPE_CHECKING:
@@ -95,11 +95,12 @@ async def ask(
 ) -> Pace:
     """Ask for so long, from `cores`; count the CPU time of the program `pid` as "server".
 
+    What all programs together took of the machine's cores is counted as "machine".
     Raises `RuntimeError` if an answer was no success.
     """
     script = folder / "wrk.lua"
     await asyncio.to_thread(script.write_text, request.script())
-    before = cpu_seconds(pid)
+    before, busy_before = cpu_seconds(pid), busy_seconds()
     said = await _run(
         "taskset", "-c", ",".join(map(str, cores)),
         "wrk", "--threads", "1", "--connections", str(CONNECTIONS),
@@ -108,7 +109,7 @@ async def ask(
     seen = json.loads(said.splitlines()[-1])
     if seen["bad"] or seen["broken"] or not seen["answers"]:
         raise RuntimeError(f"Not every answer of {urlsplit(request.url).path} was good: {seen}")
-    cpu = {"server": cpu_seconds(pid) - before}
+    cpu = {"server": cpu_seconds(pid) - before, "machine": busy_seconds() - busy_before}
     return Pace(seen["answers"], seen["microseconds"] / 1e6, cpu)
 
 
