@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -137,6 +137,7 @@ class World:
     authlib: Service
     quick_authlib: Service
     least: Service
+    least_rs256: Service
     documents: Service
 
     def asking(self, service: Service, request: Request, *, shared: bool = False) -> Side:
@@ -210,13 +211,17 @@ async def _open(folder: Path, shape: Shape, stack: AsyncExitStack) -> World:
         quick_authlib=await stack.enter_async_context(
             open_peer("bench.authlib_peer", folder, one, quick=True)
         ),
-        least=await stack.enter_async_context(
-            open_peer("bench.least_issuer", folder, one, least_settings(folder), quick=True)
-        ),
+        least=await stack.enter_async_context(_open_least(folder, "ES256")),
+        least_rs256=await stack.enter_async_context(_open_least(folder, "RS256")),
         documents=await stack.enter_async_context(
             open_peer("bench.bare_aiohttp", folder, one, texts, quick=True)
         ),
     )  # fmt: skip
+
+
+def _open_least(folder: Path, algorithm: str) -> AbstractAsyncContextManager[Service]:
+    told = least_settings(folder, algorithm)
+    return open_peer("bench.least_issuer", folder, CORES[:1], told, quick=True)
 
 
 async def _credentials(world: World) -> list[Figure]:
@@ -272,8 +277,20 @@ async def _rs256(world: World) -> Figure:
         seen = await ask_child("bench.bare_signing", "RS256", CORES[0], world.shape.seconds)
         return Pace(seen["done"], seen["seconds"], {})
 
-    ours = world.asking(world.alone, world.alone.credentials(audience=RS256_AUDIENCE))
-    return await world.figure(RS256, ours, bare)
+    alone, least = world.alone, world.least_rs256
+    taken = await world.taken(
+        {
+            "ours": world.asking(alone, alone.credentials(audience=RS256_AUDIENCE)),
+            "bare": bare,
+            "least": world.asking(least, least.credentials(audience=RS256_AUDIENCE)),
+        }
+    )
+    limits = Rounds(_rates(taken["least"]), _rates(taken["bare"]))
+    beside = {
+        "the least that signs and writes down, per second": median(limits.ours),
+        "the least against the signature alone": limits.ratio,
+    }
+    return _held(RS256, taken, "bare", beside)
 
 
 async def _exchange(world: World) -> Figure:

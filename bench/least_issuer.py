@@ -1,7 +1,7 @@
 """`python -m bench.least_issuer PORT`: the least that a token takes which is signed and written down.
 
-One route of aiohttp that reads the form, compares the secret's hash, signs ES256 by the broker's own
-signer, and has the broker's own trail put a line on disk before it answers. It decides nothing, knows
+One route of aiohttp that reads the form, compares the secret's hash, signs by the broker's own signer,
+and has the broker's own trail put a line on disk before it answers. It decides nothing, knows
 no policy and no revocation, and gives its requests no ids: a limit for whoever does.
 """
 
@@ -34,16 +34,17 @@ class Issuer:
 
     def __init__(self, given: Mapping[str, str]) -> None:
         """Know the client, what it may have, and where the trail is to lie."""
-        self._given = given
+        self._given, self._algorithm = given, given["algorithm"]
         self._shown = sha256(f"{given['client_id']}:{given['secret']}".encode()).digest()
         self._clock, self._entropy = SystemClock(), SystemEntropy()
         self._smith = OwnKeysmith()
-        self._trail = AuditTrail(Path(given["folder"]), "least", self._clock)
+        self._trail = AuditTrail(Path(given["folder"]), f"least-{self._algorithm}", self._clock)
 
     async def open(self, _app: web.Application) -> None:
         """Make the key."""
-        self._signer = self._smith.signer(await self._smith.make("ES256"))
-        self._header = part(b'{"alg":"ES256","kid":"key-1"}') + b"."
+        self._signer = self._smith.signer(await self._smith.make(self._algorithm))
+        head = {"alg": self._algorithm, "kid": "key-1"}
+        self._header = part(json.dumps(head).encode()) + b"."
 
     async def token(self, request: web.Request) -> web.Response:
         """Answer the token endpoint."""

@@ -160,9 +160,9 @@ def _peer_settings() -> dict[str, str]:
     }
 
 
-def least_settings(folder: Path) -> dict[str, str]:
+def least_settings(folder: Path, algorithm: str) -> dict[str, str]:
     """Return what `bench.least_issuer` is told; its trail lies in `folder`."""
-    return {**_peer_settings(), "folder": str(folder)}
+    return {**_peer_settings(), "folder": str(folder), "algorithm": algorithm}
 
 
 def _community() -> dict[str, Any]:

@@ -158,6 +158,15 @@ def test_the_machine_is_named() -> None:
     assert here.cores >= 1
     assert here.memory_gib > 0
     assert machine.resident_bytes(os.getpid()) > 1 << 20
+    assert here.python.endswith(("(the system's)", "(not the system's)"))
+
+
+def test_the_cores_busy_time_is_no_more_than_there_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only of the cores that a measurement may use, and not while they waited, for a disk or for work."""
+    counted = "cpu  9 9 9 9 9 9 9 9 9 9\ncpu0 100 1 20 500 60 3 4 2 77 0\ncpu1 9 9 9 9 9 9 9 9 9 9\nintr 5\n"
+    monkeypatch.setattr(Path, "read_text", lambda _path: counted)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0})
+    assert machine.busy_seconds() == 130 / os.sysconf("SC_CLK_TCK")
 
 
 def test_the_page_is_what_the_results_say() -> None:
