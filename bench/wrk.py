@@ -91,9 +91,14 @@ def check_there(*programs: str) -> None:
 
 
 async def ask(
-    request: Request, folder: Path, cores: Sequence[int], seconds: float, pid: int
+    request: Request,
+    folder: Path,
+    cores: Sequence[int],
+    seconds: float,
+    pid: int,
+    connections: int = CONNECTIONS,
 ) -> Pace:
-    """Ask for so long, from `cores`; count the CPU time of the program `pid` as "server".
+    """Ask for so long, from `cores`, on so many connections; count the CPU time of the program `pid` as "server".
 
     What all programs together took of the machine's cores is counted as "machine".
     Raises `RuntimeError` if an answer was no success.
@@ -103,7 +108,7 @@ async def ask(
     before, busy_before = cpu_seconds(pid), busy_seconds()
     said = await _run(
         "taskset", "-c", ",".join(map(str, cores)),
-        "wrk", "--threads", "1", "--connections", str(CONNECTIONS),
+        "wrk", "--threads", "1", "--connections", str(connections),
         "--duration", f"{round(seconds)}s", "--script", str(script), request.url,
     )  # fmt: skip
     seen = json.loads(said.splitlines()[-1])
