@@ -152,7 +152,9 @@ class World:
     ) -> Side:
         """Return the side that is asked this, from the core that servers leave, or from both."""
         cores, seconds = CORES if shared else CORES[1:], self.shape.seconds
-        return partial(ask, request, self.folder, cores, seconds, service.pid, connections)
+        return partial(
+            ask, request, self.folder, cores, seconds, service.pid, connections=connections
+        )
 
     async def taken(self, sides: Mapping[str, Side]) -> dict[str, list[Pace]]:
         """Warm all sides up, then take them in turn."""

@@ -96,6 +96,7 @@ async def ask(
     cores: Sequence[int],
     seconds: float,
     pid: int,
+    *,
     connections: int = CONNECTIONS,
 ) -> Pace:
     """Ask for so long, from `cores`, on so many connections; count the CPU time of the program `pid` as "server".
