@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
 import ssl
 import sys
 from contextlib import asynccontextmanager
@@ -15,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from bench.ground import ISSUER
+from credbroker.demo import ports
 from credbroker.host.clock import SystemClock
+from credbroker.host.entropy import SystemEntropy
 from credbroker.wire import native
 
 if TYPE_CHECKING:
@@ -115,6 +116,4 @@ async def start_broker(folder: Path, name: str, port: int, http: aiohttp.ClientS
 
 def free_port() -> int:
     """Return a port that nobody listens on."""
-    with socket.socket() as tried:
-        tried.bind(("127.0.0.1", 0))
-        return int(tried.getsockname()[1])
+    return ports.free_port(SystemEntropy())

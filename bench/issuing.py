@@ -192,7 +192,7 @@ async def take(folder: Path, quick: bool) -> list[Figure]:
     """Measure all endpoints. Raises `ProgramMissing`."""
     check_there("wrk", "node", "npm", "taskset")
     await asyncio.to_thread(provider_server.install)
-    shape = Shape(3, 2.0, 2) if quick else Shape(7, 4.0, 1)
+    shape = Shape(3, 2.0, 2) if quick else Shape(14, 2.0, 1)
     async with AsyncExitStack() as stack:
         world = await _open(folder, shape, stack)
         return [

@@ -40,7 +40,7 @@ async def take(folder: Path, quick: bool) -> list[Figure]:
     """Measure both algorithms on one core, then RS256 with one thread and with two."""
     # Short rounds: what a neighbour does to the machine then hits both sides of a pair, or neither. In
     # several programs: where one's memory lies makes a tenth, for as long as it runs.
-    programs, rounds, seconds = (1, 3, 1.0) if quick else (7, 3, 1.2)
+    programs, rounds, seconds = (1, 3, 1.0) if quick else (7, 6, 0.7)
     cores = sorted(os.sched_getaffinity(0))
     figures = []
     for claim, algorithm in ((ES256, "ES256"), (RS256, "RS256")):

@@ -15,8 +15,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from credbroker.demo.ports import free_port
 from credbroker.host.entropy import SystemEntropy
-from tests.chaos.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

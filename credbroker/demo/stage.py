@@ -28,6 +28,7 @@ from credbroker.demo.issuer import (
     RefreshPolicy,
 )
 from credbroker.demo.openbao import OpenBaoServer
+from credbroker.demo.ports import free_port
 from credbroker.demo.private_files import write_private
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
@@ -99,7 +100,7 @@ class Stage:
         """Start OpenBao and the issuer, and write the broker's settings."""
         await asyncio.to_thread(self.openbao.start)
         await self.issuer.start()
-        self.port = _free_port()
+        self.port = free_port(self.entropy)
         self._write_settings()
 
     async def start_broker(self) -> None:
@@ -239,11 +240,3 @@ def _reap(child: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         child.kill()
         child.wait()
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as tried:
-        tried.bind(("127.0.0.1", 0))
-        return int(tried.getsockname()[1])

@@ -22,8 +22,8 @@ from hvac.exceptions import VaultError
 
 from credbroker.demo.openbao import OpenBaoError, OpenBaoSettings, find_binary
 from credbroker.demo.openbao.setup import ADMIN_NAME, Layout, configuration
+from credbroker.demo.ports import free_port
 from credbroker.demo.private_files import write_private
-from tests.chaos.ports import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path

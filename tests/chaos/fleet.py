@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from credbroker.demo.ports import free_port
 from credbroker.demo.private_files import write_private
 from tests.chaos import pace
-from tests.chaos.ports import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ import aiohttp
 from aiohttp import web
 
 from credbroker.demo.issuer.endpoints import cut
-from tests.chaos.ports import free_port
+from credbroker.demo.ports import free_port
 
 if TYPE_CHECKING:
     from credbroker.ports import Clock, Entropy

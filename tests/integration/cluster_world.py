@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from credbroker.building import open_vault
 from credbroker.config.load import load
 from credbroker.demo.issuer import Person
+from credbroker.demo.ports import free_port
 from credbroker.domain.attenuation import Ceiling
 from credbroker.domain.errors import StoreUnavailable
 from credbroker.domain.grants import Grant, GrantState
@@ -24,7 +25,6 @@ from credbroker.domain.secret import Secret
 from credbroker.host.entropy import SystemEntropy
 from credbroker.stores.records import grant_records, lease_records
 from tests.chaos.cluster import Cluster
-from tests.chaos.ports import free_port
 from tests.integration.broker_world import ROLE_SCOPES, BrokerWorld
 
 if TYPE_CHECKING:

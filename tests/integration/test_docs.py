@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -35,6 +34,7 @@ from credbroker.demo.issuer import (
     RefreshPolicy,
 )
 from credbroker.demo.openbao import find_binary
+from credbroker.demo.ports import free_port
 from credbroker.demo.private_files import write_private
 from credbroker.domain.secret import Secret
 from credbroker.host.clock import SystemClock
@@ -216,7 +216,7 @@ async def place(
     issuer = DevIssuer(settings, SystemClock(), SystemEntropy(), ssl_context=context)
     await issuer.start()
     try:
-        here = Place(folder, issuer, shared_openbao, free_port())
+        here = Place(folder, issuer, shared_openbao, free_port(SystemEntropy()))
         await prepare_openbao(here)
         here.write_settings(authority, secret)
         async with here.serving():
@@ -232,13 +232,6 @@ async def prepare_openbao(here: Place) -> None:
     admin.delete("sys/auth/approle")
     (block,) = [one for one in blocks(OPERATIONS, "sh") if one.startswith("bao ")]
     await here.play(block, BAO_TOKEN=admin.token)
-
-
-def free_port() -> int:
-    """Return a port on 127.0.0.1 that nobody uses now."""
-    with socket.socket() as tried:
-        tried.bind(("127.0.0.1", 0))
-        return int(tried.getsockname()[1])
 
 
 async def test_the_commands_on_the_pages_work_in_their_order(place: Place) -> None:

@@ -8,15 +8,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import select
 import shutil
-import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from credbroker.demo.ports import free_port
 from credbroker.demo.private_files import write_private
 from tests.interop.alone import alone_in
 from tests.interop.installing import run_installer
@@ -29,7 +28,6 @@ FOLDER = Path(__file__).parent / "provider"
 INSTALL_LIMIT_SECONDS = 240
 START_LIMIT_SECONDS = 60
 STOP_LIMIT_SECONDS = 10
-_FIRST_PORT, _PORTS = 20_000, 12_000
 
 
 class ProviderError(Exception):
@@ -203,14 +201,3 @@ class ProviderServer:
             "REFRESH_TOKEN_SECONDS": str(self.settings.refresh_token_seconds),
             "DEVICE_CODE_SECONDS": str(self.settings.device_code_seconds),
         }
-
-
-def free_port(entropy: Entropy) -> int:
-    """Return a free port of 127.0.0.1 that stays free while the server behind it restarts.
-
-    It is below the range from which the system takes ports for outgoing connections.
-    """
-    while True:
-        port = _FIRST_PORT + int(entropy.fraction() * _PORTS)
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port

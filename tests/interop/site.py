@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 import yaml
 
+from credbroker.demo.ports import free_port
 from credbroker.demo.private_files import write_private
 from credbroker.domain.names import GrantKey
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
 from credbroker.wire.records import read_grant
-from tests.interop.provider_server import free_port
 from tests.vault_settings import vault_settings
 
 if TYPE_CHECKING:

@@ -173,6 +173,8 @@ class Offlines:
         issued = held.issued
         if held.due is not None:
             issued = await self._within(self._rotated(held), answer_by)
+        if issued.generation == held.shown.generation:
+            return held.shown.text()  # it was found to be the newest
         return self._text(issued.id, issued.generation)
 
     async def _at_hand(self, shown: RefreshText, client: Client, answer_by: float) -> Held | None:

@@ -17,7 +17,6 @@ import base64
 import contextlib
 import json
 import shutil
-import socket
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -27,6 +26,7 @@ import requests
 from hvac.exceptions import VaultDown, VaultError
 
 from credbroker.demo.openbao.setup import ADMIN_NAME, Layout, OpenBaoSettings, configuration
+from credbroker.demo.ports import free_port
 from credbroker.demo.private_files import write_private
 
 if TYPE_CHECKING:
@@ -38,9 +38,6 @@ STOP_LIMIT_SECONDS = 10.0
 _POLL_SECONDS = 0.02
 _CALL_LIMIT_SECONDS = 10
 
-# Below the range from which the system takes ports for outgoing connections, so that nobody has
-# taken a server's port while it restarts.
-_FIRST_PORT, _PORTS = 20_000, 12_000
 _FIRST_STARTS = 3
 
 
@@ -288,18 +285,7 @@ def _write_once(path: Path, content: bytes) -> None:
 
 def _free_port(entropy: Entropy) -> int:
     """Return a port that is free together with the next one."""
-    for _ in range(100):
-        port = _FIRST_PORT + 2 * int(entropy.fraction() * _PORTS / 2)
-        if _is_free(port) and _is_free(port + 1):
-            return port
-    raise OpenBaoError("No free port was found on 127.0.0.1; end some programs or name a port.")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+    try:
+        return free_port(entropy, width=2)
+    except OSError as error:
+        raise OpenBaoError(f"{error} End some programs or name a port.") from None

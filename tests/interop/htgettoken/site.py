@@ -19,12 +19,12 @@ from urllib.request import Request, urlopen
 import yaml
 
 from credbroker.demo.issuer.settings import Person
+from credbroker.demo.ports import free_port
 from credbroker.domain.names import GrantKey
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
 from credbroker.wire.records import read_grant
 from tests.interop.htgettoken.issuer import CLIENT_ID, IssuerThread
-from tests.interop.provider_server import free_port
 from tests.interop.site import STEP_SECONDS, bare_environment
 from tests.vault_settings import vault_settings
 

@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from credbroker.demo.ports import free_port
 from credbroker.demo.private_files import write_private
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
 from tests.interop.neighbours.pages import block, put
-from tests.interop.provider_server import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

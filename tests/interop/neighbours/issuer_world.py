@@ -25,12 +25,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import yaml
 
 from credbroker.broker.custody.replicas import name_segment
+from credbroker.demo.ports import free_port
 from credbroker.demo.private_files import write_private
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
 from credbroker.wire.signing_keys import read_signing_keys, write_signing_keys
 from tests.answers import Answer
-from tests.interop.provider_server import free_port
 from tests.vault_settings import vault_settings
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
+from credbroker.demo.ports import free_port
 from credbroker.host.entropy import SystemEntropy
 from tests.answers import Answer
 from tests.interop.neighbours import inside_rucio
 from tests.interop.neighbours.pages import block, put
-from tests.interop.provider_server import free_port
 from tests.interop.site import bare_environment
 
 if TYPE_CHECKING:

@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from credbroker.demo.ports import free_port
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
 from tests.interop.neighbours.pages import block, put
-from tests.interop.provider_server import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -18,7 +18,9 @@ from credbroker.api import proxied
 from credbroker.api.connections import Runner
 from credbroker.api.proxied import ProxiedSite
 from credbroker.demo.certificates import Authority, make_authority
+from credbroker.demo.ports import free_port
 from credbroker.host.clock import SystemClock
+from credbroker.host.entropy import SystemEntropy
 from tests.fakes.clock import FakeClock
 from tests.fakes.entropy import FakeEntropy
 
@@ -51,7 +53,7 @@ def listening(authority: Authority, tmp_path: Path) -> Listening:
         await runner.setup()
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(*authority.issue("broker", tmp_path))
-        port = free_port()
+        port = free_port(SystemEntropy())
         networks = [ip_network(proxies)]
         await ProxiedSite(
             runner, "127.0.0.1", port, tls, proxies=networks, clock=FakeClock()
@@ -60,14 +62,6 @@ def listening(authority: Authority, tmp_path: Path) -> Listening:
         await runner.cleanup()
 
     return running
-
-
-def free_port() -> int:
-    """Return a port that nobody has."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 async def answer(port: int, authority: Authority, *parts: bytes) -> str:
@@ -196,7 +190,7 @@ async def test_a_port_is_free_again_also_if_nothing_was_accepted_there_yet() -> 
     """A site that is stopped in the moment in which it was started leaves no socket behind."""
     runner = Runner(web.Application(), FakeEntropy())
     await runner.setup()
-    port = free_port()
+    port = free_port(SystemEntropy())
     site = ProxiedSite(runner, "127.0.0.1", port, None, proxies=[], clock=FakeClock())
     await site.start()
     await site.stop()

@@ -1,4 +1,7 @@
-"""Ports on loopback that nobody uses yet."""
+"""Ports on loopback that nobody uses yet, and that stay free while the server behind one restarts.
+
+They are below the range from which the system takes ports for outgoing connections.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,12 @@ if TYPE_CHECKING:
 
     from credbroker.ports import Entropy
 
-# Below the range from which the system takes ports for outgoing connections, so that nobody has
-# taken the port of something that restarts.
-_FIRST, _COUNT = 12_000, 19_000
+_FIRST, _COUNT, _TRIES = 12_000, 20_000, 200
 
 
 def free_port(entropy: Entropy, width: int = 1, hosts: Sequence[str] = ("127.0.0.1",)) -> int:
-    """Return the first of `width` ports in a row that are free on all of `hosts`."""
-    for _ in range(200):
+    """Return the first of `width` ports in a row that are free on all of `hosts`. Raises `OSError`."""
+    for _ in range(_TRIES):
         first = _FIRST + int(entropy.fraction() * (_COUNT - width))
         if all(_is_free(host, first + at) for host in hosts for at in range(width)):
             return first
