@@ -88,8 +88,8 @@ EXPLAINED = {
         "a signature takes as long as a few dozen lines of Python do. Of the rest two fifths are the line"
         " of the audit trail, its hashes and the disk, a sixth the reading and judging of the entry, a"
         " fifth the claims and the token made of them. The least that signs and writes down, which checks"
-        " and decides nothing, stands below; ours takes a sixth longer. Rounds and runs lie on both sides"
-        " of the bar."
+        " and decides nothing, stands below; ours takes a tenth to a sixth longer. Programs and rounds lie"
+        " on both sides of the bar."
     ),
     "batches of tokens signed with RS256 on one core": (
         "beside a signature of a quarter to half of a millisecond stand 20 to 30 µs of everything else,"
@@ -110,10 +110,11 @@ EXPLAINED = {
         " out; runs gave 0.61 to 0.93. What makes the trail quicker makes the peer quicker still."
     ),
     "tokens with RS256, against the signature alone": (
-        "beside each signature of 0.31 to 0.43 ms stand 0.3 to 0.4 ms of CPU time for the rest of the answer, on"
-        " the same core. The least that signs and writes down takes 0.15 to 0.25 of it, so 0.68 is the most that"
-        " one core gives on this HTTP library. A signing thread would use the other core, but Python's lock would"
-        " pass to and fro for each: side by side with this it brought a tenth less, so threads are for batches."
+        "beside each signature of a third of a millisecond stands as much CPU time for the rest of the answer, on"
+        " the same core. What one route of aiohttp reaches that signs and has its line on disk stands below: on"
+        " this HTTP library one core gives no more. Threads would sign on the other core, but Python's lock passes"
+        " to and fro for each token: tried side by side, one brought a tenth less and two a sixth more, where a"
+        " second worker brings two thirds. So threads are for batches."
     ),
     "exchanges, against oidc-provider": _OUR_OWN_CODE,
     "refreshes that give the same refresh token again, against oidc-provider": _OUR_OWN_CODE,
@@ -123,8 +124,9 @@ EXPLAINED = {
     ),
     "two workers with ES256, against one": _SHARED_CORES,
     "two workers with RS256, against one": (
-        "`wrk` and OpenBao have their part of the two cores; where one worker is alone they find the other"
-        " core idle. What two workers are against one that has a single core stands below."
+        "one worker with `wrk`, OpenBao and the kernel keeps more than one of the two cores busy already. What"
+        " both cores' time holds at that price for an answer stands below, and is the next figure's limit: where"
+        " it is less than the bar, no number of workers can hold that."
     ),
     "10,000 credentials due at once": _ONE_INTERPRETER,
     "10,000 credentials due at once, from a server that takes 100 ms": _ONE_INTERPRETER,

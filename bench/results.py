@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import chain
 from statistics import median
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from bench.machine import Machine
+from bench.rounds import Rounds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
-
-    from bench.rounds import Rounds
 
 Bar = Literal["at least", "at most"]
 
@@ -86,6 +86,25 @@ def figure(claim: Claim, rounds: Rounds, beside: Mapping[str, float] | None = No
         spread=(_short(rounds.spread[0]), _short(rounds.spread[1])),
         beside={name: _short(value) for name, value in (beside or {}).items()},
     )
+
+
+def joined(launches: Iterable[Sequence[Figure]]) -> list[Figure]:
+    """Return each figure with the rounds of all launches, which took the same ones in the same order.
+
+    What stands beside it is the median of what stood beside it each time.
+    """
+    return [_joined(same) for same in zip(*launches, strict=True)]
+
+
+def _joined(same: Sequence[Figure]) -> Figure:
+    first = same[0]
+    claim = Claim(first.scenario, first.name, first.bar, first.target, first.unit, first.against)
+    rounds = Rounds(
+        tuple(chain.from_iterable(one.rounds_ours for one in same)),
+        tuple(chain.from_iterable(one.rounds_peer for one in same)),
+    )
+    beside = {name: median(one.beside[name] for one in same) for name in first.beside}
+    return figure(claim, rounds, beside)
 
 
 def merged(old: Iterable[Figure], new: Iterable[Figure], scenarios: Iterable[str]) -> list[Figure]:

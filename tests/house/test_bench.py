@@ -83,6 +83,19 @@ def test_figures_come_back_from_their_file(tmp_path: Path) -> None:
     assert results.read(tmp_path / "none.json") == []
 
 
+def test_launches_are_joined_round_by_round() -> None:
+    """A figure is held by the rounds of all of them; what stands beside it is the median's."""
+    again = Rounds((50.0, 70.0), (100.0, 100.0))
+    launches = [
+        [results.figure(FASTER, rounds, {"CPU": cpu})]
+        for rounds, cpu in ((THREE, 1.0), (again, 4.0))
+    ]
+    [both] = results.joined(launches)
+    assert both.rounds_ours == (80.0, 60.0, 90.0, 50.0, 70.0)
+    assert (both.ratio, both.held, both.spread) == (0.7, True, (0.5, 1.0))
+    assert both.beside == {"CPU": 2.5}
+
+
 def test_what_was_taken_is_kept_when_a_later_scenario_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
