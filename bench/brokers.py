@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from bench.ground import ISSUER
-from credbroker.demo import ports
 from credbroker.host.clock import SystemClock
-from credbroker.host.entropy import SystemEntropy
 from credbroker.wire import native
 
 if TYPE_CHECKING:
@@ -112,8 +110,3 @@ async def start_broker(folder: Path, name: str, port: int, http: aiohttp.ClientS
             start_new_session=True,
         )  # fmt: skip
     return Broker(f"https://127.0.0.1:{port}", child, log_file, http)
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    return ports.free_port(SystemEntropy())

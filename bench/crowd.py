@@ -7,12 +7,14 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.brokers import Broker, callers, free_port, start_broker
+from bench.brokers import Broker, callers, start_broker
 from bench.ground import open_ground
 from bench.issuer import PEOPLE
 from bench.results import Claim, Figure, figure
 from bench.rounds import Rounds
+from credbroker.demo.ports import free_port
 from credbroker.host.clock import SystemClock
+from credbroker.host.entropy import SystemEntropy
 from credbroker.wire import native
 
 if TYPE_CHECKING:
@@ -82,7 +84,7 @@ async def _brokers(ground: Ground, stack: AsyncExitStack) -> list[Broker]:
     http = await stack.enter_async_context(callers(ground))
     brokers = []
     for number in range(BROKERS):
-        name, port = f"broker-{number}", free_port()
+        name, port = f"broker-{number}", free_port(SystemEntropy())
         broker = await start_broker(ground.write_settings(name, port), name, port, http)
         stack.push_async_callback(broker.kill)
         brokers.append(broker)

@@ -338,28 +338,32 @@ async def _rotation(world: World) -> Figure:
 
 
 async def _workers(world: World) -> list[Figure]:
+    es256, _ = await _two_workers(world, TWO_ES256, ES256_AUDIENCE)
+    rs256, against_most = await _two_workers(world, TWO_RS256, RS256_AUDIENCE)
+    return [es256, rs256, figure(TWO_MOST, against_most)]
+
+
+async def _two_workers(world: World, claim: Claim, audience: str) -> tuple[Figure, Rounds]:
+    """Hold two workers against one; return with that what they are against all that two cores give."""
     brokers = {"ours": world.two, "peer": world.free, "alone": world.alone}
-    figures = []
-    for claim, audience in ((TWO_ES256, ES256_AUDIENCE), (TWO_RS256, RS256_AUDIENCE)):
-        sides = {
-            name: world.asking(
-                broker,
-                broker.credentials(audience=audience),
-                shared=True,
-                connections=MANY_CONNECTIONS,
-            )
-            for name, broker in brokers.items()
-        }
-        taken = await world.taken(sides)
-        two, one, alone = (_rates(taken[side]) for side in ("ours", "peer", "alone"))
-        most = tuple(1000 * len(CORES) / pace.cpu_each("machine") for pace in taken["peer"])
-        beside = {
-            "one worker that has one core, per second": median(alone),
-            "two workers against that": Rounds(two, alone).ratio,
-            "all that two cores give, against one worker": Rounds(most, one).ratio,
-        }
-        figures.append(figure(claim, Rounds(two, one), beside))
-    return [*figures, figure(TWO_MOST, Rounds(two, most))]
+    sides = {
+        name: world.asking(
+            broker,
+            broker.credentials(audience=audience),
+            shared=True,
+            connections=MANY_CONNECTIONS,
+        )
+        for name, broker in brokers.items()
+    }
+    taken = await world.taken(sides)
+    two, one, alone = (_rates(taken[side]) for side in ("ours", "peer", "alone"))
+    most = tuple(1000 * len(CORES) / pace.cpu_each("cores") for pace in taken["peer"])
+    beside = {
+        "one worker that has one core, per second": median(alone),
+        "two workers against that": Rounds(two, alone).ratio,
+        "all that two cores give, against one worker": Rounds(most, one).ratio,
+    }
+    return figure(claim, Rounds(two, one), beside), Rounds(two, most)
 
 
 async def _documents(world: World) -> list[Figure]:

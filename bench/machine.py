@@ -8,6 +8,10 @@ import resource
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -53,9 +57,9 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[_UTIME]) + int(fields[_UTIME + 1])) / _TICKS
 
 
-def busy_seconds() -> float:
-    """Return for how long the cores that this program may use were busy since boot, with whatever."""
-    names = {f"cpu{core}" for core in os.sched_getaffinity(0)}
+def busy_seconds(cores: Iterable[int]) -> float:
+    """Return for how long these cores were busy since boot, all together, with whatever."""
+    names = {f"cpu{core}" for core in cores}
     busy = 0
     for line in Path("/proc/stat").read_text().splitlines():
         name, *counted = line.split()

@@ -11,12 +11,13 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from bench.asking import Asked, Question, ask
-from bench.brokers import Broker, callers, free_port, start_broker
+from bench.brokers import Broker, callers, start_broker
 from bench.ground import ISSUER, ROLE, open_ground
 from bench.issuer import PEOPLE
 from bench.results import Claim, Figure, figure
 from bench.rounds import Rounds, alternate
 from credbroker.demo.openbao import OpenBaoServer, OpenBaoSettings
+from credbroker.demo.ports import free_port
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
 
@@ -136,7 +137,7 @@ def _both(two: tuple[float, ...], peer: tuple[float, ...]) -> dict[str, float]:
 
 
 async def _start(ground: Ground, name: str, stack: AsyncExitStack) -> Broker:
-    http, port = await stack.enter_async_context(callers(ground)), free_port()
+    http, port = await stack.enter_async_context(callers(ground)), free_port(SystemEntropy())
     broker = await start_broker(ground.write_settings(name, port), name, port, http)
     stack.push_async_callback(broker.kill)
     await broker.until_it_answers()

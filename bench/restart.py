@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.baking import baked
-from bench.brokers import Broker, callers, free_port, start_broker
+from bench.brokers import Broker, callers, start_broker
 from bench.engine import open_replica
 from bench.ground import Ground, open_ground
 from bench.issuer import PERSON
 from bench.results import Claim, Figure, figure
 from bench.rounds import Rounds
+from credbroker.demo.ports import free_port
 from credbroker.host.clock import SystemClock
+from credbroker.host.entropy import SystemEntropy
 from credbroker.wire import native
 
 if TYPE_CHECKING:
@@ -68,7 +70,8 @@ async def take(folder: Path, quick: bool) -> list[Figure]:
     async with AsyncExitStack() as stack:
         ground = await stack.enter_async_context(open_ground(folder))
         http = await stack.enter_async_context(callers(ground))
-        place = _Place(ground.write_settings("broker", port := free_port()), port, http)
+        port = free_port(SystemEntropy())
+        place = _Place(ground.write_settings("broker", port), port, http)
         lease = await place.first_login(ground)
         comebacks = [await place.come_back(ground, lease) for _ in range(rounds)]
         warmths = [await _warm_up(ground, f"warm-{number}") for number in range(rounds)]

@@ -19,8 +19,8 @@ from urllib.parse import urlencode
 
 import aiohttp
 
-from bench.brokers import free_port
 from bench.wrk import Request
+from credbroker.demo.ports import free_port
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
 from tests.interop.provider_server import FOLDER as PROVIDER_FOLDER
@@ -114,7 +114,7 @@ async def open_broker(
     ground: Ground, name: str, cores: Sequence[int], *, workers: int = 1
 ) -> AsyncIterator[Service]:
     """Run a broker that is the issuer of one community."""
-    port = free_port()
+    port = free_port(SystemEntropy())
     url = f"http://127.0.0.1:{port}"
     more = {
         "public_url": url,
@@ -133,7 +133,7 @@ async def open_broker(
 @asynccontextmanager
 async def open_provider(folder: Path, cores: Sequence[int]) -> AsyncIterator[Service]:
     """Run npm's oidc-provider, which must be installed."""
-    port = free_port()
+    port = free_port(SystemEntropy())
     words = ["node", str(_HERE / "provider_peer.mjs"), str(PROVIDER_FOLDER), str(port)]
     async with _running(words, cores, folder) as child:
         yield Service(f"http://127.0.0.1:{port}/", child.pid, await _told(child, _peer_settings()))
@@ -144,7 +144,7 @@ async def open_peer(
     module: str, folder: Path, cores: Sequence[int], told: object = None, *, quick: bool = False
 ) -> AsyncIterator[Service]:
     """Run a peer that is a module of this package; if `quick`, on the loop that `serve` takes."""
-    port = free_port()
+    port = free_port(SystemEntropy())
     words = [sys.executable, "-m", module, str(port), *(["quick"] if quick else [])]
     async with _running(words, cores, folder) as child:
         await _told(child, told or _peer_settings())

@@ -101,12 +101,12 @@ async def ask(
 ) -> Pace:
     """Ask for so long, from `cores`, on so many connections; count the CPU time of the program `pid` as "server".
 
-    What all programs together took of the machine's cores is counted as "machine".
+    What all programs together took of these cores is counted as "cores".
     Raises `RuntimeError` if an answer was no success.
     """
     script = folder / "wrk.lua"
     await asyncio.to_thread(script.write_text, request.script())
-    before, busy_before = cpu_seconds(pid), busy_seconds()
+    before, busy_before = cpu_seconds(pid), busy_seconds(cores)
     said = await _run(
         "taskset", "-c", ",".join(map(str, cores)),
         "wrk", "--threads", "1", "--connections", str(connections),
@@ -115,7 +115,7 @@ async def ask(
     seen = json.loads(said.splitlines()[-1])
     if seen["bad"] or seen["broken"] or not seen["answers"]:
         raise RuntimeError(f"Not every answer of {urlsplit(request.url).path} was good: {seen}")
-    cpu = {"server": cpu_seconds(pid) - before, "machine": busy_seconds() - busy_before}
+    cpu = {"server": cpu_seconds(pid) - before, "cores": busy_seconds(cores) - busy_before}
     return Pace(seen["answers"], seen["microseconds"] / 1e6, cpu)
 
 

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from credbroker.demo.ports import free_port
 from credbroker.domain.errors import StoreUnclear
 from credbroker.host.clock import SystemClock
+from credbroker.host.entropy import SystemEntropy
 from credbroker.host.http import LARGEST_BODY_BYTES, OutgoingHttp, _Request
 from credbroker.host.loop import quick_loop
 from credbroker.ports import HttpAnswer, NoAnswerError, NotSentError
@@ -117,10 +119,7 @@ class Hook:
 
 def closed_port() -> int:
     """Return a port where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return free_port(SystemEntropy())
 
 
 async def post(door: OutgoingHttp, url: str, hook: Hook | None, seconds: float = 5) -> HttpAnswer:

@@ -175,11 +175,10 @@ def test_the_machine_is_named() -> None:
 
 
 def test_the_cores_busy_time_is_no_more_than_there_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only of the cores that a measurement may use, and not while they waited, for a disk or for work."""
+    """Only of the cores that are asked about, and not while they waited, for a disk or for work."""
     counted = "cpu  9 9 9 9 9 9 9 9 9 9\ncpu0 100 1 20 500 60 3 4 2 77 0\ncpu1 9 9 9 9 9 9 9 9 9 9\nintr 5\n"
     monkeypatch.setattr(Path, "read_text", lambda _path: counted)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0})
-    assert machine.busy_seconds() == 130 / os.sysconf("SC_CLK_TCK")
+    assert machine.busy_seconds([0]) == 130 / os.sysconf("SC_CLK_TCK")
 
 
 def test_the_page_is_what_the_results_say() -> None:

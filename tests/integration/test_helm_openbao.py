@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import shutil
-import socket
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,6 +13,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from credbroker.building import open_vault
+from credbroker.demo.ports import free_port
 from credbroker.demo.private_files import write_private
 from credbroker.domain.errors import StoreMisconfigured
 from credbroker.host.clock import SystemClock
@@ -42,20 +42,6 @@ AUDIENCE = "openbao"
 SEGMENT = "s" * 43
 
 
-def free_pairs(count: int) -> list[int]:
-    """Return so many ports that are free, each together with the next one."""
-    found: list[int] = []
-    with contextlib.ExitStack() as held:
-        while len(found) < count:
-            first = held.enter_context(socket.socket())
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
-            with socket.socket() as second, contextlib.suppress(OSError, OverflowError):
-                second.bind(("127.0.0.1", port + 1))
-                found.append(port)
-    return found
-
-
 @pytest.fixture
 async def cluster() -> AsyncIterator[tuple[ClusterApi, str]]:
     """The cluster's word on accounts, and where it is asked."""
@@ -70,7 +56,9 @@ def bundled(replicas: int, folder: Path, authority: Authority, api: str, **more:
     for key, value in more.items():
         values = changed(values, f"openbao.{key}", value)
     documents = render(values)["ConfigMap openbao"]["data"]
-    return Bundled(documents, folder, authority, free_pairs(replicas), api)
+    first = free_port(SystemEntropy(), width=2 * replicas)  # each node takes the next one, too
+    ports = [first + 2 * number for number in range(replicas)]
+    return Bundled(documents, folder, authority, ports, api)
 
 
 def vault_of(nodes: list[Node], folder: Path, account_token: str) -> Vault:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import weakref
 from dataclasses import dataclass, field
 from typing import cast
@@ -19,6 +18,7 @@ from credbroker.broker.engine import Engine
 from credbroker.broker.htvault import Htvault
 from credbroker.broker.running import Deeds
 from credbroker.config.schema import Listen
+from credbroker.demo.ports import free_port
 from credbroker.host.clock import SystemClock
 from credbroker.host.entropy import SystemEntropy
 from credbroker.serving import FIRST_BEAT_SECONDS, Daemon
@@ -133,9 +133,7 @@ async def test_a_refresh_begun_by_the_last_caller_is_finished() -> None:
 
     app = web.Application()
     app.router.add_get("/", handle)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port(SystemEntropy())
     async with asyncio.TaskGroup() as tasks, aiohttp.ClientSession() as client:
         running = tasks.create_task(daemon(app, port, Session(), deeds).run())
         asked = tasks.create_task(ask(client, f"http://127.0.0.1:{port}/"))
@@ -157,9 +155,7 @@ async def test_both_address_families_are_served_where_both_are_named() -> None:
 
     app = web.Application()
     app.router.add_get("/", handle)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port(SystemEntropy())
     broker = daemon(app, port, Session(), Deeds(CLOCK), address=["127.0.0.1", "::1"])
     async with asyncio.TaskGroup() as tasks, aiohttp.ClientSession() as client:
         running = tasks.create_task(broker.run())

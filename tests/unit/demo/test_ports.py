@@ -45,7 +45,7 @@ def test_a_row_with_a_port_that_somebody_has_is_passed_over() -> None:
     taken = free_port(SystemEntropy(), width=3, hosts=HOSTS) + 1
     at = (taken - 1 - 12_000 + 0.5) / (20_000 - 2)
     with socket.create_server((HOSTS[1], taken)):
-        fractions = iter([at, 0.999])
+        fractions = iter([at, 0.1, 0.3, 0.5, 0.7, 0.9])
         found = free_port(Told(fractions), width=2, hosts=HOSTS)
     assert found != taken - 1
 
